@@ -1,0 +1,9 @@
+//! NoETL Metrics: takes metrics from NoETL's workers, servers and nodes over HTTP, keeps them in
+//! PostgreSQL, and exports them to Prometheus-compatible scrapers.
+//!
+//! One binary, several roles. The folders say what the program does:
+//! [`model`] holds values and their rules, [`wire`] formats, [`store`] PostgreSQL, [`live`] the
+//! newest values ready to be scraped, [`server`] the HTTP API, [`host`] readings of this machine,
+//! [`agent`] the reporter, [`cli`] every flag.
+
+pub mod model;

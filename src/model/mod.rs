@@ -1,0 +1,5 @@
+//! Values and their rules: no I/O, no async.
+
+mod reading;
+
+pub use reading::{MetricType, Reading};
