@@ -80,9 +80,10 @@ pub async fn run(
     });
     let database = postgres::Child::start(&config.data_dir, pg_bin.as_deref()).await?;
     let (stop, stopping) = watch::channel(false);
+    let told = stop.clone();
     tokio::spawn(async move {
         shutdown.await;
-        let _ = stop.send(true);
+        let _ = told.send(true);
     });
     let when = |mut stopping: watch::Receiver<bool>| async move {
         let _ = stopping.wait_for(|stop| *stop).await;
@@ -100,10 +101,23 @@ pub async fn run(
     let server =
         server::run(server_config(&config, listen, database.url()), on_listen, when(stopping.clone()));
     let agent = agent::run(agent_config(&config, listen), when(stopping.clone()));
-    let (served, reported) = tokio::join!(server, agent);
+    // Whichever ends first, for whatever reason, ends the other.
+    let (stop_agent, stop_server) = (stop.clone(), stop);
+    let (server_result, agent_result) = tokio::join!(
+        async {
+            let result = server.await;
+            let _ = stop_agent.send(true);
+            result
+        },
+        async {
+            let result = agent.await;
+            let _ = stop_server.send(true);
+            result
+        }
+    );
     database.stop().await;
-    served?;
-    reported.map_err(|e| DemoError::Agent(e.to_string()))
+    server_result?;
+    agent_result.map_err(|e| DemoError::Agent(e.to_string()))
 }
 
 fn server_config(config: &DemoConfig, listen: SocketAddr, database_url: &str) -> ServerConfig {
@@ -112,7 +126,7 @@ fn server_config(config: &DemoConfig, listen: SocketAddr, database_url: &str) ->
         database_url: database_url.to_owned(),
         max_connections: 8,
         auth_token_file: None,
-        stale_after: Duration::from_secs(300),
+        stale_after: Duration::from_mins(5),
         register_unknown: false,
         migrate: true,
         name: "noetl-server".into(),

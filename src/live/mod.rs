@@ -89,12 +89,11 @@ impl Live {
             }
             added += 1;
             let family = family_of(one.metric_name(), one.kind);
-            match families.get_mut(family.name) {
-                Some(known) => known.add(one),
-                None => {
-                    let name = family.name.into();
-                    families.insert(name, Family::new(one));
-                }
+            if let Some(known) = families.get_mut(family.name) {
+                known.add(one);
+            } else {
+                let name = family.name.into();
+                families.insert(name, Family::new(one));
             }
         }
         for family in families.values_mut() {

@@ -11,7 +11,7 @@ use crate::model::Millis;
 
 /// A component and how it is doing.
 #[derive(Clone, Debug, serde::Serialize, utoipa::ToSchema)]
-pub struct ComponentStatus {
+pub(super) struct ComponentStatus {
     /// Id, a 64-bit number.
     pub runtime_id: i64,
     /// Name.
@@ -37,7 +37,7 @@ pub struct ComponentStatus {
 
 /// Every component.
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
-pub struct ComponentsReply {
+pub(super) struct ComponentsReply {
     /// By name.
     pub components: Vec<ComponentStatus>,
 }
@@ -49,7 +49,7 @@ pub struct ComponentsReply {
         (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "The server is starting", body = ProblemBody, content_type = "application/problem+json"),
     ))]
-pub(super) async fn get(app: &Arc<App>, request: &Request) -> Result<Reply, Problem> {
+pub(super) fn get(app: &Arc<App>, request: &Request) -> Result<Reply, Problem> {
     request.params.only(&[])?;
     let core = app.core()?;
     Ok(Reply::json(&ComponentsReply { components: statuses(core) }))

@@ -158,10 +158,10 @@ async fn when(mut stopping: watch::Receiver<bool>) {
 /// answered.
 async fn finish(app: &App, background: tokio::task::JoinHandle<()>) {
     background.abort();
-    if let Some(core) = app.core.get() {
-        if let Err(error) = core.components.save(&core.database, &[], &[]).await {
-            tracing::warn!(%error, "what components reported last was not written down");
-        }
+    if let Some(core) = app.core.get()
+        && let Err(error) = core.components.save(&core.database, &[], &[]).await
+    {
+        tracing::warn!(%error, "what components reported last was not written down");
     }
 }
 

@@ -20,7 +20,7 @@ pub use components::{Components, Lookup, Registration, RuntimeRow};
 pub use db::{Database, StoreError, Transaction};
 pub use inserted::Inserted;
 pub use maintenance::{MaintenanceReport, MaintenanceRun, Retention};
-pub(crate) use maintenance::{extend_component_ttl, runs as maintenance_runs, set_metric_ttl};
+pub(crate) use maintenance::{extend_component_ttl, set_metric_ttl};
 pub use migrate::{MigrationState, migrate, state as migration_state};
 pub use partitions::Partitions;
 pub use query::{Aggregate, Page, Query, QueryError, Row};

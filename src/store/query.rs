@@ -109,6 +109,7 @@ pub struct Row {
     pub place: Page,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]
 fn number<S: serde::Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
     crate::wire::value::serialize(*value, serializer)
 }
