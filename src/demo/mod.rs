@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use crate::agent::{self, AgentConfig};
 use crate::model::Limits;
+use crate::server::page::data::Flag;
 use crate::server::{self, ServerConfig};
 
 /// How the demo runs.
@@ -31,6 +32,8 @@ pub struct DemoConfig {
     pub textfile_dir: Option<PathBuf>,
     /// How long samples are kept.
     pub retention_raw: Duration,
+    /// Flags that differ from their defaults, for the status page.
+    pub changed_flags: Vec<Flag>,
 }
 
 /// Why the demo did not start, or ended.
@@ -133,10 +136,7 @@ fn server_config(config: &DemoConfig, listen: SocketAddr, database_url: &str) ->
         metrics_interval: config.metrics_interval,
         retention_raw: Some(config.retention_raw),
         limits: Limits::default(),
-        changed_flags: vec![
-            ("listen".into(), listen.to_string()),
-            ("data-dir".into(), config.data_dir.display().to_string()),
-        ],
+        changed_flags: config.changed_flags.clone(),
     }
 }
 

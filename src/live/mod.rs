@@ -169,6 +169,13 @@ impl Live {
         families.values().flat_map(Family::series).filter(|s| s.component.id == id).cloned().collect()
     }
 
+    /// The live series of a family, or of all; at most `limit`.
+    pub fn of_family(&self, name: Option<&str>, limit: usize) -> Vec<Arc<Series>> {
+        let families = self.families.read();
+        let wanted = families.iter().filter(|(family, _)| name.is_none_or(|n| n == &***family));
+        wanted.flat_map(|(_, family)| family.series()).take(limit).cloned().collect()
+    }
+
     /// Help and unit of a family.
     pub fn metadata(&self, family: &str) -> Metadata {
         self.metadata.read().get(family).cloned().unwrap_or_default()

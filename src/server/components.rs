@@ -59,7 +59,6 @@ pub(super) fn get(app: &Arc<App>, request: &Request) -> Result<Reply, Problem> {
 pub(super) fn statuses(core: &Core) -> Vec<ComponentStatus> {
     let now = Millis::now();
     let status = |component: &Arc<crate::model::Component>| {
-        let (rejected, last_rejection) = component.rejected();
         let word = if component.is_offline() {
             "offline"
         } else if core.is_up(component, now) {
@@ -76,8 +75,8 @@ pub(super) fn statuses(core: &Core) -> Vec<ComponentStatus> {
             last_report: component.last_report().map(Millis::rfc3339),
             series: component.series(),
             accepted_samples: component.accepted(),
-            rejected_samples: rejected,
-            last_rejection: last_rejection.map(Into::into),
+            rejected_samples: component.rejected(),
+            last_rejection: component.last_rejection().map(|(_, reason)| reason.into()),
         }
     };
     core.components.all().iter().map(status).collect()

@@ -124,6 +124,11 @@ impl Problem {
         self
     }
 
+    /// What the kind means.
+    pub(super) const fn title(&self) -> &'static str {
+        self.kind.title
+    }
+
     /// HTTP status.
     pub(super) const fn status(&self) -> u16 {
         self.kind.status

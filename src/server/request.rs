@@ -20,6 +20,8 @@ pub(super) struct Request {
     pub method: Method,
     /// Path, still percent-encoded.
     pub path: String,
+    /// Query, as sent.
+    pub query: String,
     /// Query parameters.
     pub params: Params,
     /// Headers.
@@ -38,7 +40,14 @@ impl Request {
         B: Buf,
     {
         let body = body.map(|chunk| chunk.map(|mut b| b.copy_to_bytes(b.remaining())));
-        Self { method, path, params: Params::parse(query), headers, body: Mutex::new(Some(Box::pin(body))) }
+        Self {
+            method,
+            path,
+            query: query.to_owned(),
+            params: Params::parse(query),
+            headers,
+            body: Mutex::new(Some(Box::pin(body))),
+        }
     }
 
     /// A header's text, empty where it is missing or no text.

@@ -8,7 +8,9 @@ use http::Method;
 use super::problem::{Kind, Problem};
 use super::reply::Reply;
 use super::request::Request;
-use super::{App, admin, components, export, health, openapi, query, registration, report, self_report};
+use super::{
+    App, admin, components, export, health, openapi, query, registration, report, self_report, view,
+};
 
 /// What an endpoint needs of its caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,6 +100,9 @@ fn endpoint(path: &str) -> &'static str {
 
 async fn dispatch(app: &Arc<App>, request: &mut Request, endpoint: &str) -> Result<Reply, Problem> {
     if endpoint.is_empty() {
+        if let Some(page) = view::answer(app, request).await {
+            return Ok(page);
+        }
         return Err(Problem::new(Kind::NOT_FOUND, format!("nothing is at {}", clip(&request.path))));
     }
     let method = if request.method == Method::HEAD { Method::GET } else { request.method.clone() };

@@ -23,6 +23,8 @@ pub(super) async fn run(app: &Arc<App>, core: &Arc<Core>) {
     let (mut reported, mut retained): (Option<Instant>, Option<Instant>) = (None, None);
     loop {
         ticks.tick().await;
+        let (accepted, rejected) = app.own.samples();
+        app.rates.note(Millis::now(), accepted, rejected);
         expire(core);
         if let Err(error) = core.partitions.ensure(&core.database, HOURS_AHEAD).await {
             tracing::warn!(%error, "partitions could not be made ahead");
