@@ -6,4 +6,8 @@
 //! newest values ready to be scraped, [`server`] the HTTP API, [`host`] readings of this machine,
 //! [`agent`] the reporter, [`cli`] every flag.
 
+pub mod agent;
+pub mod cli;
+pub mod host;
 pub mod model;
+pub mod wire;

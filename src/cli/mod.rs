@@ -1,0 +1,3 @@
+//! Every flag and environment variable, in one place.
+
+pub mod values;
