@@ -1,3 +1,4 @@
 //! Every flag and environment variable, in one place.
 
+pub mod agent;
 pub mod values;

@@ -102,7 +102,7 @@ impl Serialize for Value {
 }
 
 /// `2024-01-01T12:00:00.000Z`. A time that the calendar cannot hold becomes the nearest it can.
-fn rfc3339(ms: i64) -> String {
+pub(crate) fn rfc3339(ms: i64) -> String {
     let nearest = if ms < 0 { Timestamp::MIN } else { Timestamp::MAX };
     format!("{:.3}", Timestamp::from_millisecond(ms).unwrap_or(nearest))
 }
