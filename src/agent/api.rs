@@ -129,7 +129,7 @@ fn install_crypto() {
 
 /// An error with what caused it: reqwest's own text ends at "error sending request". Without the
 /// URL, which may carry credentials.
-fn causes(error: &reqwest::Error) -> String {
+pub(super) fn causes(error: &reqwest::Error) -> String {
     let mut text = String::new();
     let mut next = std::error::Error::source(error);
     while let Some(cause) = next {

@@ -21,6 +21,11 @@ pub(super) struct Backoff {
 }
 
 impl Backoff {
+    /// Whether there was no attempt yet.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.attempts == 0
+    }
+
     /// The wait before the next attempt. `asked` is what the server wants it to be, at least.
     pub(super) fn next(&mut self, asked: Option<Duration>) -> Duration {
         let bound = FIRST.saturating_mul(1 << self.attempts.min(16)).min(LONGEST);

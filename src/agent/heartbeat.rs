@@ -32,7 +32,7 @@ pub(super) async fn run(
             let Err(e) = registration.beat(&api).await else { continue };
             counters.heartbeat_failures.fetch_add(1, Relaxed);
             if let Some(count) = quiet.note(1) {
-                tracing::warn!(server = %api.server(), "{count} heartbeats failed: {}", e.why);
+                tracing::warn!(server = %api.server(), failures = count, "no heartbeat: {}", e.why);
             }
             if let Some(after) = e.after {
                 sleep(after.min(interval)).await;

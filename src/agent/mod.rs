@@ -55,7 +55,7 @@ const SIGN_OFF_WITHIN: Duration = Duration::from_secs(2);
 #[derive(Debug, thiserror::Error)]
 pub enum AgentError {
     /// The HTTP client could not be made: most likely this machine has no root certificates.
-    #[error("cannot set up the HTTP client: {0:?}")]
+    #[error("cannot set up the HTTP client: {}; SSL_CERT_FILE may name a file of root certificates", api::causes(.0))]
     Client(#[source] reqwest::Error),
     /// A task that runs as long as the agent ended before it.
     #[error("a task of the agent ended unexpectedly")]
@@ -146,7 +146,10 @@ fn note_dropped(dropped: usize, counters: &Counters, drops: &Quiet) {
     }
     counters.dropped_for_room.fetch_add(dropped as u64, Relaxed);
     if let Some(count) = drops.note(dropped as u64) {
-        tracing::error!("dropped the {count} oldest reports: the queue is full (--buffer-bytes)");
+        tracing::error!(
+            reports = count,
+            "the queue is full (--buffer-bytes), the oldest reports are dropped"
+        );
     }
 }
 
@@ -154,7 +157,7 @@ fn note_dropped(dropped: usize, counters: &Counters, drops: &Quiet) {
 async fn flush(tasks: &mut JoinSet<()>, outbox: &Outbox) {
     let all = async { while tasks.join_next().await.is_some() {} };
     if timeout(FLUSH_WITHIN, all).await.is_err() {
-        tracing::error!("stopped with {} reports unsent, which are lost", outbox.reports());
+        tracing::error!(reports = outbox.reports(), "stopped before all reports were sent, the rest is lost");
     }
     tasks.abort_all();
 }

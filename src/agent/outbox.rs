@@ -74,8 +74,8 @@ impl Outbox {
         dropped
     }
 
-    /// Waits for the oldest report and takes it; it counts until [`sent`](Self::sent). `None` when
-    /// the outbox is closed and empty.
+    /// Waits for the oldest report and takes it; its bytes count until [`done`](Self::done). `None`
+    /// when the outbox is closed and empty.
     pub(super) async fn take(&self) -> Option<Packed> {
         loop {
             let (report, closed) = {
@@ -90,10 +90,18 @@ impl Outbox {
     }
 
     /// The report that was taken is done with, one way or the other.
-    pub(super) fn sent(&self) {
+    pub(super) fn done(&self) {
         let mut queue = self.queue.lock();
         queue.bytes -= queue.sending;
         queue.sending = 0;
+    }
+
+    /// The report that was taken could not be sent: it is the oldest again, and the first to go
+    /// when room is needed.
+    pub(super) fn put_back(&self, report: Packed) {
+        let mut queue = self.queue.lock();
+        queue.sending = 0;
+        queue.waiting.push_front(report);
     }
 
     /// Nothing more will come.
@@ -155,9 +163,21 @@ mod tests {
         // The one being sent still takes room, and is not dropped.
         assert_eq!((outbox.bytes(), outbox.reports()), (80, 2));
         assert_eq!(outbox.put(report(4, 40)), 1);
-        outbox.sent();
+        outbox.done();
         assert_eq!((outbox.bytes(), outbox.reports()), (40, 1));
         assert_eq!(outbox.take().await.unwrap().body[0], 4);
+    }
+
+    #[tokio::test]
+    async fn a_report_put_back_is_the_oldest_again() {
+        let outbox = Outbox::new(100);
+        outbox.put(report(1, 40));
+        outbox.put(report(2, 40));
+        let taken = outbox.take().await.unwrap();
+        outbox.put_back(taken);
+        assert_eq!((outbox.bytes(), outbox.reports()), (80, 2));
+        assert_eq!(outbox.put(report(3, 40)), 1);
+        assert_eq!(outbox.take().await.unwrap().body[0], 2);
     }
 
     #[test]
@@ -174,7 +194,7 @@ mod tests {
         outbox.put(report(1, 40));
         outbox.close();
         assert!(outbox.take().await.is_some());
-        outbox.sent();
+        outbox.done();
         assert!(outbox.take().await.is_none());
     }
 

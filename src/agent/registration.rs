@@ -1,6 +1,6 @@
 //! The agent's place in the server's registry: registering, heartbeats, signing off.
 //!
-//! A server may not offer registration (where NoETL's own server keeps the registry it is off).
+//! A server may not register the agent (where NoETL's own server keeps the registry, it is off).
 //! Then reports are sent all the same, and the server says whether it takes them.
 
 use std::time::Duration;
@@ -36,8 +36,8 @@ enum State {
     No,
     /// Registered.
     Yes,
-    /// The server has no such endpoint.
-    NotOffered,
+    /// The server has no such endpoint, or does not register this agent.
+    Without,
 }
 
 /// Why the agent is not registered now, and how long the server asks it to wait.
@@ -67,7 +67,7 @@ impl Registration {
         }
     }
 
-    /// Registers unless that is done already, or not offered.
+    /// Registers, unless that is done already or the server does not do it.
     pub(super) async fn ensure(&self, api: &Api) -> Result<(), Unregistered> {
         // Held during the request: whoever else needs it waits for this one's result.
         let mut state = self.state.lock().await;
@@ -77,7 +77,8 @@ impl Registration {
         let answer = api.post(REGISTER, self.register_body.clone(), false).await?;
         *state = match answer.status {
             200..=299 => State::Yes,
-            404 | 405 | 501 => State::NotOffered,
+            401 | 408 | 429 => return Err(refused(&answer)),
+            400..=499 | 501 => State::Without,
             _ => return Err(refused(&answer)),
         };
         self.log(*state, &answer, api);
@@ -90,7 +91,7 @@ impl Registration {
             tracing::info!(%server, "registered as {name} ({kind})");
         } else if self.warnings.note(1).is_some() {
             let said = said(answer);
-            tracing::warn!(%server, "the server offers no registration, reports go all the same: {said}");
+            tracing::warn!(%server, "the server does not register the agent, reports go all the same: {said}");
         }
     }
 
@@ -107,8 +108,8 @@ impl Registration {
         }
         let answer = api.post(HEARTBEAT, self.name_body.clone(), false).await?;
         match answer.status {
-            // Whoever has registered and is unknown was forgotten. Where registration is not
-            // offered, there is nothing to renew.
+            // Whoever has registered and is unknown was forgotten. Whoever goes without has nothing
+            // to renew.
             404 if *self.state.lock().await == State::Yes => {
                 self.lost().await;
                 self.ensure(api).await

@@ -1,5 +1,5 @@
-//! The task that sends: takes the oldest report, and does not let go of it before the server has
-//! it or refuses it for good.
+//! The task that sends: the oldest report first, again and again until the server has it or refuses
+//! it for good, or newer ones need its room.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -14,7 +14,7 @@ use super::counters::Counters;
 use super::outbox::{Outbox, Packed};
 use super::quiet::Quiet;
 use super::registration::Registration;
-use super::verdict::{Rejected, Verdict, of_report};
+use super::verdict::{Rejected, Verdict, of_report, one_line};
 
 const REPORT: &str = "/api/metrics/report";
 /// A wait between attempts while the agent stops, when little time is left.
@@ -50,35 +50,38 @@ impl Sender {
 
     /// Sends until the outbox is closed and empty.
     pub(super) async fn run(mut self) {
-        while let Some(report) = self.outbox.take().await {
-            self.deliver(&report).await;
-            self.outbox.sent();
-        }
-    }
-
-    async fn deliver(&mut self, report: &Packed) {
         let mut backoff = Backoff::default();
-        let mut asked_again = false;
-        loop {
-            let (why, after) = match self.attempt(report).await {
-                Verdict::Taken(rejected) => return self.taken(report, &rejected),
-                Verdict::Refused { why } => return self.refused(&why),
-                Verdict::Unregistered { why } => {
-                    self.registration.lost().await;
-                    // Registering is likely to help, so the first time there is no wait.
-                    if !std::mem::replace(&mut asked_again, true) {
-                        continue;
-                    }
-                    (why, None)
-                }
+        while let Some(report) = self.outbox.take().await {
+            let (why, after) = match self.attempt(&report).await {
                 Verdict::Later { why, after } => (why, after),
+                Verdict::Unregistered { why } => (why, None),
+                verdict => {
+                    self.settled(&report, &verdict);
+                    self.outbox.done();
+                    if !std::mem::take(&mut backoff).is_fresh() {
+                        self.recovered();
+                    }
+                    continue;
+                }
             };
+            self.outbox.put_back(report);
             self.failed(&why);
             self.wait(backoff.next(after)).await;
         }
     }
 
+    /// Sends a report. A server that does not know the agent is told who it is and asked again at
+    /// once, as that is likely to help.
     async fn attempt(&self, report: &Packed) -> Verdict {
+        let mut verdict = self.send(report).await;
+        if matches!(verdict, Verdict::Unregistered { .. }) {
+            self.registration.lost().await;
+            verdict = self.send(report).await;
+        }
+        verdict
+    }
+
+    async fn send(&self, report: &Packed) -> Verdict {
         if let Err(e) = self.registration.ensure(&self.api).await {
             return Verdict::Later { why: format!("cannot register: {}", e.why), after: e.after };
         }
@@ -88,36 +91,43 @@ impl Sender {
         }
     }
 
+    fn settled(&self, report: &Packed, verdict: &Verdict) {
+        match verdict {
+            Verdict::Taken(rejected) => self.taken(report, rejected),
+            Verdict::Refused { why } => self.refused(why),
+            Verdict::Unregistered { .. } | Verdict::Later { .. } => {}
+        }
+    }
+
     fn taken(&self, report: &Packed, rejected: &[Rejected]) {
         self.counters.reports_sent.fetch_add(1, Relaxed);
         let Some(first) = rejected.first() else { return };
         self.counters.samples_rejected.fetch_add(rejected.len() as u64, Relaxed);
         if let Some(count) = self.rejections.note(rejected.len() as u64) {
             let name = report.name_of(first.index).unwrap_or_default();
-            tracing::warn!(
-                "the server refused {count} samples; one of them, {name}: {}: {}",
-                first.field,
-                first.reason
-            );
+            let why = one_line(&format!("{name}: {}: {}", first.field, first.reason));
+            tracing::warn!(samples = count, "the server refuses samples, one of them {why}");
         }
     }
 
     fn refused(&self, why: &str) {
         self.counters.dropped_refused.fetch_add(1, Relaxed);
         if let Some(count) = self.refusals.note(1) {
-            tracing::error!("dropped {count} reports that the server refuses: {why}");
+            tracing::error!(reports = count, "the server refuses reports, they are dropped: {why}");
         }
     }
 
     fn failed(&self, why: &str) {
         self.counters.send_failures.fetch_add(1, Relaxed);
         if let Some(count) = self.failures.note(1) {
-            tracing::warn!(
-                server = %self.api.server(),
-                waiting = self.outbox.reports(),
-                "{count} attempts to report failed, reports are kept and sent later: {why}"
-            );
+            let (server, waiting) = (self.api.server(), self.outbox.reports());
+            tracing::warn!(%server, attempts = count, waiting, "cannot report, reports are kept: {why}");
         }
+    }
+
+    fn recovered(&self) {
+        let (server, waiting) = (self.api.server(), self.outbox.reports());
+        tracing::info!(%server, waiting, "the server takes reports again");
     }
 
     async fn wait(&mut self, wait: Duration) {
