@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::agent::{self, AgentConfig};
+use crate::agent::{self, AgentConfig, ServerUrl};
+use crate::host::HostPaths;
 use crate::model::Limits;
 use crate::server::page::data::Flag;
 use crate::server::{self, ServerConfig};
@@ -103,7 +104,7 @@ pub async fn run(
     };
     let server =
         server::run(server_config(&config, listen, database.url()), on_listen, when(stopping.clone()));
-    let agent = agent::run(agent_config(&config, listen), when(stopping.clone()));
+    let agent = agent::run(agent_config(&config, listen)?, when(stopping.clone()));
     // Whichever ends first, for whatever reason, ends the other.
     let (stop_agent, stop_server) = (stop.clone(), stop);
     let (server_result, agent_result) = tokio::join!(
@@ -140,14 +141,27 @@ fn server_config(config: &DemoConfig, listen: SocketAddr, database_url: &str) ->
     }
 }
 
-fn agent_config(config: &DemoConfig, listen: SocketAddr) -> AgentConfig {
-    AgentConfig::for_demo(&format!("http://{listen}"), config.metrics_interval, config.textfile_dir.clone())
+fn agent_config(config: &DemoConfig, listen: SocketAddr) -> Result<AgentConfig, DemoError> {
+    let server_url = ServerUrl::parse(&format!("http://{listen}")).map_err(|e| DemoError::Agent(e.to_string()))?;
+    Ok(AgentConfig {
+        server_url,
+        pool_name: None,
+        worker_id: None,
+        component_type: None,
+        metrics_interval: config.metrics_interval,
+        heartbeat_interval: Duration::from_secs(15),
+        textfile_dir: config.textfile_dir.clone(),
+        auth_token_file: None,
+        paths: HostPaths::default(),
+        buffer_bytes: 64 << 20,
+    })
 }
 
 /// The address, or one with the next free port.
 fn free_port(listen: SocketAddr) -> Result<SocketAddr, DemoError> {
     if listen.port() == 0 {
-        return Ok(listen);
+        let any = TcpListener::bind(listen).and_then(|l| l.local_addr());
+        return any.map_err(|_| DemoError::NoPort(listen));
     }
     let ports = listen.port()..=listen.port().saturating_add(100);
     let mut candidates = ports.map(|port| SocketAddr::new(listen.ip(), port));
