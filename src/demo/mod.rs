@@ -142,7 +142,8 @@ fn server_config(config: &DemoConfig, listen: SocketAddr, database_url: &str) ->
 }
 
 fn agent_config(config: &DemoConfig, listen: SocketAddr) -> Result<AgentConfig, DemoError> {
-    let server_url = ServerUrl::parse(&format!("http://{listen}")).map_err(|e| DemoError::Agent(e.to_string()))?;
+    let server_url =
+        ServerUrl::parse(&format!("http://{listen}")).map_err(|e| DemoError::Agent(e.to_string()))?;
     Ok(AgentConfig {
         server_url,
         pool_name: None,

@@ -42,6 +42,9 @@ pub use self::core::Core;
 pub use openapi::document as openapi_document;
 use request::Request;
 
+/// How long requests may take to finish once the server is told to stop; Kubernetes kills after 30 s.
+const DRAIN_FOR: Duration = Duration::from_secs(20);
+
 /// How a server runs.
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
@@ -148,9 +151,12 @@ pub async fn run(
         shutdown.await;
         let _ = stop.send(true);
     });
-    let stopped = stopping.clone();
-    warp::serve(filter(Arc::clone(&app))).incoming(listener).graceful(when(stopped)).run().await;
-    tracing::info!("stopping: finishing what is under way");
+    let serve =
+        warp::serve(filter(Arc::clone(&app))).incoming(listener).graceful(when(stopping.clone())).run();
+    tokio::select! {
+        () = serve => {}
+        () = overdue(stopping) => tracing::warn!("stopping without those that still read or send"),
+    }
     finish(&app, background).await;
     database.close().await;
     Ok(())
@@ -159,6 +165,12 @@ pub async fn run(
 /// Resolves when the server is to stop.
 async fn when(mut stopping: watch::Receiver<bool>) {
     let _ = stopping.wait_for(|stop| *stop).await;
+}
+
+/// Resolves when requests had long enough to finish after the server was told to stop.
+async fn overdue(stopping: watch::Receiver<bool>) {
+    when(stopping).await;
+    tokio::time::sleep(DRAIN_FOR).await;
 }
 
 /// Writes down what components reported last; the writer's queue is empty, since all requests are
