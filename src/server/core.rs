@@ -56,11 +56,11 @@ impl Core {
         // A server that was killed had no time to write down who reported last; the samples tell.
         for one in &loaded {
             if let Some((at, _)) = one.newest.get().filter(|(at, _)| *at <= Millis::now()) {
-                one.component.reported(at, 0);
+                one.component.restore(Some(at), 0, 0);
             }
         }
         let now = Millis::now();
-        let recent = |c: &Component| c.last_report().is_some_and(|t| now.since(t) <= stale_after_ms);
+        let recent = |c: &Component| !c.is_offline() && c.last_report().is_some_and(|t| now.since(t) <= stale_after_ms);
         for component in reporting.iter().filter(|c| recent(c)) {
             component.set_live(true);
         }
