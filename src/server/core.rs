@@ -60,7 +60,9 @@ impl Core {
             }
         }
         let now = Millis::now();
-        let recent = |c: &Component| !c.is_offline() && c.last_report().is_some_and(|t| now.since(t) <= stale_after_ms);
+        let recent = |c: &Component| {
+            !c.is_offline() && c.last_report().is_some_and(|t| now.since(t) <= stale_after_ms)
+        };
         for component in reporting.iter().filter(|c| recent(c)) {
             component.set_live(true);
         }
