@@ -7,3 +7,4 @@
 //! [`agent`] the reporter, [`cli`] every flag.
 
 pub mod model;
+pub mod server;
