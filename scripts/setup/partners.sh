@@ -73,7 +73,7 @@ add_libraries() {
         "Run by hand: sudo apt-get install $package"
 }
 
-library_path() { find "$1" -name '*.so*' -printf '%h\n' | sort -u | paste -sd:; }
+library_path() { find "$1" \( -name '*.so' -o -name '*.so.*' \) -printf '%h\n' | sort -u | paste -sd:; }
 libraries() { LD_LIBRARY_PATH=$(library_path "$1") ldd "$2" 2>/dev/null; }
 loads() { [[ $(libraries "$1" "$2") != *"not found"* ]]; }
 
