@@ -39,20 +39,22 @@ need_root() {
     fi
 }
 
-# apt-get as root, with no question from it or from the packages, waiting for another apt to end.
-# The full PATH is for a root shell that came by a plain `su`.
+# apt-get as root, with no question from it or from the packages, waiting for another apt to end;
+# its own words go to .cache/setup.log. The full PATH is for a root shell that came by a plain `su`.
 apt_get() {
     need_root apt-get "$@"
+    mkdir -p "$cache"
     "${become_root[@]}" env PATH="$PATH:/usr/sbin:/sbin" DEBIAN_FRONTEND=noninteractive \
         NEEDRESTART_SUSPEND=1 UCF_FORCE_CONFFOLD=1 \
-        apt-get -q -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confdef \
-        -o Dpkg::Options::=--force-confold "$@" </dev/null
+        apt-get -q -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 \
+        -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold \
+        "$@" </dev/null >"$cache/setup.log" 2>&1
 }
 
 update_lists() {
     [ "$lists_updated" = no ] || return 0
     say "reading the list of packages: apt-get update"
-    apt_get update >/dev/null || say "apt-get update failed; going on with the lists there are"
+    apt_get update || say "apt-get update failed; going on with the lists there are"
     lists_updated=yes
 }
 
@@ -80,12 +82,15 @@ install_wanted() {
             "Look at /etc/apt/sources.list (Ubuntu: is 'universe' there?), then run: apt-get update"
     done
     local install=(install -y --no-install-recommends "${wanted[@]}")
-    say "installing: apt-get ${install[*]}"
+    say "installing, which may take minutes: apt-get ${install[*]}"
     if ! apt_get "${install[@]}"; then
         # Perhaps the lists are old and name versions that the archive no longer has.
         update_lists
-        apt_get "${install[@]}" || die "apt-get could not install them; its own words are above." \
-            "Run by hand: sudo apt-get ${install[*]}"
+        apt_get "${install[@]}" || {
+            tail -n 20 "$cache/setup.log" >&2
+            die "apt-get could not install them; its last words are above, all in .cache/setup.log." \
+                "Run by hand: sudo apt-get ${install[*]}"
+        }
     fi
     wanted=()
 }
