@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench generate clean
+.PHONY: help run test partners lint bench generate clean
 MAKEFLAGS += --no-print-directory
 
 # rustup puts cargo where a shell that started earlier does not look yet.
@@ -27,6 +27,10 @@ run: ## Install what is missing, build, start the demo (ARGS="--listen 127.0.0.1
 test: ## Install what is missing, run all tests: unit, contract, and against real partners
 	@scripts/setup.sh test
 	cargo test --locked
+	@$(MAKE) partners
+
+partners: ## Only the tests against real partners (ARGS="-k pgbouncer")
+	@scripts/setup.sh test
 	cargo build --locked
 	scripts/generate.sh --check
 	$(python) -m pytest tests/partners $(ARGS)

@@ -1,6 +1,7 @@
 """The description of the HTTP interface: valid, complete, and kept to by the server."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -70,7 +71,7 @@ def test_every_described_route_is_there(server: Server, document: dict) -> None:
     """A call without a body or parameters may be refused, but by the route, not for want of one."""
     server.register("worker-1")
     for method, path in sorted(operations(document)):
-        answer = server.http.request(method, path.replace("{runtime_id}", "1"))
+        answer = server.http.request(method, path.replace("{kind}", "not-found"))
         described = document["paths"][path][method]["responses"]
         assert str(answer.status_code) in described, (method, path, answer.status_code, answer.text)
         assert answer.status_code not in (405, 500, 501), (method, path)
@@ -86,6 +87,13 @@ def test_every_answer_without_a_route_is_a_problem(server: Server) -> None:
         assert answer.status_code == status, (method, path)
         assert answer.headers["Content-Type"] == "application/problem+json", (method, path)
         assert {"type", "title", "status", "detail"} <= answer.json().keys()
+
+
+def test_every_documented_error_is_explained_by_the_server(server: Server) -> None:
+    documented = re.findall(r"`(/problems/[a-z-]+)`", (ROOT / "docs" / "http-api.md").read_text())
+    assert documented
+    for kind in documented:
+        assert server.http.get(kind).status_code == 200, kind
 
 
 def test_fuzzer_finds_no_violation(start_server, tmp_path: Path) -> None:
