@@ -6,4 +6,14 @@
 //! newest values ready to be scraped, [`server`] the HTTP API, [`host`] readings of this machine,
 //! [`agent`] the reporter, [`cli`] every flag.
 
+pub mod agent;
+pub mod cli;
+#[cfg(feature = "demo")]
+pub mod demo;
+pub mod host;
+pub mod live;
 pub mod model;
+pub mod server;
+pub mod store;
+pub mod telemetry;
+pub mod wire;

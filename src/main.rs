@@ -1,3 +1,102 @@
 //! `noetl-metrics`: parse the command line, start the role, turn its result into an exit code.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is the command line's own output")]
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches};
+use noetl_metrics::cli::{self, Cli, Role};
+use noetl_metrics::store::{self, Database, Retention};
+use noetl_metrics::{agent, server, telemetry};
+
+fn main() -> ExitCode {
+    let matches = Cli::command().get_matches();
+    let changed = cli::changed_flags(&matches);
+    let cli = match Cli::from_arg_matches(&matches) {
+        Ok(cli) => cli,
+        Err(error) => error.exit(),
+    };
+    let result = telemetry::start(cli.log_format, &cli.log).and_then(|()| {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|e| e.to_string())?;
+        runtime.block_on(run(cli.role, changed))
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("noetl-metrics: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(role: Role, changed: Vec<(String, String)>) -> Result<(), String> {
+    match role {
+        Role::Server(args) => {
+            let config = args.into_config(changed)?;
+            server::run(config, |_| (), told_to_stop()).await.map_err(|e| e.to_string())
+        }
+        Role::Agent(args) => agent::run(args.into_config()?, told_to_stop()).await.map_err(|e| e.to_string()),
+        #[cfg(feature = "demo")]
+        Role::Demo(args) => {
+            let config = args.into_config();
+            noetl_metrics::demo::run(config, |line| println!("{line}"), told_to_stop())
+                .await
+                .map_err(|e| e.to_string())
+        }
+        #[cfg(feature = "demo")]
+        Role::EmbeddedPostgres(args) => {
+            noetl_metrics::demo::postgres::serve(args.data_dir, args.pg_bin, |url| println!("{url}")).await
+        }
+        Role::Migrate(args) => migrate(&args).await,
+        Role::Maintenance(args) => maintain(&args).await,
+        Role::Openapi => {
+            print!("{}", server::openapi_document());
+            Ok(())
+        }
+    }
+}
+
+async fn migrate(args: &cli::MigrateArgs) -> Result<(), String> {
+    let database = Database::new(&args.database.url()?, 2).map_err(|e| e.to_string())?;
+    let applied = store::migrate(&database).await.map_err(|e| e.to_string())?;
+    match applied.as_slice() {
+        [] => println!("the schema is up to date"),
+        versions => println!("applied {versions:?}"),
+    }
+    Ok(())
+}
+
+async fn maintain(args: &cli::MaintenanceArgs) -> Result<(), String> {
+    let database = Database::new(&args.database.url()?, 2).map_err(|e| e.to_string())?;
+    let raw_ms = i64::try_from(args.retention_raw.as_millis()).map_err(|e| e.to_string())?;
+    let retention = Retention { raw_ms, dry_run: args.dry_run };
+    let report =
+        retention.run(&database, |step| tracing::info!("{step}")).await.map_err(|e| e.to_string())?;
+    match args.output {
+        cli::Output::Json => println!("{}", serde_json::to_string(&report).map_err(|e| e.to_string())?),
+        cli::Output::Text => {
+            let verb = if args.dry_run { "would drop" } else { "dropped" };
+            println!("{verb} {} partitions {:?}", report.dropped_partitions.len(), report.dropped_partitions);
+            println!("brought {} late samples into their partitions", report.merged_samples);
+            println!(
+                "deleted {} samples one by one, kept {} longer",
+                report.deleted_samples, report.kept_samples
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Resolves at the first SIGTERM or SIGINT; the second ends the process at once.
+async fn told_to_stop() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! { _ = term.recv() => (), _ = int.recv() => () }
+    tokio::spawn(async move {
+        tokio::select! { _ = term.recv() => (), _ = int.recv() => () }
+        std::process::exit(130);
+    });
+}

@@ -1,5 +1,17 @@
-//! Values and their rules: no I/O, no async.
+//! Values and their rules: components, series, labels, metric names, limits. No I/O, no async.
 
+mod component;
+mod labels;
+mod limits;
+mod names;
 mod reading;
+mod series;
+mod time;
 
+pub use component::{Component, ComponentKind, RuntimeId, is_component_kind};
+pub use labels::{Label, LabelError, check_labels, export_line, labels_of_line, write_bound};
+pub use limits::Limits;
+pub use names::{Family, family_of, is_label_name, is_metric_name, is_reserved};
 pub use reading::{MetricType, Reading};
+pub use series::{Newest, Point, Series, SeriesId};
+pub use time::{Millis, TimeError, parse_timestamp};

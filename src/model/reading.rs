@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 /// The four metric types of the HTTP contract.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum MetricType {
     /// A value that goes up and down.

@@ -1,0 +1,145 @@
+//! The laptop: PostgreSQL, server and agent from one command.
+//!
+//! PostgreSQL runs as a child process of its own ([`postgres`]), under an unprivileged user where
+//! this one is root, and ends when this process does, however it ends.
+
+mod install;
+pub mod postgres;
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::agent::{self, AgentConfig};
+use crate::model::Limits;
+use crate::server::{self, ServerConfig};
+
+/// How the demo runs.
+#[derive(Clone, Debug)]
+pub struct DemoConfig {
+    /// Address to listen on; the next free port is taken where this one is not.
+    pub listen: SocketAddr,
+    /// Where the database is kept.
+    pub data_dir: PathBuf,
+    /// PostgreSQL's programs.
+    pub pg_bin: Option<PathBuf>,
+    /// How often this machine is measured.
+    pub metrics_interval: Duration,
+    /// Metrics in text files.
+    pub textfile_dir: Option<PathBuf>,
+    /// How long samples are kept.
+    pub retention_raw: Duration,
+}
+
+/// Why the demo did not start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum DemoError {
+    /// The data directory can't be used.
+    #[error("--data-dir {0}: {1}")]
+    DataDir(PathBuf, std::io::Error),
+    /// No port is free.
+    #[error("--listen {0}: neither this port nor one of the next 100 is free")]
+    NoPort(SocketAddr),
+    /// PostgreSQL did not start.
+    #[error("PostgreSQL did not start: {0}")]
+    Postgres(String),
+    /// The server failed.
+    #[error(transparent)]
+    Server(#[from] server::ServerError),
+    /// The agent failed.
+    #[error("the agent failed: {0}")]
+    Agent(String),
+}
+
+/// Where the demo keeps its database unless told otherwise.
+pub fn default_data_dir() -> PathBuf {
+    let variable = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    if install::is_root() {
+        return PathBuf::from("/var/lib/noetl-metrics");
+    }
+    let home = variable("HOME").map(|home| home.join(".local/share"));
+    variable("XDG_DATA_HOME").or(home).unwrap_or_else(std::env::temp_dir).join("noetl-metrics")
+}
+
+/// Runs all of it until `shutdown`; `announce` is told each step for people to read.
+pub async fn run(
+    config: DemoConfig,
+    announce: impl Fn(&str),
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), DemoError> {
+    let listen = free_port(config.listen)?;
+    let pg_bin = config.pg_bin.clone().or_else(install::find_postgres);
+    announce(&match &pg_bin {
+        Some(dir) => {
+            format!("Starting PostgreSQL of {} with its data in {}", dir.display(), config.data_dir.display())
+        }
+        None => "No PostgreSQL is installed; downloading one (or install it: apt-get install postgresql)"
+            .to_owned(),
+    });
+    let database = postgres::Child::start(&config.data_dir, pg_bin.as_deref()).await?;
+    let (stop, stopping) = watch::channel(false);
+    tokio::spawn(async move {
+        shutdown.await;
+        let _ = stop.send(true);
+    });
+    let when = |mut stopping: watch::Receiver<bool>| async move {
+        let _ = stopping.wait_for(|stop| *stop).await;
+    };
+    let url_file = config.data_dir.join("database-url");
+    let on_listen = |address: SocketAddr| {
+        announce(&format!("NoETL Metrics is running. Open http://{address}/"));
+        announce(&format!("  export for scrapers   curl http://{address}/api/metrics/prometheus"));
+        announce(&format!(
+            "  SQL                   psql \"$(cat {})\" -c 'select * from noetl.metrics limit 5'",
+            url_file.display()
+        ));
+        announce("Ctrl-C stops all of it; the data stays for the next start.");
+    };
+    let server =
+        server::run(server_config(&config, listen, database.url()), on_listen, when(stopping.clone()));
+    let agent = agent::run(agent_config(&config, listen), when(stopping.clone()));
+    let (served, reported) = tokio::join!(server, agent);
+    database.stop().await;
+    served?;
+    reported.map_err(|e| DemoError::Agent(e.to_string()))
+}
+
+fn server_config(config: &DemoConfig, listen: SocketAddr, database_url: &str) -> ServerConfig {
+    ServerConfig {
+        listen,
+        database_url: database_url.to_owned(),
+        max_connections: 8,
+        auth_token_file: None,
+        stale_after: Duration::from_secs(300),
+        register_unknown: false,
+        migrate: true,
+        name: "noetl-server".into(),
+        metrics_interval: config.metrics_interval,
+        retention_raw: Some(config.retention_raw),
+        limits: Limits::default(),
+        changed_flags: vec![
+            ("listen".into(), listen.to_string()),
+            ("data-dir".into(), config.data_dir.display().to_string()),
+        ],
+    }
+}
+
+fn agent_config(config: &DemoConfig, listen: SocketAddr) -> AgentConfig {
+    AgentConfig::for_demo(&format!("http://{listen}"), config.metrics_interval, config.textfile_dir.clone())
+}
+
+/// The address, or one with the next free port.
+fn free_port(listen: SocketAddr) -> Result<SocketAddr, DemoError> {
+    if listen.port() == 0 {
+        return Ok(listen);
+    }
+    let ports = listen.port()..=listen.port().saturating_add(100);
+    let mut candidates = ports.map(|port| SocketAddr::new(listen.ip(), port));
+    candidates.find(|address| TcpListener::bind(address).is_ok()).ok_or(DemoError::NoPort(listen))
+}
+
+fn make_dir(dir: &Path) -> Result<(), DemoError> {
+    std::fs::create_dir_all(dir).map_err(|e| DemoError::DataDir(dir.to_owned(), e))
+}

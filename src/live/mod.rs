@@ -1,0 +1,177 @@
+//! The newest value of each live series, ready to be scraped.
+//!
+//! A series' line is rendered once, when the series appears; its value is an atomic that the writer
+//! sets after each commit; a scrape walks the families in the order of their names and writes lines
+//! and values. Adding and removing series takes a lock, setting values does not, so a scrape and
+//! ingest do not wait for each other. The only exception are histograms and summaries: their series
+//! belong together, so a scrape of one keeps the writer out for the microseconds that it takes.
+
+mod family;
+mod render;
+mod selector;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use parking_lot::RwLock;
+
+use crate::model::{Component, MetricType, Millis, Point, RuntimeId, Series, family_of};
+use family::Family;
+
+pub use render::{Format, RenderOptions};
+pub use selector::{Selector, SelectorError};
+
+/// What is known of a family beside its samples.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Metadata {
+    /// Help text of the first report that had one.
+    pub help: Option<Box<str>>,
+    /// Unit of the first report that had one.
+    pub unit: Option<Box<str>>,
+}
+
+/// All live series by family.
+#[derive(Debug, Default)]
+pub struct Live {
+    families: RwLock<BTreeMap<Box<str>, Family>>,
+    metadata: RwLock<HashMap<Box<str>, Metadata>>,
+    /// Held by the writer while it sets values of histograms and summaries, by a scrape while it
+    /// reads them.
+    together: RwLock<()>,
+    series: AtomicUsize,
+    /// Bytes of the last rendering, to allocate the next one at once.
+    last_bytes: AtomicUsize,
+}
+
+/// A metric name as the explorer lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FamilySummary {
+    /// Name of the family.
+    pub name: String,
+    /// Its type.
+    pub kind: MetricType,
+    /// Help and unit.
+    pub metadata: Metadata,
+    /// Live series.
+    pub series: usize,
+    /// Components that report it.
+    pub components: usize,
+}
+
+impl Live {
+    /// Takes what was committed: sets the newest values, and adds series that are not there yet.
+    pub fn apply(&self, points: &[Point]) {
+        let grouped = |p: &Point| matches!(p.series.kind, MetricType::Histogram | MetricType::Summary);
+        {
+            let _together = points.iter().any(grouped).then(|| self.together.write());
+            let now = Millis::now();
+            for point in points {
+                point.series.newest.offer(point.at, point.value);
+                point.series.arrived(now);
+            }
+        }
+        let absent = |s: &Series| !s.exported.load(Ordering::Acquire) && s.component.is_live();
+        let new: Vec<Arc<Series>> =
+            points.iter().filter(|p| absent(&p.series)).map(|p| Arc::clone(&p.series)).collect();
+        if !new.is_empty() {
+            self.add(new);
+        }
+    }
+
+    /// Adds series; those that are there already, or have no value, are passed over.
+    pub fn add(&self, series: Vec<Arc<Series>>) {
+        let mut families = self.families.write();
+        let mut added = 0;
+        for one in series {
+            if one.newest.get().is_none() || one.exported.swap(true, Ordering::AcqRel) {
+                continue;
+            }
+            added += 1;
+            let family = family_of(one.metric_name(), one.kind);
+            match families.get_mut(family.name) {
+                Some(known) => known.add(one),
+                None => {
+                    let name = family.name.into();
+                    families.insert(name, Family::new(one));
+                }
+            }
+        }
+        for family in families.values_mut() {
+            family.sort();
+        }
+        self.series.fetch_add(added, Ordering::Relaxed);
+    }
+
+    /// Takes the series out that `gone` says.
+    pub fn remove(&self, gone: impl Fn(&Series) -> bool) -> usize {
+        let mut families = self.families.write();
+        let mut removed = 0;
+        families.retain(|_, family| {
+            removed += family.remove(&gone);
+            !family.is_empty()
+        });
+        self.series.fetch_sub(removed, Ordering::Relaxed);
+        removed
+    }
+
+    /// Remembers help and unit of a metric; the first that has them wins.
+    pub fn describe(&self, metric_name: &str, kind: MetricType, help: Option<&str>, unit: Option<&str>) {
+        let name = family_of(metric_name, kind).name;
+        let known = self.metadata.read().get(name).is_some_and(|m| m.help.is_some() || help.is_none());
+        if known {
+            return;
+        }
+        let mut metadata = self.metadata.write();
+        let entry = metadata.entry(name.into()).or_default();
+        entry.help = entry.help.take().or_else(|| help.map(Into::into));
+        entry.unit = entry.unit.take().or_else(|| unit.map(Into::into));
+    }
+
+    /// Live series.
+    pub fn len(&self) -> usize {
+        self.series.load(Ordering::Relaxed)
+    }
+
+    /// Whether nothing is live.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Writes the exposition.
+    pub fn render(&self, options: &RenderOptions<'_>, components: &[Arc<Component>]) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.last_bytes.load(Ordering::Relaxed) + 4096);
+        render::render(self, options, components, &mut out);
+        if options.is_everything() {
+            self.last_bytes.store(out.len(), Ordering::Relaxed);
+        }
+        out
+    }
+
+    /// All families, by name.
+    pub fn summaries(&self) -> Vec<FamilySummary> {
+        let families = self.families.read();
+        let metadata = self.metadata.read();
+        families
+            .iter()
+            .map(|(name, family)| FamilySummary {
+                name: name.to_string(),
+                kind: family.kind,
+                metadata: metadata.get(name).cloned().unwrap_or_default(),
+                series: family.len(),
+                components: family.components(),
+            })
+            .collect()
+    }
+
+    /// The live series of a component, in the order of the exposition.
+    pub fn of_component(&self, id: RuntimeId) -> Vec<Arc<Series>> {
+        let families = self.families.read();
+        families.values().flat_map(Family::series).filter(|s| s.component.id == id).cloned().collect()
+    }
+
+    /// Help and unit of a family.
+    pub fn metadata(&self, family: &str) -> Metadata {
+        self.metadata.read().get(family).cloned().unwrap_or_default()
+    }
+}

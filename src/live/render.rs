@@ -1,0 +1,330 @@
+//! Writes live series as text exposition 0.0.4 or OpenMetrics 1.0.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::family::{Family, Group, Members};
+use super::selector::Selector;
+use super::{Live, Metadata};
+use crate::model::{Component, MetricType, Millis, RuntimeId, Series, export_line};
+use crate::wire::value;
+
+/// An exposition format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Prometheus text exposition 0.0.4.
+    Text,
+    /// OpenMetrics 1.0.
+    OpenMetrics,
+}
+
+impl Format {
+    /// Its content type.
+    pub const fn content_type(self) -> &'static str {
+        match self {
+            Self::Text => "text/plain; version=0.0.4; charset=utf-8",
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        }
+    }
+
+    /// What an `Accept` header asks for; text where it does not say or asks for neither.
+    pub fn negotiate(accept: &str) -> Self {
+        let mut best = (Self::Text, 0.0_f32);
+        for entry in accept.split(',') {
+            let mut parts = entry.split(';').map(str::trim);
+            let media = parts.next().unwrap_or_default();
+            let params: Vec<&str> = parts.collect();
+            let weight =
+                params.iter().find_map(|p| p.strip_prefix("q=")).and_then(|q| q.parse().ok()).unwrap_or(1.0);
+            let version = params.iter().find_map(|p| p.strip_prefix("version="));
+            let format = match media {
+                "application/openmetrics-text" if version.is_none_or(|v| v == "1.0.0" || v == "0.0.1") => {
+                    Self::OpenMetrics
+                }
+                "text/plain" | "text/*" | "*/*" => Self::Text,
+                _ => continue,
+            };
+            if weight > best.1 {
+                best = (format, weight);
+            }
+        }
+        best.0
+    }
+}
+
+/// What of the live series to write, and how.
+#[derive(Clone, Debug)]
+pub struct RenderOptions<'a> {
+    /// The format.
+    pub format: Format,
+    /// Write each sample's time.
+    pub timestamps: bool,
+    /// Only this component.
+    pub runtime_id: Option<RuntimeId>,
+    /// Only components of this name.
+    pub component_name: Option<&'a str>,
+    /// Only series that one of these selects; empty is all.
+    pub selectors: &'a [Selector],
+    /// The clock, for ages.
+    pub now: Millis,
+    /// A component that is silent for longer is down, in milliseconds.
+    pub stale_after_ms: i64,
+}
+
+impl RenderOptions<'_> {
+    pub(super) const fn is_everything(&self) -> bool {
+        self.runtime_id.is_none() && self.component_name.is_none() && self.selectors.is_empty()
+    }
+
+    fn takes_component(&self, component: &Component) -> bool {
+        self.runtime_id.is_none_or(|id| id == component.id)
+            && self.component_name.is_none_or(|name| *name == *component.name)
+    }
+
+    fn takes(&self, series: &Series) -> bool {
+        self.is_everything()
+            || (self.takes_component(&series.component)
+                && (self.selectors.is_empty() || self.selectors.iter().any(|s| s.selects(&series.line))))
+    }
+}
+
+/// Silent for longer than this, a component is not mentioned any more: 24 h.
+const FORGOTTEN_MS: i64 = 24 * 3_600_000;
+
+pub(super) fn render(
+    live: &Live,
+    options: &RenderOptions<'_>,
+    components: &[Arc<Component>],
+    out: &mut Vec<u8>,
+) {
+    let mut made = made_families(options, components).into_iter().peekable();
+    let families = live.families.read();
+    let metadata = live.metadata.read();
+    let none = Metadata::default();
+    for (name, family) in families.iter() {
+        while let Some((_, text)) = made.next_if(|(made, _)| **made < **name) {
+            out.extend_from_slice(&text);
+        }
+        let mut writer = FamilyWriter { name, metadata: metadata.get(name).unwrap_or(&none), options, out };
+        let clashes = options.format == Format::OpenMetrics && clashes(name, family.kind, &families);
+        writer.write(live, family, clashes);
+    }
+    made.for_each(|(_, text)| out.extend_from_slice(&text));
+    if options.format == Format::OpenMetrics {
+        out.extend_from_slice(b"# EOF\n");
+    }
+}
+
+/// Whether another family has a name that OpenMetrics reserves for this one.
+fn clashes(name: &str, kind: MetricType, families: &BTreeMap<Box<str>, Family>) -> bool {
+    let base = match kind {
+        MetricType::Gauge => return false,
+        MetricType::Counter => name.strip_suffix("_total").unwrap_or(name),
+        MetricType::Histogram | MetricType::Summary => name,
+    };
+    let created = format!("{base}_created");
+    (base != name && families.contains_key(base)) || families.contains_key(created.as_str())
+}
+
+struct FamilyWriter<'a> {
+    name: &'a str,
+    metadata: &'a Metadata,
+    options: &'a RenderOptions<'a>,
+    out: &'a mut Vec<u8>,
+}
+
+impl FamilyWriter<'_> {
+    fn write(&mut self, live: &Live, family: &Family, clashes: bool) {
+        match family.members() {
+            Members::Plain { sorted, .. } => self.plain(family.kind, sorted, clashes),
+            Members::Grouped(groups) => {
+                let _together = live.together.read();
+                self.grouped(family.kind, groups.values(), clashes);
+            }
+        }
+    }
+
+    fn plain(&mut self, kind: MetricType, sorted: &[Arc<Series>], clashes: bool) {
+        let everything = self.options.is_everything();
+        let mut begun = false;
+        for series in sorted {
+            if !everything && !self.options.takes(series) {
+                continue;
+            }
+            if !begun {
+                begun = true;
+                self.plain_header(kind, clashes);
+            }
+            self.sample(series);
+        }
+    }
+
+    fn plain_header(&mut self, kind: MetricType, clashes: bool) {
+        match (self.options.format, kind) {
+            (Format::Text, _) => self.header(self.name, kind.as_str()),
+            // A counter without _total has no form in OpenMetrics that keeps its name.
+            (Format::OpenMetrics, MetricType::Counter) => match self.name.strip_suffix("_total") {
+                Some(base) if !clashes => self.header(base, "counter"),
+                _ => self.header(self.name, "unknown"),
+            },
+            (Format::OpenMetrics, _) => self.header(self.name, kind.as_str()),
+        }
+    }
+
+    /// A histogram or summary. One that is not whole makes the whole family untyped: its values are
+    /// all there, and no scraper chokes on them.
+    fn grouped<'g>(
+        &mut self,
+        kind: MetricType,
+        groups: impl Iterator<Item = &'g Group> + Clone,
+        clashes: bool,
+    ) {
+        let taken = groups.filter(|g| g.series().any(|s| self.options.takes(s)));
+        let whole = |g: &Group| match kind {
+            MetricType::Histogram => g.is_whole_histogram(),
+            _ => g.is_whole_summary(),
+        };
+        if taken.clone().next().is_none() {
+            return;
+        }
+        if taken.clone().all(whole) && !clashes {
+            self.header(self.name, kind.as_str());
+            for series in taken.flat_map(Group::series) {
+                self.sample(series);
+            }
+        } else {
+            self.untyped(taken.flat_map(Group::series));
+        }
+    }
+
+    fn untyped<'g>(&mut self, series: impl Iterator<Item = &'g Arc<Series>>) {
+        let mut by_name: BTreeMap<&str, Vec<&Arc<Series>>> = BTreeMap::new();
+        for one in series {
+            by_name.entry(one.metric_name()).or_default().push(one);
+        }
+        let word = if self.options.format == Format::Text { "untyped" } else { "unknown" };
+        for (name, series) in by_name {
+            self.header(name, word);
+            series.into_iter().for_each(|s| self.sample(s));
+        }
+    }
+
+    fn header(&mut self, family: &str, kind: &str) {
+        let help = self.metadata.help.as_deref().unwrap_or("No help was reported.");
+        match self.options.format {
+            Format::Text => {
+                self.line(&["# HELP ", family, " "]);
+                escape_help(self.out, help, false);
+                self.line(&["\n# TYPE ", family, " ", kind, "\n"]);
+            }
+            Format::OpenMetrics => {
+                self.line(&["# TYPE ", family, " ", kind, "\n"]);
+                if let Some(unit) = self.metadata.unit.as_deref().filter(|u| is_unit_of(family, u)) {
+                    self.line(&["# UNIT ", family, " ", unit, "\n"]);
+                }
+                self.line(&["# HELP ", family, " "]);
+                escape_help(self.out, help, true);
+                self.out.push(b'\n');
+            }
+        }
+    }
+
+    fn line(&mut self, parts: &[&str]) {
+        parts.iter().for_each(|part| self.out.extend_from_slice(part.as_bytes()));
+    }
+
+    fn sample(&mut self, series: &Series) {
+        let Some((at, number)) = series.newest.get() else { return };
+        self.out.extend_from_slice(&series.line);
+        value::write(self.out, number);
+        if self.options.timestamps {
+            write_time(self.out, at, self.options.format);
+        }
+        self.out.push(b'\n');
+    }
+}
+
+fn write_time(out: &mut Vec<u8>, at: Millis, format: Format) {
+    let text = match format {
+        Format::Text => format!(" {}", at.0),
+        Format::OpenMetrics => format!(" {}.{:03}", at.0.div_euclid(1000), at.0.rem_euclid(1000)),
+    };
+    out.extend_from_slice(text.as_bytes());
+}
+
+/// OpenMetrics wants the unit to be the end of the name.
+fn is_unit_of(family: &str, unit: &str) -> bool {
+    family.strip_suffix(unit).is_some_and(|rest| rest.ends_with('_') && rest.len() > 1)
+}
+
+fn escape_help(out: &mut Vec<u8>, help: &str, quotes: bool) {
+    for byte in help.bytes() {
+        match byte {
+            b'\\' => out.extend_from_slice(b"\\\\"),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'"' if quotes => out.extend_from_slice(b"\\\""),
+            other => out.push(other),
+        }
+    }
+}
+
+/// The families that the server makes itself, by name: whether components are up, and how long ago
+/// they reported.
+fn made_families<'a>(
+    options: &RenderOptions<'_>,
+    components: &'a [Arc<Component>],
+) -> Vec<(&'static str, Vec<u8>)> {
+    let seen = |c: &'a Arc<Component>| Some((c, options.now.since(c.last_seen()?)));
+    let known: Vec<_> = components
+        .iter()
+        .filter(|c| options.takes_component(c))
+        .filter_map(seen)
+        .filter(|(_, silent)| *silent < FORGOTTEN_MS)
+        .collect();
+    let age = known.iter().filter_map(|(c, _)| {
+        let ms = options.now.since(c.last_report()?).max(0);
+        Some((*c, ms as f64 / 1000.0))
+    });
+    let up = known.iter().map(|(c, silent)| (*c, f64::from(u8::from(*silent <= options.stale_after_ms))));
+    vec![
+        made_family(
+            "noetl_component_last_report_age_seconds",
+            "Seconds since the component's newest report was stored.",
+            "seconds",
+            age,
+            options,
+        ),
+        made_family(
+            "noetl_component_up",
+            "Whether the component reported or sent a heartbeat within the time after which it counts as silent.",
+            "",
+            up,
+            options,
+        ),
+    ]
+}
+
+fn made_family<'a>(
+    name: &'static str,
+    help: &'static str,
+    unit: &'static str,
+    values: impl Iterator<Item = (&'a Arc<Component>, f64)>,
+    options: &RenderOptions<'_>,
+) -> (&'static str, Vec<u8>) {
+    let metadata = Metadata { help: Some(help.into()), unit: Some(unit.into()) };
+    let mut out = Vec::new();
+    let mut line = Vec::new();
+    for (component, number) in values {
+        export_line(&mut line, name, &component.name, &component.kind, &[]);
+        if !options.selectors.is_empty() && !options.selectors.iter().any(|s| s.selects(&line)) {
+            continue;
+        }
+        if out.is_empty() {
+            FamilyWriter { name, metadata: &metadata, options, out: &mut out }.header(name, "gauge");
+        }
+        out.extend_from_slice(&line);
+        value::write(&mut out, number);
+        out.push(b'\n');
+    }
+    (name, out)
+}

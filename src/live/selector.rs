@@ -1,0 +1,92 @@
+//! `match[]` selectors, as Prometheus' federation takes them: `{job=~"a.*"}`, `noetl_up`.
+
+use promql_parser::label::Matcher;
+use promql_parser::parser::{Expr, parse};
+
+use crate::model::labels_of_line;
+
+/// Longest selector taken, in bytes.
+const MAX_BYTES: usize = 4096;
+
+/// Selects series by name and labels.
+#[derive(Clone, Debug)]
+pub struct Selector {
+    name: Option<String>,
+    matchers: Vec<Matcher>,
+}
+
+/// Why a selector was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SelectorError {
+    /// Not PromQL, or more than a selector.
+    #[error("is not a series selector such as noetl_uptime_seconds or {{component=~\"worker-.*\"}}: {0}")]
+    Invalid(String),
+}
+
+impl Selector {
+    /// Reads a selector.
+    pub fn parse(text: &str) -> Result<Self, SelectorError> {
+        if text.len() > MAX_BYTES {
+            return Err(SelectorError::Invalid(format!("more than {MAX_BYTES} bytes")));
+        }
+        match parse(text) {
+            Ok(Expr::VectorSelector(s))
+                if s.offset.is_none() && s.at.is_none() && s.matchers.or_matchers.is_empty() =>
+            {
+                Ok(Self { name: s.name, matchers: s.matchers.matchers })
+            }
+            Ok(_) => Err(SelectorError::Invalid("it is more than a selector".into())),
+            Err(error) => Err(SelectorError::Invalid(error.chars().take(200).collect())),
+        }
+    }
+
+    /// Whether it selects the series of this line of the exposition.
+    pub fn selects(&self, line: &[u8]) -> bool {
+        let end = line.iter().position(|b| matches!(b, b'{' | b' ')).unwrap_or(line.len());
+        let name = str::from_utf8(&line[..end]).unwrap_or_default();
+        if self.name.as_deref().is_some_and(|n| n != name) {
+            return false;
+        }
+        if self.matchers.is_empty() {
+            return true;
+        }
+        let labels = labels_of_line(line);
+        self.matchers.iter().all(|matcher| {
+            let value = if matcher.name == "__name__" {
+                name
+            } else {
+                labels.iter().find(|(k, _)| *k == matcher.name).map_or("", |(_, v)| v.as_str())
+            };
+            matcher.is_match(value)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn selectors_select() {
+        let line = br#"up{component="w1",component_type="worker_pool",a="x\"y"} "#;
+        for (selector, expected) in [
+            ("up", true),
+            ("down", false),
+            (r#"{component="w1"}"#, true),
+            (r#"{component=~"w.*",a!="z"}"#, true),
+            (r#"{__name__=~"u."}"#, true),
+            (r#"up{component="w"}"#, false),
+            (r#"{a="x\"y"}"#, true),
+            (r#"up{missing=""}"#, true),
+        ] {
+            assert_eq!(Selector::parse(selector).unwrap().selects(line), expected, "{selector}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_selector_is_refused() {
+        for text in ["", "rate(up[5m])", "up[5m]", "up offset 5m", "{", "1", &"a".repeat(5000)] {
+            assert!(Selector::parse(text).is_err(), "{text}");
+        }
+    }
+}

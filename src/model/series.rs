@@ -1,0 +1,137 @@
+//! A series: one metric of one component with one set of labels, and its newest value.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
+
+use super::{Component, MetricType, Millis};
+
+/// Identity of a series in the database: 1 to 2^23 - 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SeriesId(pub i32);
+
+impl SeriesId {
+    /// The `metric_id` of this series' sample at `at`: the series in the upper 23 bits, the
+    /// milliseconds since 1970 in the lower 41. Unique, since a series has one sample at a time.
+    pub const fn metric_id(self, at: Millis) -> i64 {
+        ((self.0 as i64) << 41) | (at.0 & Millis::MAX.0)
+    }
+}
+
+/// One metric of one component with one set of labels. Held once in memory, shared by the index
+/// that resolves reports and by the exposition; only the writer changes its newest value.
+#[derive(Debug)]
+pub struct Series {
+    /// Identity in the database.
+    pub id: SeriesId,
+    /// Who reports it.
+    pub component: Arc<Component>,
+    /// Type of the metric.
+    pub kind: MetricType,
+    /// The line that a scrape gets, up to the value: `name{component="…",…} `. Also the key of the
+    /// index, since two series that a scraper can't tell apart are one.
+    pub line: Box<[u8]>,
+    /// The newest value.
+    pub newest: Newest,
+    /// Time of the newest sample that the writer appended, or tried to.
+    pub appended: AtomicI64,
+    /// When a sample of it arrived last, whatever its time: seconds since 1970.
+    arrived: AtomicU32,
+    /// Whether the exposition holds it.
+    pub exported: AtomicBool,
+}
+
+impl Series {
+    /// A series of which no value is known yet.
+    pub fn new(id: SeriesId, component: Arc<Component>, kind: MetricType, line: Box<[u8]>) -> Self {
+        Self {
+            id,
+            component,
+            kind,
+            line,
+            newest: Newest::default(),
+            appended: AtomicI64::new(i64::MIN),
+            arrived: AtomicU32::new(seconds(Millis::now())),
+            exported: AtomicBool::new(false),
+        }
+    }
+
+    /// A sample of it arrived at `now`.
+    pub fn arrived(&self, now: Millis) {
+        self.arrived.store(seconds(now), Ordering::Relaxed);
+    }
+
+    /// Milliseconds since a sample of it arrived.
+    pub fn idle_ms(&self, now: Millis) -> i64 {
+        i64::from(seconds(now).saturating_sub(self.arrived.load(Ordering::Relaxed))) * 1000
+    }
+
+    /// The metric's name.
+    pub fn metric_name(&self) -> &str {
+        let end = self.line.iter().position(|b| matches!(b, b'{' | b' ')).unwrap_or(self.line.len());
+        str::from_utf8(&self.line[..end]).unwrap_or_default()
+    }
+}
+
+fn seconds(at: Millis) -> u32 {
+    u32::try_from(at.0 / 1000).unwrap_or(u32::MAX)
+}
+
+/// The newest value of a series. One task writes it, any number read it.
+#[derive(Debug, Default)]
+pub struct Newest {
+    bits: AtomicU64,
+    at: AtomicI64,
+}
+
+impl Newest {
+    /// The value and its time; `None` while there is none.
+    pub fn get(&self) -> Option<(Millis, f64)> {
+        let at = self.at.load(Ordering::Acquire);
+        (at > 0).then(|| (Millis(at), f64::from_bits(self.bits.load(Ordering::Relaxed))))
+    }
+
+    /// Takes `value` if it is not older than the one held. The values of one series never differ in
+    /// a way that a reader between the two stores could notice: a scrape shows either.
+    pub fn offer(&self, at: Millis, value: f64) {
+        if at.0 >= self.at.load(Ordering::Relaxed) {
+            self.bits.store(value.to_bits(), Ordering::Relaxed);
+            self.at.store(at.0.max(1), Ordering::Release);
+        }
+    }
+}
+
+/// A sample that is ready to be stored.
+#[derive(Clone, Debug)]
+pub struct Point {
+    /// The series it belongs to.
+    pub series: Arc<Series>,
+    /// Its time.
+    pub at: Millis,
+    /// Its value.
+    pub value: f64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metric_ids_never_collide_within_their_range() {
+        let ids = [(1, 0), (1, Millis::MAX.0), (2, 0), (4_194_304, 0), (8_388_607, Millis::MAX.0)];
+        let mut seen: Vec<i64> = ids.iter().map(|(s, t)| SeriesId(*s).metric_id(Millis(*t))).collect();
+        seen.sort_unstable();
+        seen.dedup();
+        assert_eq!(seen.len(), ids.len());
+    }
+
+    #[test]
+    fn an_older_value_does_not_replace_a_newer_one() {
+        let newest = Newest::default();
+        assert_eq!(newest.get(), None);
+        newest.offer(Millis(20), 2.0);
+        newest.offer(Millis(10), 1.0);
+        assert_eq!(newest.get(), Some((Millis(20), 2.0)));
+        newest.offer(Millis(20), 3.0);
+        assert_eq!(newest.get(), Some((Millis(20), 3.0)));
+    }
+}

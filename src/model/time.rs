@@ -1,0 +1,102 @@
+//! Points in time: milliseconds since 1970-01-01T00:00:00Z, and how reports write them.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
+
+/// Milliseconds since 1970-01-01T00:00:00Z. A sample's time has this resolution.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Millis(pub i64);
+
+/// Why a timestamp of a report was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TimeError {
+    /// Not a date and time.
+    #[error("is not an RFC 3339 date and time such as 2024-01-01T12:00:00Z")]
+    Malformed,
+    /// Before 1970 or after 2039: a metric id has no room for it.
+    #[error("is outside 1970-01-01 to 2039-09-07")]
+    OutOfRange,
+}
+
+impl Millis {
+    /// The last time that fits a metric id: 2^41 - 1 ms, 2039-09-07.
+    pub const MAX: Self = Self((1 << 41) - 1);
+
+    /// The machine's clock.
+    pub fn now() -> Self {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+    }
+
+    /// This time moved by `ms` milliseconds; stays within `i64`.
+    #[must_use]
+    pub const fn plus(self, ms: i64) -> Self {
+        Self(self.0.saturating_add(ms))
+    }
+
+    /// Milliseconds from `earlier` to this time; negative if `earlier` is later.
+    pub const fn since(self, earlier: Self) -> i64 {
+        self.0.saturating_sub(earlier.0)
+    }
+
+    /// RFC 3339 in UTC with milliseconds: `2024-01-01T12:00:00.000Z`.
+    pub fn rfc3339(self) -> String {
+        let time = Timestamp::from_millisecond(self.0).unwrap_or(Timestamp::MIN);
+        format!("{time:.3}")
+    }
+}
+
+/// Reads a timestamp: RFC 3339, or the same without an offset, which is then taken as UTC.
+/// Finer digits than milliseconds are cut off.
+pub fn parse_timestamp(text: &str) -> Result<Millis, TimeError> {
+    let millis = match text.parse::<Timestamp>() {
+        Ok(time) => time.as_millisecond(),
+        Err(_) => parse_naive(text)?,
+    };
+    if (0..=Millis::MAX.0).contains(&millis) { Ok(Millis(millis)) } else { Err(TimeError::OutOfRange) }
+}
+
+fn parse_naive(text: &str) -> Result<i64, TimeError> {
+    // A bare date or a zone in brackets is not what a report means by a time.
+    if !text.contains(':') || text.contains('[') {
+        return Err(TimeError::Malformed);
+    }
+    let civil: DateTime = text.parse().map_err(|_| TimeError::Malformed)?;
+    let time = TimeZone::UTC.to_timestamp(civil).map_err(|_| TimeError::OutOfRange)?;
+    Ok(time.as_millisecond())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_clients_send() {
+        let noon = Millis(1_704_110_400_000);
+        for text in [
+            "2024-01-01T12:00:00Z",
+            "2024-01-01T12:00:00",
+            "2024-01-01 12:00:00",
+            "2024-01-01T12:00:00.000000",
+            "2024-01-01T14:00:00+02:00",
+            "2024-01-01T12:00:00.0009+00:00",
+        ] {
+            assert_eq!(parse_timestamp(text), Ok(noon), "{text}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_no_time() {
+        for text in ["", "now", "2024-01-01", "2024-13-01T00:00:00Z", "1704110400", "12:00:00"] {
+            assert_eq!(parse_timestamp(text), Err(TimeError::Malformed), "{text}");
+        }
+        assert_eq!(parse_timestamp("1969-12-31T23:59:59Z"), Err(TimeError::OutOfRange));
+        assert_eq!(parse_timestamp("2100-01-01T00:00:00Z"), Err(TimeError::OutOfRange));
+    }
+
+    #[test]
+    fn writes_milliseconds() {
+        assert_eq!(Millis(1_704_110_400_007).rfc3339(), "2024-01-01T12:00:00.007Z");
+    }
+}

@@ -1,0 +1,99 @@
+//! What a running server holds: components, series, live values, the writer.
+
+use std::sync::Arc;
+
+use super::ServerConfig;
+use crate::live::Live;
+use crate::model::{Component, Millis, Point};
+use crate::store::{Components, Database, Partitions, SeriesIndex, StoreError, Writer, migrate};
+
+/// Hours of partitions that the server keeps ahead.
+pub(super) const HOURS_AHEAD: i32 = 3;
+
+/// What a running server holds. Everything in it can be read while everything else goes on.
+pub struct Core {
+    /// Connections.
+    pub database: Database,
+    /// Components.
+    pub components: Components,
+    /// Series by their line.
+    pub series: SeriesIndex,
+    /// Newest values.
+    pub live: Arc<Live>,
+    /// Hours that samples can be appended to.
+    pub partitions: Arc<Partitions>,
+    /// Where samples go.
+    pub writer: Writer,
+    /// A component that is silent for longer is not exported, in milliseconds.
+    pub stale_after_ms: i64,
+}
+
+impl Core {
+    /// Reaches the database, brings its schema forward, and fills memory from it.
+    pub async fn open(config: &ServerConfig, database: Database) -> Result<Self, StoreError> {
+        if config.migrate {
+            let applied = migrate(&database).await?;
+            if !applied.is_empty() {
+                tracing::info!(versions = ?applied, "schema brought forward");
+            }
+        }
+        let state = crate::store::migration_state(&database).await?;
+        if state.applied < state.newest {
+            let (at, wanted) = (state.applied, state.newest);
+            return Err(StoreError::Migration(format!(
+                "the schema is at version {at}, this server needs {wanted}: run noetl-metrics migrate"
+            )));
+        }
+        let partitions = Arc::new(Partitions::default());
+        partitions.ensure(&database, HOURS_AHEAD).await?;
+        let components = Components::default();
+        components.load(&database).await?;
+        let stale_after_ms = i64::try_from(config.stale_after.as_millis()).unwrap_or(i64::MAX);
+        let live = Arc::new(Live::default());
+        let series = SeriesIndex::new(config.limits);
+        let reporting = reporting(&components.all(), stale_after_ms);
+        reporting.iter().for_each(|c| {
+            c.set_live(true);
+        });
+        let loaded = series.load(&database, &reporting, &live_metadata(&live)).await?;
+        live.add(loaded);
+        let exported = Arc::clone(&live);
+        let on_commit = move |points: &[Point]| export(&exported, points);
+        let (writer, _) = Writer::start(database.clone(), Arc::clone(&partitions), Box::new(on_commit));
+        Ok(Self { database, components, series, live, partitions, writer, stale_after_ms })
+    }
+
+    /// Samples of one component that are in the database by another way than the writer's.
+    pub fn committed(&self, points: &[Point]) {
+        let newest = points.iter().map(|p| p.at).max();
+        if let (Some(first), Some(newest)) = (points.first(), newest) {
+            first.series.component.reported(newest.min(Millis::now()), 0);
+        }
+        export(&self.live, points);
+    }
+
+    /// Components that count as up now: they reported or sent a heartbeat in time.
+    pub fn is_up(&self, component: &Component, now: Millis) -> bool {
+        component.last_seen().is_some_and(|seen| now.since(seen) <= self.stale_after_ms)
+    }
+}
+
+/// Shows committed samples of one component to scrapers.
+fn export(live: &Live, points: &[Point]) {
+    if let Some(first) = points.first() {
+        first.series.component.set_live(true);
+    }
+    live.apply(points);
+}
+
+/// Components whose newest report is recent enough to be exported.
+fn reporting(all: &[Arc<Component>], stale_after_ms: i64) -> Vec<Arc<Component>> {
+    let now = Millis::now();
+    let recent = |c: &&Arc<Component>| c.last_report().is_some_and(|t| now.since(t) <= stale_after_ms);
+    all.iter().filter(recent).cloned().collect()
+}
+
+/// Where the metadata of loaded series goes.
+fn live_metadata(live: &Live) -> impl Fn(&str, crate::model::MetricType, Option<&str>, Option<&str>) + '_ {
+    |name, kind, help, unit| live.describe(name, kind, help, unit)
+}

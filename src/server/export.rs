@@ -1,0 +1,66 @@
+//! `GET /api/metrics/prometheus`: the newest value of every live series.
+
+use std::sync::Arc;
+
+use super::App;
+use super::problem::{Problem, ProblemBody};
+use super::reply::Reply;
+use super::request::Request;
+use crate::live::{Format, RenderOptions, Selector};
+use crate::model::{Millis, RuntimeId};
+
+/// Newest value of every live series
+///
+/// Text exposition 0.0.4, or OpenMetrics 1.0 where `Accept` asks for it. Each series carries the
+/// labels `component` and `component_type`. A series leaves when its component has been silent for
+/// the server's --stale-after. Sorted by name and labels, the same from scrape to scrape.
+#[utoipa::path(get, path = "/api/metrics/prometheus", tag = "export",
+    params(
+        ("component_name" = Option<String>, Query, description = "Only components of this name"),
+        ("runtime_id" = Option<i64>, Query, description = "Only the component of this id"),
+        ("match[]" = Option<Vec<String>>, Query, description = "Only series that one of these PromQL selectors selects"),
+        ("timestamps" = Option<u8>, Query, description = "1 adds the time of each sample", minimum = 0, maximum = 1),
+    ),
+    responses(
+        (status = 200, description = "The exposition", content_type = "text/plain", body = String),
+        (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "The server is starting", body = ProblemBody, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn get(app: &Arc<App>, request: &Request) -> Result<Reply, Problem> {
+    let params = &request.params;
+    params.only(&["component_name", "runtime_id", "match[]", "timestamps"])?;
+    let core = Arc::clone(app.core()?);
+    let selectors = params
+        .all("match[]")
+        .map(|text| Selector::parse(text).map_err(|e| Problem::parameter("match[]", e.to_string())))
+        .collect::<Result<Vec<_>, _>>()?;
+    let timestamps = match params.get("timestamps")? {
+        None | Some("0") => false,
+        Some("1") => true,
+        Some(_) => return Err(Problem::parameter("timestamps", "must be 0 or 1")),
+    };
+    let runtime_id = params.parse_as("runtime_id", "a 64-bit integer")?.map(RuntimeId);
+    let component_name = params.get("component_name")?.map(str::to_owned);
+    let format = Format::negotiate(request.header(http::header::ACCEPT));
+    // A large exposition takes milliseconds, which the threads that serve requests do not have.
+    let render = move || {
+        let options = RenderOptions {
+            format,
+            timestamps,
+            runtime_id,
+            component_name: component_name.as_deref(),
+            selectors: &selectors,
+            now: Millis::now(),
+            stale_after_ms: core.stale_after_ms,
+        };
+        core.live.render(&options, &core.components.all())
+    };
+    let small = app.core()?.live.len() < 2000;
+    let body = if small {
+        render()
+    } else {
+        let failed = |_| Problem::new(super::problem::Kind::INTERNAL, "the exposition could not be written");
+        tokio::task::spawn_blocking(render).await.map_err(failed)?
+    };
+    Ok(Reply::new(format.content_type(), body).header("vary", "accept"))
+}

@@ -1,0 +1,204 @@
+//! The HTTP API and the tasks behind it: takes reports, answers queries, exports to scrapers,
+//! watches over components.
+//!
+//! [`run`] listens at once and answers health checks; everything else answers 503 until the
+//! database was reached, its schema brought forward, and the live series read ([`core`]).
+
+mod admin;
+mod auth;
+mod components;
+mod core;
+mod export;
+mod health;
+mod openapi;
+mod own;
+mod problem;
+mod query;
+mod registration;
+mod reply;
+mod report;
+mod request;
+mod routes;
+mod self_report;
+mod sweeper;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use warp::Filter;
+
+use crate::host::{HostPaths, HostReader};
+use crate::model::{Limits, Millis};
+use crate::store::{Database, StoreError};
+
+pub use self::core::Core;
+pub use openapi::document as openapi_document;
+use request::Request;
+
+/// How a server runs.
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    /// Address to listen on.
+    pub listen: SocketAddr,
+    /// `postgres://…`.
+    pub database_url: String,
+    /// Connections to PostgreSQL at most.
+    pub max_connections: u32,
+    /// File with one token a line; writes need one of them. `None` lets everyone write.
+    pub auth_token_file: Option<PathBuf>,
+    /// A component that is silent for longer leaves the exposition.
+    pub stale_after: Duration,
+    /// Reports of unknown components register them.
+    pub register_unknown: bool,
+    /// Bring the schema forward at start.
+    pub migrate: bool,
+    /// Name under which the server reports on itself.
+    pub name: String,
+    /// How often it does.
+    pub metrics_interval: Duration,
+    /// Retention that the server enforces itself, hourly; `None` leaves it to `maintenance`.
+    pub retention_raw: Option<Duration>,
+    /// What a report may hold.
+    pub limits: Limits,
+    /// Flags that differ from their defaults, secrets masked, for the status page.
+    pub changed_flags: Vec<(String, String)>,
+}
+
+/// Why a server ended, or did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// The address can't be listened on.
+    #[error("--listen {0}: {1}")]
+    Listen(SocketAddr, std::io::Error),
+    /// The token file can't be read.
+    #[error("--auth-token-file {0}: {1}")]
+    Tokens(PathBuf, String),
+    /// The database can't be used at all.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What all requests share.
+pub struct App {
+    /// How the server runs.
+    pub config: ServerConfig,
+    /// The part that needs the database; not there while the server starts.
+    core: OnceLock<Arc<Core>>,
+    /// Why the core is not there yet.
+    waiting_for: parking_lot::Mutex<String>,
+    auth: auth::Auth,
+    own: own::OwnMetrics,
+    host: parking_lot::Mutex<HostReader>,
+    started: Millis,
+    stopping: watch::Receiver<bool>,
+}
+
+impl App {
+    /// The core, or 503 while the server starts.
+    fn core(&self) -> Result<&Arc<Core>, problem::Problem> {
+        self.core.get().ok_or_else(|| {
+            let reason = self.waiting_for.lock().clone();
+            problem::Problem::new(problem::Kind::STARTING, reason).with_header("retry-after", "1")
+        })
+    }
+
+    fn is_stopping(&self) -> bool {
+        *self.stopping.borrow()
+    }
+}
+
+/// Runs a server until `shutdown` is done: then it takes no new connections, finishes what it has,
+/// and returns. `on_listen` is told the address, which matters for port 0.
+pub async fn run(
+    config: ServerConfig,
+    on_listen: impl FnOnce(SocketAddr),
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), ServerError> {
+    let database = Database::new(&config.database_url, config.max_connections)?;
+    let auth = auth::Auth::open(config.auth_token_file.as_deref())?;
+    let listener =
+        TcpListener::bind(config.listen).await.map_err(|e| ServerError::Listen(config.listen, e))?;
+    let address = listener.local_addr().map_err(|e| ServerError::Listen(config.listen, e))?;
+    let (stop, stopping) = watch::channel(false);
+    let app = Arc::new(App {
+        auth,
+        own: own::OwnMetrics::new(),
+        host: parking_lot::Mutex::new(HostReader::new(HostPaths::default())),
+        core: OnceLock::new(),
+        waiting_for: parking_lot::Mutex::new("the database was not reached yet".into()),
+        started: Millis::now(),
+        stopping: stopping.clone(),
+        config,
+    });
+    let background = tokio::spawn(start(Arc::clone(&app), database.clone()));
+    on_listen(address);
+    tracing::info!(%address, "listening");
+    tokio::spawn(async move {
+        shutdown.await;
+        let _ = stop.send(true);
+    });
+    let stopped = stopping.clone();
+    warp::serve(filter(Arc::clone(&app))).incoming(listener).graceful(when(stopped)).run().await;
+    tracing::info!("stopping: finishing what is under way");
+    finish(&app, background).await;
+    database.close().await;
+    Ok(())
+}
+
+/// Resolves when the server is to stop.
+async fn when(mut stopping: watch::Receiver<bool>) {
+    let _ = stopping.wait_for(|stop| *stop).await;
+}
+
+/// Writes down what components reported last; the writer's queue is empty, since all requests are
+/// answered.
+async fn finish(app: &App, background: tokio::task::JoinHandle<()>) {
+    background.abort();
+    if let Some(core) = app.core.get() {
+        if let Err(error) = core.components.save(&core.database, &[], &[]).await {
+            tracing::warn!(%error, "what components reported last was not written down");
+        }
+    }
+}
+
+/// Reaches the database, however long it takes, then sweeps until the end.
+async fn start(app: Arc<App>, database: Database) {
+    loop {
+        match Core::open(&app.config, database.clone()).await {
+            Ok(core) => {
+                tracing::info!(series = core.live.len(), "ready");
+                let core = Arc::new(core);
+                let _ = app.core.set(Arc::clone(&core));
+                sweeper::run(&app, &core).await;
+                return;
+            }
+            Err(error) => {
+                tracing::warn!(%error, "not ready; trying again");
+                *app.waiting_for.lock() = error.to_string();
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        }
+    }
+}
+
+/// The one filter: warp takes the request apart, [`routes::answer`] finds the handler.
+fn filter(app: Arc<App>) -> impl Filter<Extract = (warp::reply::Response,), Error = warp::Rejection> + Clone {
+    let query = warp::query::raw().or(warp::any().map(String::new)).unify();
+    warp::method()
+        .and(warp::path::full())
+        .and(query)
+        .and(warp::header::headers_cloned())
+        .and(warp::body::stream())
+        .then(move |method, path: warp::path::FullPath, query: String, headers: http::HeaderMap, body| {
+            let app = Arc::clone(&app);
+            let request = Request::new(method, path.as_str().to_owned(), &query, headers, body);
+            async move {
+                let accept_encoding = request.header(http::header::ACCEPT_ENCODING).to_owned();
+                routes::answer(app, request).await.send(&accept_encoding).await
+            }
+        })
+}

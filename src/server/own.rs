@@ -1,0 +1,185 @@
+//! `/metrics`: what this process does, by the crate `prometheus`. All label sets are closed.
+
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+use prometheus::core::Collector;
+use prometheus::{
+    Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+};
+
+use super::App;
+use super::reply::Reply;
+use crate::wire::report::Rejected;
+
+/// Fields that a rejection is counted under; any other is `other`.
+const FIELDS: &[&str] = &[
+    "metric_name",
+    "metric_type",
+    "metric_value",
+    "timestamp",
+    "labels",
+    "help_text",
+    "unit",
+    "buckets",
+    "quantiles",
+];
+
+/// The process's own metrics.
+pub(super) struct OwnMetrics {
+    registry: Registry,
+    requests: IntCounterVec,
+    seconds: HistogramVec,
+    accepted: IntCounter,
+    rejected: IntCounterVec,
+}
+
+impl OwnMetrics {
+    pub(super) fn new() -> Self {
+        let registry = Registry::new();
+        let requests = IntCounterVec::new(
+            Opts::new("noetl_metrics_http_requests_total", "HTTP requests answered."),
+            &["path", "method", "code"],
+        );
+        let seconds = HistogramVec::new(
+            HistogramOpts::new(
+                "noetl_metrics_http_request_duration_seconds",
+                "Time from a request's head to its answer.",
+            )
+            .buckets(vec![0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0]),
+            &["path"],
+        );
+        let accepted = IntCounter::new("noetl_metrics_samples_accepted_total", "Samples committed.");
+        let rejected = IntCounterVec::new(
+            Opts::new(
+                "noetl_metrics_samples_rejected_total",
+                "Samples refused, by the field that broke a rule.",
+            ),
+            &["field"],
+        );
+        let own = Self {
+            requests: kept(&registry, requests),
+            seconds: kept(&registry, seconds),
+            accepted: kept(&registry, accepted),
+            rejected: kept(&registry, rejected),
+            registry,
+        };
+        for field in FIELDS {
+            own.rejected.with_label_values(&[field]);
+        }
+        own
+    }
+
+    /// A request was answered. `path` is one of the list of endpoints, or empty.
+    pub(super) fn answered(&self, path: &'static str, method: &Method, status: StatusCode, took: Duration) {
+        let path = if path.is_empty() { "other" } else { path };
+        let method = match *method {
+            Method::GET | Method::POST | Method::DELETE | Method::HEAD | Method::PUT => method.as_str(),
+            _ => "other",
+        };
+        self.requests.with_label_values(&[path, method, status.as_str()]).inc();
+        self.seconds.with_label_values(&[path]).observe(took.as_secs_f64());
+    }
+
+    /// Samples were committed.
+    pub(super) fn accepted(&self, samples: usize) {
+        self.accepted.inc_by(samples as u64);
+    }
+
+    /// Samples were refused.
+    pub(super) fn rejected(&self, rejected: &[Rejected]) {
+        for one in rejected {
+            let field = FIELDS.iter().find(|f| **f == one.field).unwrap_or(&"other");
+            self.rejected.with_label_values(&[field]).inc();
+        }
+    }
+
+    /// Samples committed and refused since the start.
+    pub(super) fn samples(&self) -> (u64, u64) {
+        let rejected =
+            FIELDS.iter().chain(&["other"]).map(|f| self.rejected.with_label_values(&[f]).get()).sum();
+        (self.accepted.get(), rejected)
+    }
+
+    /// The exposition.
+    pub(super) fn render(&self, app: &App) -> Reply {
+        let moment = Registry::new();
+        let gauge = |name: &str, help: &str, value: i64| {
+            if let Ok(gauge) = IntGauge::new(name, help) {
+                gauge.set(value);
+                let _ = moment.register(Box::new(gauge));
+            }
+        };
+        let counter = |name: &str, help: &str, value: u64| {
+            if let Ok(counter) = IntCounter::new(name, help) {
+                counter.inc_by(value);
+                let _ = moment.register(Box::new(counter));
+            }
+        };
+        let build = Opts::new("noetl_metrics_build_info", "1, with the version as a label.")
+            .const_label("version", env!("CARGO_PKG_VERSION"));
+        if let Ok(build) = IntGauge::with_opts(build) {
+            build.set(1);
+            let _ = moment.register(Box::new(build));
+        }
+        gauge(
+            "noetl_metrics_start_time_seconds",
+            "Start of the process, seconds since the epoch.",
+            app.started.0 / 1000,
+        );
+        gauge("noetl_metrics_ready", "Whether the server can do its work.", i64::from(app.core().is_ok()));
+        if let Ok(core) = app.core() {
+            let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+            gauge("noetl_metrics_live_series", "Series in the exposition.", count(core.live.len()));
+            gauge("noetl_metrics_known_series", "Series in memory.", count(core.series.len()));
+            gauge("noetl_metrics_components", "Components in memory.", count(core.components.all().len()));
+            gauge(
+                "noetl_metrics_write_queue_samples",
+                "Samples that wait or are on their way.",
+                count(core.writer.queued()),
+            );
+            let (open, idle) = core.database.connections();
+            gauge("noetl_metrics_database_connections", "Open connections to PostgreSQL.", i64::from(open));
+            gauge("noetl_metrics_database_connections_idle", "Connections that nothing uses.", count(idle));
+            let stats = core.writer.stats();
+            let load = |a: &std::sync::atomic::AtomicU64| a.load(std::sync::atomic::Ordering::Relaxed);
+            counter("noetl_metrics_commits_total", "Write transactions committed.", load(&stats.commits));
+            counter(
+                "noetl_metrics_commit_failures_total",
+                "Write transactions that failed.",
+                load(&stats.failures),
+            );
+            counter(
+                "noetl_metrics_samples_appended_total",
+                "Samples appended by COPY.",
+                load(&stats.appended),
+            );
+            counter(
+                "noetl_metrics_samples_late_total",
+                "Samples that went to the late table.",
+                load(&stats.late),
+            );
+            counter(
+                "noetl_metrics_reports_refused_total",
+                "Reports refused since too much waited.",
+                load(&stats.refused),
+            );
+        }
+        let mut families = self.registry.gather();
+        families.extend(moment.gather());
+        families.sort_by(|a, b| a.name().cmp(b.name()));
+        let mut body = Vec::new();
+        if let Err(error) = TextEncoder::new().encode(&families, &mut body) {
+            tracing::warn!(%error, "the process's own metrics could not be written");
+        }
+        Reply::new("text/plain; version=0.0.4; charset=utf-8", body)
+    }
+}
+
+/// Registers a collector whose definition is a constant of this file.
+fn kept<C: Collector + Clone + 'static>(registry: &Registry, made: prometheus::Result<C>) -> C {
+    #[expect(clippy::expect_used, reason = "names and labels are constants, a test makes them all")]
+    let collector = made.expect("a valid definition");
+    let _ = registry.register(Box::new(collector.clone()));
+    collector
+}

@@ -1,0 +1,180 @@
+//! Errors of the HTTP API: `application/problem+json` (RFC 9457).
+
+use http::StatusCode;
+use serde::Serialize;
+
+use super::reply::Reply;
+use crate::store::{StoreError, WriteError};
+
+/// A kind of error. Its `type` is `/problems/<slug>`, where the server explains it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kind {
+    /// Last part of the type.
+    pub slug: &'static str,
+    /// HTTP status.
+    pub status: u16,
+    /// What it means, the same for every occurrence.
+    pub title: &'static str,
+    /// What to do about it.
+    pub advice: &'static str,
+}
+
+macro_rules! kinds {
+    ($($name:ident: $status:literal $slug:literal $title:literal, $advice:literal;)*) => {
+        impl Kind {
+            $(#[doc = $title] pub const $name: Self = Self { slug: $slug, status: $status, title: $title, advice: $advice };)*
+            /// All kinds, for the documentation.
+            pub const ALL: &'static [Self] = &[$(Self::$name),*];
+        }
+    };
+}
+
+kinds! {
+    MALFORMED: 400 "malformed-body" "The body can't be read", "Send valid JSON in UTF-8. NaN and infinities are the strings NaN, +Inf and -Inf.";
+    PARAMETER: 400 "invalid-parameter" "A query parameter is wrong", "The detail names the parameter. /openapi.json lists those of each endpoint.";
+    UNAUTHENTICATED: 401 "unauthenticated" "Authentication is required", "Send Authorization: Bearer <token> with a token of the server's --auth-token-file.";
+    NOT_FOUND: 404 "not-found" "There is nothing here", "/openapi.json lists every endpoint.";
+    UNKNOWN_COMPONENT: 404 "unknown-component" "The component is not registered", "Register it: POST /api/worker/pool/register {\"name\": …, \"component_type\": …}, or start the server with --unknown-components register.";
+    METHOD: 405 "method-not-allowed" "The method is not allowed here", "The Allow header lists those that are.";
+    NOT_ACCEPTABLE: 406 "not-acceptable" "No acceptable format", "Ask for application/json, application/x-ndjson or text/csv.";
+    TIMEOUT: 408 "request-timeout" "The body did not arrive in time", "Send the whole body within 30 seconds.";
+    AMBIGUOUS: 409 "ambiguous-component" "Several components have this name", "Send component_type, or runtime_id, to say which one is meant.";
+    CONFLICT: 409 "in-progress" "The same request is being handled", "Try again with the same Idempotency-Key; the stored answer will come.";
+    TOO_LARGE: 413 "body-too-large" "The body is too large", "Split the report. The limit counts bytes as sent and after decompression: --max-body-bytes.";
+    MEDIA_TYPE: 415 "unsupported-media-type" "The body's type or encoding is not supported", "Send Content-Type: application/json, plain or with Content-Encoding gzip or zstd.";
+    INVALID: 422 "invalid-report" "The body breaks a rule", "The errors name each field and the rule.";
+    BUSY: 429 "too-many-requests" "Too much waits to be written", "Try again after the seconds of the Retry-After header.";
+    INTERNAL: 500 "internal-error" "The server failed", "The server's log has the reason.";
+    UNAVAILABLE: 503 "unavailable" "The database is not available", "Try again after the seconds of the Retry-After header. Samples with timestamps, or with an Idempotency-Key, can be sent again safely.";
+    STARTING: 503 "starting" "The server is starting", "Try again after the seconds of the Retry-After header; /readyz?verbose says what it waits for.";
+}
+
+/// One field that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct FieldError {
+    /// Place in the report's list of metrics, where the field belongs to one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub index: Option<usize>,
+    /// The field or parameter.
+    pub field: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+/// An error, ready to be sent.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    kind: Kind,
+    detail: String,
+    errors: Vec<FieldError>,
+    headers: Vec<(&'static str, String)>,
+}
+
+/// The body of an error.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct ProblemBody {
+    /// Which kind of error, as a reference that the server itself answers.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// What the kind means.
+    pub title: &'static str,
+    /// HTTP status.
+    pub status: u16,
+    /// What went wrong this time.
+    pub detail: String,
+    /// The fields that are wrong.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<FieldError>,
+}
+
+impl Problem {
+    /// An error of this kind.
+    pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
+        Self { kind, detail: detail.into(), errors: Vec::new(), headers: Vec::new() }
+    }
+
+    /// A query parameter is wrong.
+    pub fn parameter(name: &str, reason: impl Into<String>) -> Self {
+        let reason = reason.into();
+        Self::new(Kind::PARAMETER, format!("{name}: {reason}")).with_field(name, reason)
+    }
+
+    /// A field of the body is wrong.
+    pub fn field(field: &str, reason: impl Into<String>) -> Self {
+        let reason = reason.into();
+        Self::new(Kind::INVALID, format!("{field}: {reason}")).with_field(field, reason)
+    }
+
+    fn with_field(mut self, field: &str, reason: String) -> Self {
+        self.errors.push(FieldError { index: None, field: field.into(), reason });
+        self
+    }
+
+    /// Adds fields that are wrong.
+    #[must_use]
+    pub fn with_errors(mut self, errors: Vec<FieldError>) -> Self {
+        self.errors.extend(errors);
+        self
+    }
+
+    /// Adds a header.
+    #[must_use]
+    pub fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    /// HTTP status.
+    pub const fn status(&self) -> u16 {
+        self.kind.status
+    }
+
+    /// What went wrong.
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// The reply to send.
+    pub fn into_reply(self) -> Reply {
+        let body = ProblemBody {
+            kind: format!("/problems/{}", self.kind.slug),
+            title: self.kind.title,
+            status: self.kind.status,
+            detail: self.detail,
+            errors: self.errors,
+        };
+        let status = StatusCode::from_u16(self.kind.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut reply = Reply::json_with(status, &body).content_type("application/problem+json");
+        for (name, value) in self.headers {
+            reply = reply.header(name, value);
+        }
+        reply
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unavailable(detail) => {
+                Self::new(Kind::UNAVAILABLE, detail).with_header("retry-after", "2")
+            }
+            other => {
+                tracing::error!(error = %other, "the database refused a statement");
+                Self::new(Kind::INTERNAL, "the database refused a statement; the server's log has the reason")
+            }
+        }
+    }
+}
+
+impl From<WriteError> for Problem {
+    fn from(error: WriteError) -> Self {
+        let detail = error.to_string();
+        match error {
+            WriteError::Busy => Self::new(Kind::BUSY, detail).with_header("retry-after", "1"),
+            WriteError::Unavailable(_) | WriteError::Stopping => {
+                Self::new(Kind::UNAVAILABLE, detail).with_header("retry-after", "2")
+            }
+            WriteError::Repeated => Self::new(Kind::CONFLICT, detail).with_header("retry-after", "0"),
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! `GET /api/metrics/query`: stored samples, as JSON, NDJSON or CSV.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use super::App;
+use super::problem::{Kind, Problem, ProblemBody};
+use super::reply::Reply;
+use super::request::Request;
+use crate::cli::values::duration;
+use crate::model::{MetricType, Millis, is_label_name, parse_timestamp};
+use crate::store::{Aggregate, Page, Query, QueryError, Row};
+
+/// Rows of a page unless asked otherwise, and at most.
+const LIMIT: (usize, usize) = (1000, 10_000);
+
+/// One page of samples.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+pub struct QueryReply {
+    /// The samples, newest first.
+    pub metrics: Vec<Row>,
+    /// How many there are on this page.
+    pub count: usize,
+    /// How many there could be.
+    pub limit: usize,
+    /// Send it as `page_token` to get the next page; missing on the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_page_token: Option<String>,
+}
+
+/// Stored samples, newest first
+///
+/// With `step` and `agg` the samples of each step become one value. Other formats by `Accept`:
+/// `application/x-ndjson` (one sample a line) and `text/csv`.
+#[utoipa::path(get, path = "/api/metrics/query", tag = "query",
+    params(
+        ("runtime_id" = Option<i64>, Query, description = "Id of the component; wins over its name"),
+        ("component_name" = Option<String>, Query, description = "Name of the component"),
+        ("metric_name" = Option<String>, Query, description = "Name of the metric"),
+        ("metric_type" = Option<MetricType>, Query, description = "Type of the metric"),
+        ("start_time" = Option<String>, Query, description = "First time, inclusive; RFC 3339, without an offset UTC"),
+        ("end_time" = Option<String>, Query, description = "Last time, inclusive"),
+        ("label.<name>" = Option<String>, Query, description = "Only series with this value of this label"),
+        ("limit" = Option<usize>, Query, description = "Rows of a page", minimum = 1, maximum = 10000),
+        ("page_token" = Option<String>, Query, description = "next_page_token of the page before"),
+        ("step" = Option<String>, Query, description = "Length of a step: 60, 60s, 5m, 1h"),
+        ("agg" = Option<String>, Query, description = "avg (default), min, max, sum, count, last or rate"),
+    ),
+    responses(
+        (status = 200, description = "One page", body = QueryReply),
+        (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 406, description = "No acceptable format", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "The database is unavailable", body = ProblemBody, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn get(app: &Arc<App>, request: &Request) -> Result<Reply, Problem> {
+    let format = Format::negotiate(request.header(http::header::ACCEPT))?;
+    let query = read(request)?;
+    let core = app.core()?;
+    let rows = query.run(&core.database).await.map_err(|QueryError::Store(e)| Problem::from(e))?;
+    let next = (rows.len() >= query.limit).then(|| rows.last().map(|r| token(r.place))).flatten();
+    Ok(match format {
+        Format::Json => {
+            let count = rows.len();
+            Reply::json(&QueryReply { metrics: rows, count, limit: query.limit, next_page_token: next })
+        }
+        Format::Ndjson => with_next(Reply::new("application/x-ndjson", ndjson(&rows)), next),
+        Format::Csv => with_next(Reply::new("text/csv; charset=utf-8; header=present", csv(&rows)), next),
+    }
+    .header("vary", "accept"))
+}
+
+fn with_next(reply: Reply, next: Option<String>) -> Reply {
+    match next {
+        Some(token) => reply.header("x-next-page-token", token),
+        None => reply,
+    }
+}
+
+const PARAMETERS: &[&str] = &[
+    "runtime_id",
+    "component_name",
+    "metric_name",
+    "metric_type",
+    "start_time",
+    "end_time",
+    "label.",
+    "limit",
+    "page_token",
+    "step",
+    "agg",
+];
+
+fn read(request: &Request) -> Result<Query, Problem> {
+    let params = &request.params;
+    params.only(PARAMETERS)?;
+    let text = |name| params.get(name).map(|v| v.map(str::to_owned));
+    let limit = params.parse_as("limit", "a number of rows")?.unwrap_or(LIMIT.0);
+    if !(1..=LIMIT.1).contains(&limit) {
+        return Err(Problem::parameter("limit", format!("must be between 1 and {}", LIMIT.1)));
+    }
+    let (start, end) = (time(request, "start_time")?, time(request, "end_time")?);
+    if start > end && end.is_some() {
+        return Err(Problem::parameter("start_time", "is after end_time"));
+    }
+    Ok(Query {
+        runtime_id: params.parse_as("runtime_id", "a 64-bit integer")?,
+        component_name: text("component_name")?,
+        metric_name: text("metric_name")?,
+        metric_type: params.parse_as_type("metric_type")?,
+        labels: labels(request)?,
+        start,
+        end,
+        limit,
+        after: params.get("page_token")?.map(page).transpose()?,
+        step: step(request)?,
+    })
+}
+
+fn labels(request: &Request) -> Result<Vec<(String, String)>, Problem> {
+    request
+        .params
+        .with_prefix("label.")
+        .map(|(name, value)| {
+            if !is_label_name(name) || value.contains('\0') {
+                let name: String = name.chars().take(60).collect();
+                return Err(Problem::parameter(
+                    &format!("label.{name}"),
+                    "is not a label name, or its value holds U+0000",
+                ));
+            }
+            Ok((name.to_owned(), value.to_owned()))
+        })
+        .collect()
+}
+
+fn time(request: &Request, name: &str) -> Result<Option<Millis>, Problem> {
+    // A plus sign that was not encoded arrives as a space; an offset is all it can have been.
+    let parse = |text: &str| {
+        parse_timestamp(text)
+            .or_else(|e| text.rsplit_once(' ').map_or(Err(e), |(a, b)| parse_timestamp(&format!("{a}+{b}"))))
+            .map_err(|e| Problem::parameter(name, format!("{e}")))
+    };
+    request.params.get(name)?.map(parse).transpose()
+}
+
+fn step(request: &Request) -> Result<Option<(i64, Aggregate)>, Problem> {
+    let aggregate = match request.params.get("agg")? {
+        None | Some("avg") => Aggregate::Avg,
+        Some("min") => Aggregate::Min,
+        Some("max") => Aggregate::Max,
+        Some("sum") => Aggregate::Sum,
+        Some("count") => Aggregate::Count,
+        Some("last") => Aggregate::Last,
+        Some("rate") => Aggregate::Rate,
+        Some(_) => return Err(Problem::parameter("agg", "is none of avg, min, max, sum, count, last, rate")),
+    };
+    let Some(text) = request.params.get("step")? else {
+        return match request.params.get("agg")? {
+            Some(_) => Err(Problem::parameter("step", "is missing: agg needs it")),
+            None => Ok(None),
+        };
+    };
+    let step = duration(text).map_err(|e| Problem::parameter("step", e))?;
+    match i64::try_from(step.as_millis()) {
+        Ok(ms) if (1000..=366 * 86_400_000).contains(&ms) => Ok(Some((ms, aggregate))),
+        _ => Err(Problem::parameter("step", "must be between 1 s and 366 d")),
+    }
+}
+
+/// A page token is opaque to clients: milliseconds and series in hexadecimal.
+fn token(page: Page) -> String {
+    format!("{:x}-{:x}", page.at.0, page.series)
+}
+
+fn page(token: &str) -> Result<Page, Problem> {
+    let parse = || {
+        let (at, series) = token.split_once('-')?;
+        let at = i64::from_str_radix(at, 16).ok().filter(|at| (0..=Millis::MAX.0).contains(at))?;
+        Some(Page { at: Millis(at), series: i32::from_str_radix(series, 16).ok().filter(|s| *s >= 0)? })
+    };
+    parse().ok_or_else(|| Problem::parameter("page_token", "is not one that this server gave"))
+}
+
+enum Format {
+    Json,
+    Ndjson,
+    Csv,
+}
+
+impl Format {
+    fn negotiate(accept: &str) -> Result<Self, Problem> {
+        if accept.trim().is_empty() {
+            return Ok(Self::Json);
+        }
+        for entry in accept.split(',') {
+            match entry.split(';').next().unwrap_or_default().trim() {
+                "application/json" | "application/*" | "*/*" => return Ok(Self::Json),
+                "application/x-ndjson" | "application/jsonl" => return Ok(Self::Ndjson),
+                "text/csv" | "text/*" => return Ok(Self::Csv),
+                _ => {}
+            }
+        }
+        Err(Problem::new(
+            Kind::NOT_ACCEPTABLE,
+            "Accept asks for none of application/json, application/x-ndjson, text/csv",
+        ))
+    }
+}
+
+fn ndjson(rows: &[Row]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for row in rows {
+        if serde_json::to_writer(&mut out, row).is_ok() {
+            out.push(b'\n');
+        }
+    }
+    out
+}
+
+fn csv(rows: &[Row]) -> String {
+    let mut out = String::from(
+        "metric_id,runtime_id,component_name,component_type,metric_name,metric_type,metric_value,labels,help_text,unit,timestamp,created_at\r\n",
+    );
+    for row in rows {
+        let mut value = Vec::new();
+        crate::wire::value::write(&mut value, row.metric_value);
+        let id = |id: Option<i64>| id.map(|id| id.to_string()).unwrap_or_default();
+        let fields = [
+            id(row.metric_id),
+            id(row.runtime_id),
+            row.component_name.clone(),
+            row.component_type.clone(),
+            row.metric_name.clone(),
+            row.metric_type.clone(),
+            String::from_utf8_lossy(&value).into_owned(),
+            row.labels.as_ref().map(ToString::to_string).unwrap_or_default(),
+            row.help_text.clone().unwrap_or_default(),
+            row.unit.clone().unwrap_or_default(),
+            row.timestamp.clone(),
+            row.created_at.clone(),
+        ];
+        let _ = write!(out, "{}\r\n", fields.map(|f| quote(&f)).join(","));
+    }
+    out
+}
+
+/// RFC 4180.
+fn quote(field: &str) -> String {
+    if field.contains(['"', ',', '\n', '\r']) {
+        format!("\"{}\"", field.replace('"', "\"\""))
+    } else {
+        field.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn page_tokens_come_back() {
+        let place = Page { at: Millis(1_704_110_400_000), series: 77 };
+        assert_eq!(page(&token(place)).unwrap(), place);
+        for bad in ["", "x", "1-", "-1-1", "1--1", "ffffffffffffffff-1"] {
+            assert!(page(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn csv_fields_are_quoted() {
+        assert_eq!(quote("a\"b,c"), "\"a\"\"b,c\"");
+        assert_eq!(quote("plain"), "plain");
+    }
+}

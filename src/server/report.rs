@@ -1,0 +1,290 @@
+//! `POST /api/metrics/report`.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+
+use super::App;
+use super::core::Core;
+use super::problem::{FieldError, Kind, Problem, ProblemBody};
+use super::reply::Reply;
+use super::request::Request;
+use crate::model::{Component, Millis, Point, RuntimeId, is_component_kind};
+use crate::store::{IdempotentReply, Lookup, NewSample, Registration, WriteError};
+use crate::wire::report::{Rejected, Report, ReportError, decode};
+
+/// The answer to a report of which at least one sample was stored, or that had none.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+pub struct ReportReply {
+    /// Always `ok`.
+    pub status: &'static str,
+    /// Id of the component, a 64-bit number.
+    pub runtime_id: i64,
+    /// Samples committed.
+    pub metrics_inserted: usize,
+    /// Samples that were refused, where there are some.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rejected: Vec<Rejected>,
+}
+
+/// The body of a report. Unknown fields are passed over.
+#[derive(utoipa::ToSchema)]
+#[allow(dead_code, reason = "only describes the body")]
+pub struct ReportBody {
+    /// Id of the component; wins over its name.
+    #[schema(schema_with = super::openapi::id_schema)]
+    runtime_id: Option<i64>,
+    /// Name of the component; needed where there is no id.
+    #[schema(max_length = 255)]
+    component_name: Option<String>,
+    /// Kind of the component; needed where several have the name. `kind` is the same.
+    #[schema(max_length = 255)]
+    component_type: Option<String>,
+    /// Samples.
+    metrics: Vec<MetricBody>,
+}
+
+/// One sample, or a whole histogram or summary.
+#[derive(utoipa::ToSchema)]
+#[allow(dead_code, reason = "only describes the body")]
+pub struct MetricBody {
+    /// Name of the metric.
+    #[schema(pattern = "^[a-zA-Z_:][a-zA-Z0-9_:]*$", max_length = 255)]
+    metric_name: String,
+    /// Type of the metric; fixed by its first report.
+    metric_type: crate::model::MetricType,
+    /// The value; NaN, +Inf and -Inf are strings. Not with buckets or quantiles.
+    #[schema(schema_with = crate::wire::value::schema)]
+    metric_value: Option<f64>,
+    /// RFC 3339; without an offset it is UTC; the time of arrival where it is missing. At most 10
+    /// minutes ahead.
+    timestamp: Option<String>,
+    /// At most 40 labels, values of at most 4 KiB.
+    labels: Option<std::collections::HashMap<String, String>>,
+    /// Help text.
+    help_text: Option<String>,
+    /// Unit.
+    #[schema(max_length = 50)]
+    unit: Option<String>,
+    /// Upper bounds and cumulative counts of a whole histogram: `{"0.5": 1, "+Inf": 3}`.
+    buckets: Option<std::collections::HashMap<String, f64>>,
+    /// Quantiles of a whole summary: `{"0.99": 1.5}`.
+    quantiles: Option<std::collections::HashMap<String, f64>>,
+    /// Sum of all observations of a whole histogram or summary.
+    sum: Option<f64>,
+    /// Number of observations of a whole histogram or summary.
+    count: Option<f64>,
+}
+
+/// Report samples of one component
+///
+/// Returns after the samples are committed. A sample of the same series and time replaces the one
+/// that is stored, so a report with timestamps can be sent again safely; one without, if it has an
+/// `Idempotency-Key`. Where some samples break a rule, the others are stored and `rejected` names
+/// the bad ones; where all do, the answer is 422.
+#[utoipa::path(post, path = "/api/metrics/report", tag = "reports", request_body = ReportBody,
+    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 characters: the same key gets the same answer, and its samples are stored once")),
+    responses(
+        (status = 200, description = "Committed", body = ReportReply),
+        (status = 400, description = "Not JSON, or neither runtime_id nor component_name", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 401, description = "A token is needed", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "Unknown component", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "Several components have this name", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, description = "Not JSON, or an unknown encoding", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "No sample keeps the rules", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 429, description = "Too much waits; see Retry-After", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "The database is unavailable; see Retry-After", body = ProblemBody, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn post(app: &Arc<App>, request: &mut Request) -> Result<Reply, Problem> {
+    request.params.only(&[])?;
+    let core = app.core()?;
+    let key = idempotency_key(request)?;
+    let body = request.json_body(app.config.limits.body_bytes).await?;
+    let now = Millis::now();
+    let report = decode(&body, &app.config.limits, now).map_err(Problem::from)?;
+    let component = component(app, core, &report).await?;
+    let key = key.map(|key| format!("{}:{key}", component.id.0));
+    if let Some(reply) = kept(core, key.as_deref()).await? {
+        return Ok(reply);
+    }
+    take(app, core, &component, report, now, key).await
+}
+
+/// Stores a decoded report; the heartbeat uses it too.
+pub(super) async fn take(
+    app: &App,
+    core: &Core,
+    component: &Arc<Component>,
+    mut report: Report<'_>,
+    now: Millis,
+    key: Option<String>,
+) -> Result<Reply, Problem> {
+    let mut rejected = std::mem::take(&mut report.rejected);
+    let (points, refused) = resolve(core, component, &report, now).await?;
+    rejected.extend(refused);
+    rejected.sort_by_key(|r| r.index);
+    if let Some(last) = rejected.last() {
+        app.own.rejected(&rejected);
+        component.refused(rejected.len() as u64, &format!("{}: {}", last.field, last.reason));
+    }
+    if points.is_empty() && !rejected.is_empty() {
+        return Err(all_rejected(rejected));
+    }
+    let inserted = points.len();
+    let reply =
+        ReportReply { status: "ok", runtime_id: component.id.0, metrics_inserted: inserted, rejected };
+    let idempotent = key
+        .clone()
+        .map(|key| IdempotentReply { key, reply: serde_json::to_string(&reply).unwrap_or_default() });
+    // An empty report changes nothing; it only shows that the component is alive.
+    if inserted == 0 && idempotent.is_none() {
+        component.beat(now);
+        return Ok(Reply::json(&reply));
+    }
+    match core.writer.write(component, points, idempotent).await {
+        Ok(()) => {
+            app.own.accepted(inserted);
+            Ok(Reply::json(&reply))
+        }
+        Err(WriteError::Repeated) => match kept(core, key.as_deref()).await? {
+            Some(reply) => Ok(reply),
+            None => Err(WriteError::Repeated.into()),
+        },
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The series of each sample; samples that have none are refused.
+async fn resolve(
+    core: &Core,
+    component: &Arc<Component>,
+    report: &Report<'_>,
+    now: Millis,
+) -> Result<(Vec<Point>, Vec<Rejected>), Problem> {
+    let samples: Vec<NewSample<'_>> = report
+        .samples
+        .iter()
+        .map(|s| NewSample {
+            name: &s.name,
+            kind: s.kind,
+            labels: &s.labels,
+            help: s.help.as_deref(),
+            unit: s.unit.as_deref(),
+        })
+        .collect();
+    let resolved = core.series.resolve(&core.database, component, &samples).await?;
+    let mut points = Vec::with_capacity(resolved.len());
+    let mut refused = Vec::new();
+    for (sample, series) in report.samples.iter().zip(resolved) {
+        match series {
+            Ok(series) => {
+                if sample.help.is_some() || sample.unit.is_some() {
+                    core.live.describe(
+                        &sample.name,
+                        sample.kind,
+                        sample.help.as_deref(),
+                        sample.unit.as_deref(),
+                    );
+                }
+                points.push(Point { series, at: sample.at.unwrap_or(now), value: sample.value });
+            }
+            Err(why) => {
+                refused.push(Rejected { index: sample.index, field: why.field.into(), reason: why.reason })
+            }
+        }
+    }
+    // The parts of one histogram share their fate and their place in the list.
+    refused.dedup_by_key(|r| r.index);
+    Ok((points, refused))
+}
+
+fn all_rejected(rejected: Vec<Rejected>) -> Problem {
+    let first = rejected
+        .first()
+        .map(|r| format!("metrics[{}].{}: {}", r.index, r.field, r.reason))
+        .unwrap_or_default();
+    let detail = match rejected.len() {
+        1 => first,
+        n => format!("none of the {n} metrics keeps the rules; the first: {first}"),
+    };
+    // A report of a hundred thousand bad samples gets a bounded answer.
+    let errors = rejected
+        .into_iter()
+        .take(100)
+        .map(|r| FieldError { index: Some(r.index), field: r.field, reason: r.reason })
+        .collect();
+    Problem::new(Kind::INVALID, detail).with_errors(errors)
+}
+
+/// The component that a report belongs to.
+async fn component(app: &App, core: &Core, report: &Report<'_>) -> Result<Arc<Component>, Problem> {
+    if let Some(id) = report.runtime_id {
+        let found = core.components.by_id(&core.database, RuntimeId(id)).await?;
+        return found.ok_or_else(|| {
+            Problem::new(
+                Kind::UNKNOWN_COMPONENT,
+                format!("no component has runtime_id {id} in the runtime registry"),
+            )
+        });
+    }
+    let Some(name) = report.component_name.as_deref() else {
+        let detail = "Either runtime_id or component_name must be provided";
+        return Err(Problem::new(Kind::MALFORMED, detail));
+    };
+    let max = app.config.limits.name_bytes;
+    if name.len() > max || name.contains('\0') {
+        return Err(Problem::field("component_name", format!("must have at most {max} bytes and no U+0000")));
+    }
+    let kind = report.component_type.as_deref();
+    if kind.is_some_and(|k| !is_component_kind(k)) {
+        return Err(Problem::field("component_type", "must have 1 to 255 letters, digits, _, - or ."));
+    }
+    match core.components.by_name(&core.database, name, kind).await? {
+        Lookup::Found(component) => Ok(component),
+        Lookup::Ambiguous(kinds) => Err(Problem::new(
+            Kind::AMBIGUOUS,
+            format!("Component '{name}' exists as {}: send component_type", kinds.join(", ")),
+        )),
+        Lookup::Unknown if app.config.register_unknown => {
+            let registration = Registration {
+                name: name.to_owned(),
+                kind: kind.unwrap_or("worker_pool").to_owned(),
+                status: "ready".into(),
+                ..Registration::default()
+            };
+            Ok(core.components.register(&core.database, &registration).await?.1)
+        }
+        Lookup::Unknown => {
+            let of_kind = kind.map(|k| format!(" as {k}")).unwrap_or_default();
+            let detail = format!(
+                "Component '{name}' not found in runtime registry{of_kind}: register it with \
+                 POST /api/worker/pool/register {{\"name\": \"…\", \"component_type\": \"…\"}}"
+            );
+            Err(Problem::new(Kind::UNKNOWN_COMPONENT, detail))
+        }
+    }
+}
+
+fn idempotency_key(request: &Request) -> Result<Option<String>, Problem> {
+    let Some(value) = request.headers.get("idempotency-key") else { return Ok(None) };
+    let text = value.to_str().ok().filter(|t| (1..=255).contains(&t.len()));
+    let reason = "must have 1 to 255 visible ASCII characters";
+    text.map(|t| Some(t.to_owned())).ok_or_else(|| Problem::parameter("Idempotency-Key", reason))
+}
+
+/// The answer that was kept with this key.
+async fn kept(core: &Core, key: Option<&str>) -> Result<Option<Reply>, Problem> {
+    let Some(key) = key else { return Ok(None) };
+    let kept = crate::store::kept_reply(&core.database, key).await?;
+    Ok(kept.map(|json| Reply::new("application/json", json).status(StatusCode::OK)))
+}
+
+impl From<ReportError> for Problem {
+    fn from(error: ReportError) -> Self {
+        match error {
+            ReportError::Syntax(_) => Self::new(Kind::MALFORMED, error.to_string()),
+            ReportError::Shape { field, reason } => Self::field(field, reason),
+        }
+    }
+}

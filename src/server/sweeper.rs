@@ -1,0 +1,86 @@
+//! What goes on by itself: silent components leave the exposition, partitions are made ahead, what
+//! is remembered of components is written down, the server reports on itself.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::core::{Core, HOURS_AHEAD};
+use super::{App, admin, self_report};
+use crate::model::{Component, Millis, RuntimeId};
+
+/// A series without a new sample for a day leaves memory, even if its component goes on.
+const IDLE_SERIES_MS: i64 = 86_400_000;
+/// Retention is enforced this often where the server does it.
+const RETENTION_EVERY: Duration = Duration::from_secs(3600);
+
+/// Sweeps until it is aborted. A step that fails is tried again at the next sweep.
+pub(super) async fn run(app: &Arc<App>, core: &Arc<Core>) {
+    let every = (app.config.stale_after / 4).clamp(Duration::from_millis(250), Duration::from_secs(15));
+    let mut ticks = tokio::time::interval(every);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    let mut inserted = crate::store::Inserted::from_now();
+    let (mut reported, mut retained): (Option<Instant>, Option<Instant>) = (None, None);
+    loop {
+        ticks.tick().await;
+        expire(core);
+        if let Err(error) = core.partitions.ensure(&core.database, HOURS_AHEAD).await {
+            tracing::warn!(%error, "partitions could not be made ahead");
+        }
+        if let Err(error) = remember(core).await {
+            tracing::warn!(%error, "components could not be written down");
+        }
+        match inserted.read(&core.database, &core.components, &core.series, core.stale_after_ms).await {
+            Ok(points) => points.iter().for_each(|points| core.committed(points)),
+            Err(error) => tracing::warn!(%error, "samples inserted by SQL could not be read"),
+        }
+        if reported.is_none_or(|at| at.elapsed() >= app.config.metrics_interval) {
+            reported = Some(Instant::now());
+            report(app, core).await;
+        }
+        if app.config.retention_raw.is_some() && retained.is_none_or(|at| at.elapsed() >= RETENTION_EVERY) {
+            retained = Some(Instant::now());
+            if let Err(error) = admin::retention(app).run(&core.database, |step| tracing::debug!(step)).await
+            {
+                tracing::warn!(%error, "retention could not be enforced");
+            }
+        }
+    }
+}
+
+/// Series of silent components leave the exposition, and later memory.
+fn expire(core: &Core) {
+    let now = Millis::now();
+    let silent = |c: &Component| c.last_report().is_none_or(|t| now.since(t) > core.stale_after_ms);
+    for component in core.components.all() {
+        // A report that is committed in this moment sets it live again.
+        if silent(&component) && component.set_live(false) {
+            let removed = core.live.remove(|s| s.component.id == component.id);
+            tracing::info!(name = %component.name, kind = %component.kind, series = removed, "component is silent");
+        }
+    }
+    let stale = |s: &crate::model::Series| s.idle_ms(now) > IDLE_SERIES_MS;
+    core.live.remove(&stale);
+    core.series.forget(|s| !s.exported.load(Ordering::Acquire) && (silent(&s.component) || stale(s)));
+}
+
+/// Writes down what components reported last, and which are offline or up again.
+async fn remember(core: &Core) -> Result<(), crate::store::StoreError> {
+    let now = Millis::now();
+    let (up, down): (Vec<_>, Vec<_>) = core.components.all().into_iter().partition(|c| core.is_up(c, now));
+    let ids = |list: Vec<Arc<Component>>| list.iter().map(|c| c.id).collect::<Vec<RuntimeId>>();
+    let (up, said_goodbye): (Vec<_>, Vec<_>) = up.into_iter().partition(|c| !c.is_offline());
+    drop(said_goodbye);
+    core.components.save(&core.database, &ids(down), &ids(up)).await
+}
+
+async fn report(app: &App, core: &Core) {
+    let result = async {
+        let component = self_report::own_component(app, core).await?;
+        component.set_offline(false);
+        self_report::report(app, core, &component).await
+    };
+    if let Err(problem) = result.await {
+        tracing::warn!(detail = problem.detail(), "the server could not report on itself");
+    }
+}

@@ -1,0 +1,377 @@
+//! Components: rows of `noetl.runtime`, held in memory by id and by name and kind.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+use sqlx::Row as _;
+use sqlx::postgres::PgRow;
+
+use super::db::{Database, StoreError, sql};
+use crate::model::{Component, Millis, RuntimeId};
+
+/// A component's registration, as its endpoint takes it.
+#[derive(Clone, Debug, Default)]
+pub struct Registration {
+    /// Name; unique within a kind.
+    pub name: String,
+    /// Kind.
+    pub kind: String,
+    /// Where the component can be reached, if it says so.
+    pub uri: Option<String>,
+    /// Its own word for its state: `ready`, `busy`.
+    pub status: String,
+    /// Labels, an object or a list.
+    pub labels: Option<serde_json::Value>,
+    /// Capabilities, as it says them.
+    pub capabilities: Option<serde_json::Value>,
+    /// How much it can do at once.
+    pub capacity: Option<i32>,
+    /// What it says of its process.
+    pub runtime: Option<serde_json::Value>,
+}
+
+/// A row of `noetl.runtime`.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, utoipa::ToSchema)]
+pub struct RuntimeRow {
+    /// Id of the component, a 64-bit number.
+    pub runtime_id: i64,
+    /// Name.
+    pub name: String,
+    /// Kind.
+    pub kind: String,
+    /// Where it can be reached.
+    pub uri: Option<String>,
+    /// Its state: its own word, or `offline`.
+    pub status: String,
+    /// Labels.
+    #[schema(value_type = Option<Object>)]
+    pub labels: Option<serde_json::Value>,
+    /// Capabilities.
+    #[schema(value_type = Option<Object>)]
+    pub capabilities: Option<serde_json::Value>,
+    /// How much it can do at once.
+    pub capacity: Option<i32>,
+    /// What it says of its process.
+    #[schema(value_type = Option<Object>)]
+    pub runtime: Option<serde_json::Value>,
+    /// Last heartbeat, RFC 3339.
+    pub heartbeat: String,
+    /// When it registered first, RFC 3339.
+    pub created_at: String,
+    /// When it registered last, RFC 3339.
+    pub updated_at: String,
+}
+
+/// What a look-up by name found.
+#[derive(Clone, Debug)]
+pub enum Lookup {
+    /// One component.
+    Found(Arc<Component>),
+    /// None of that name.
+    Unknown,
+    /// Several kinds have that name, and none was asked for.
+    Ambiguous(Vec<String>),
+}
+
+/// The components that this process knows. The database is asked for those it does not.
+#[derive(Debug, Default)]
+pub struct Components {
+    known: RwLock<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    by_id: HashMap<RuntimeId, Arc<Component>>,
+    by_name: HashMap<Box<str>, Vec<Arc<Component>>>,
+}
+
+const COLUMNS: &str = "runtime_id, name, kind, uri, status, labels::text as labels, \
+    capabilities::text as capabilities, capacity, runtime::text as runtime, \
+    floor(extract(epoch from heartbeat) * 1000)::bigint as heartbeat, \
+    floor(extract(epoch from created_at) * 1000)::bigint as created_at, \
+    floor(extract(epoch from updated_at) * 1000)::bigint as updated_at";
+
+impl Components {
+    /// Reads all components and what is remembered of them.
+    pub async fn load(&self, database: &Database) -> Result<(), StoreError> {
+        let mut tx = database.begin().await?;
+        let rows = sql(
+            "select r.runtime_id, r.name, r.kind, floor(extract(epoch from r.heartbeat) * 1000)::bigint as heartbeat, \
+                    floor(extract(epoch from c.last_report) * 1000)::bigint as last_report, \
+                    coalesce(c.accepted, 0) as accepted, coalesce(c.rejected, 0) as rejected \
+             from noetl.runtime r left join noetl_metrics.component c using (runtime_id)",
+        )
+        .fetch_all(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        for row in rows {
+            let component = self.hold(
+                RuntimeId(row.try_get("runtime_id")?),
+                row.try_get("name")?,
+                row.try_get("kind")?,
+                Millis(row.try_get("heartbeat")?),
+            );
+            component.restore(
+                row.try_get::<Option<i64>, _>("last_report")?.map(Millis),
+                row.try_get::<i64, _>("accepted")?.unsigned_abs(),
+                row.try_get::<i64, _>("rejected")?.unsigned_abs(),
+            );
+        }
+        Ok(())
+    }
+
+    /// The components in memory.
+    pub fn all(&self) -> Vec<Arc<Component>> {
+        let mut all: Vec<_> = self.known.read().by_id.values().cloned().collect();
+        all.sort_by(|a, b| (&a.name, &a.kind).cmp(&(&b.name, &b.kind)));
+        all
+    }
+
+    /// The component with this id, from memory or from the database.
+    pub async fn by_id(
+        &self,
+        database: &Database,
+        id: RuntimeId,
+    ) -> Result<Option<Arc<Component>>, StoreError> {
+        let known = self.known.read().by_id.get(&id).cloned();
+        if known.is_some() {
+            return Ok(known);
+        }
+        let mut tx = database.begin().await?;
+        let row = sql(
+            "select runtime_id, name, kind, floor(extract(epoch from heartbeat) * 1000)::bigint as heartbeat \
+                       from noetl.runtime where runtime_id = $1",
+        )
+        .bind(id.0)
+        .fetch_optional(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        row.map(|row| self.hold_row(&row)).transpose()
+    }
+
+    /// The component of this name, and of this kind if one is given.
+    pub async fn by_name(
+        &self,
+        database: &Database,
+        name: &str,
+        kind: Option<&str>,
+    ) -> Result<Lookup, StoreError> {
+        match self.known_by_name(name, kind) {
+            Lookup::Unknown => {}
+            found => return Ok(found),
+        }
+        let mut tx = database.begin().await?;
+        let rows = sql(
+            "select runtime_id, name, kind, floor(extract(epoch from heartbeat) * 1000)::bigint as heartbeat \
+                        from noetl.runtime where name = $1",
+        )
+        .bind(name)
+        .fetch_all(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        for row in &rows {
+            self.hold_row(row)?;
+        }
+        Ok(self.known_by_name(name, kind))
+    }
+
+    fn known_by_name(&self, name: &str, kind: Option<&str>) -> Lookup {
+        let known = self.known.read();
+        let same_name = known.by_name.get(name).map(Vec::as_slice).unwrap_or_default();
+        match (kind, same_name) {
+            (Some(kind), all) => all
+                .iter()
+                .find(|c| &*c.kind == kind)
+                .map_or(Lookup::Unknown, |c| Lookup::Found(Arc::clone(c))),
+            (None, []) => Lookup::Unknown,
+            (None, [one]) => Lookup::Found(Arc::clone(one)),
+            (None, several) => Lookup::Ambiguous(several.iter().map(|c| c.kind.to_string()).collect()),
+        }
+    }
+
+    /// Registers a component, or brings its registration up to date; its id stays.
+    pub async fn register(
+        &self,
+        database: &Database,
+        r: &Registration,
+    ) -> Result<(RuntimeRow, Arc<Component>), StoreError> {
+        let mut tx = database.begin().await?;
+        let row = sql(
+            "insert into noetl.runtime as r (runtime_id, name, kind, uri, status, labels, capabilities, capacity, runtime) \
+             values (noetl_metrics.next_runtime_id(), $1, $2, $3, $4, $5::jsonb, $6::jsonb, $7, $8::jsonb) \
+             on conflict (kind, name) do update set uri = excluded.uri, status = excluded.status, \
+               labels = excluded.labels, capabilities = excluded.capabilities, capacity = excluded.capacity, \
+               runtime = excluded.runtime, heartbeat = now(), updated_at = now() \
+             returning runtime_id, name, kind, uri, status, labels::text as labels, capabilities::text as capabilities, \
+               capacity, runtime::text as runtime, floor(extract(epoch from heartbeat) * 1000)::bigint as heartbeat, \
+               floor(extract(epoch from created_at) * 1000)::bigint as created_at, \
+               floor(extract(epoch from updated_at) * 1000)::bigint as updated_at",
+        )
+        .bind(&r.name)
+        .bind(&r.kind)
+        .bind(&r.uri)
+        .bind(&r.status)
+        .bind(r.labels.as_ref().map(ToString::to_string))
+        .bind(r.capabilities.as_ref().map(ToString::to_string))
+        .bind(r.capacity)
+        .bind(r.runtime.as_ref().map(ToString::to_string))
+        .fetch_one(&mut *tx)
+        .await?;
+        let id: i64 = row.try_get("runtime_id")?;
+        // A component that was purged and comes back goes on with its series.
+        sql("update noetl_metrics.series set runtime_id = $1 \
+             where component_name = $2 and component_type = $3 and runtime_id is distinct from $1")
+        .bind(id)
+        .bind(&r.name)
+        .bind(&r.kind)
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        let component = self.hold(RuntimeId(id), &r.name, &r.kind, Millis::now());
+        component.beat(Millis::now());
+        Ok((runtime_row(&row)?, component))
+    }
+
+    /// Notes a heartbeat; `false` where the component is not registered.
+    pub async fn heartbeat(
+        &self,
+        database: &Database,
+        component: &Component,
+        status: Option<&str>,
+    ) -> Result<bool, StoreError> {
+        let mut tx = database.begin().await?;
+        let done = sql("update noetl.runtime set heartbeat = now(), status = coalesce($2, case when status = 'offline' then 'ready' else status end) \
+                        where runtime_id = $1")
+            .bind(component.id.0)
+            .bind(status)
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        let known = done.rows_affected() > 0;
+        if known {
+            component.beat(Millis::now());
+        } else {
+            self.forget(component);
+        }
+        Ok(known)
+    }
+
+    /// Marks a component offline. Its row and its history stay.
+    pub async fn deregister(&self, database: &Database, component: &Component) -> Result<(), StoreError> {
+        let mut tx = database.begin().await?;
+        sql("update noetl.runtime set status = 'offline', updated_at = now() where runtime_id = $1")
+            .bind(component.id.0)
+            .execute(&mut *tx)
+            .await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// The registered components, newest heartbeat first.
+    pub async fn list(
+        &self,
+        database: &Database,
+        kind: Option<&str>,
+        status: Option<&str>,
+        name: Option<&str>,
+    ) -> Result<Vec<RuntimeRow>, StoreError> {
+        let mut tx = database.begin().await?;
+        let text = format!(
+            "select {COLUMNS} from noetl.runtime where ($1::text is null or kind = $1) and ($2::text is null or status = $2) \
+             and ($3::text is null or position($3 in name) > 0) order by heartbeat desc, runtime_id limit 10000"
+        );
+        let rows = super::db::sql_made(text).bind(kind).bind(status).bind(name).fetch_all(&mut *tx).await?;
+        tx.commit().await?;
+        rows.iter().map(runtime_row).collect()
+    }
+
+    /// Writes down what is remembered of components, and which of them are offline or up again.
+    pub async fn save(
+        &self,
+        database: &Database,
+        offline: &[RuntimeId],
+        online: &[RuntimeId],
+    ) -> Result<(), StoreError> {
+        let all = self.all();
+        let ids = |list: &[RuntimeId]| list.iter().map(|id| id.0).collect::<Vec<_>>();
+        let known: Vec<_> = all.iter().filter(|c| c.last_report().is_some() || c.rejected().0 > 0).collect();
+        let mut tx = database.begin().await?;
+        sql("insert into noetl_metrics.component as c (runtime_id, last_report, accepted, rejected) \
+             select id, case when at > 0 then timestamptz 'epoch' + at * interval '1 ms' end, accepted, rejected \
+             from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) u(id, at, accepted, rejected) order by id \
+             on conflict (runtime_id) do update set last_report = greatest(c.last_report, excluded.last_report), \
+               accepted = excluded.accepted, rejected = excluded.rejected \
+             where (c.last_report, c.accepted, c.rejected) is distinct from (excluded.last_report, excluded.accepted, excluded.rejected)")
+            .bind(known.iter().map(|c| c.id.0).collect::<Vec<_>>())
+            .bind(known.iter().map(|c| c.last_report().map_or(0, |t| t.0)).collect::<Vec<_>>())
+            .bind(known.iter().map(|c| c.accepted().cast_signed()).collect::<Vec<_>>())
+            .bind(known.iter().map(|c| c.rejected().0.cast_signed()).collect::<Vec<_>>())
+            .execute(&mut *tx)
+            .await?;
+        sql("update noetl.runtime set status = 'offline', updated_at = now() where runtime_id = any($1) and status <> 'offline'")
+            .bind(ids(offline))
+            .execute(&mut *tx)
+            .await?;
+        sql("update noetl.runtime set status = 'ready', updated_at = now() where runtime_id = any($1) and status = 'offline'")
+            .bind(ids(online))
+            .execute(&mut *tx)
+            .await?;
+        Ok(tx.commit().await?)
+    }
+
+    fn hold_row(&self, row: &PgRow) -> Result<Arc<Component>, StoreError> {
+        Ok(self.hold(
+            RuntimeId(row.try_get("runtime_id")?),
+            row.try_get("name")?,
+            row.try_get("kind")?,
+            Millis(row.try_get("heartbeat")?),
+        ))
+    }
+
+    /// The one copy in memory of this component.
+    fn hold(&self, id: RuntimeId, name: &str, kind: &str, heartbeat: Millis) -> Arc<Component> {
+        let mut known = self.known.write();
+        if let Some(component) = known.by_id.get(&id) {
+            component.beat(heartbeat);
+            return Arc::clone(component);
+        }
+        let component = Arc::new(Component::new(id, name, kind, heartbeat));
+        known.by_id.insert(id, Arc::clone(&component));
+        let same_name = known.by_name.entry(name.into()).or_default();
+        // A row that was deleted and made again has a new id.
+        same_name.retain(|c| &*c.kind != kind);
+        same_name.push(Arc::clone(&component));
+        component
+    }
+
+    /// Drops a component whose row is gone.
+    fn forget(&self, component: &Component) {
+        let mut known = self.known.write();
+        known.by_id.remove(&component.id);
+        if let Some(same_name) = known.by_name.get_mut(&component.name) {
+            same_name.retain(|c| c.id != component.id);
+        }
+    }
+}
+
+fn runtime_row(row: &PgRow) -> Result<RuntimeRow, StoreError> {
+    let json = |column: &str| -> Result<Option<serde_json::Value>, StoreError> {
+        let text: Option<String> = row.try_get(column)?;
+        Ok(text.and_then(|t| serde_json::from_str(&t).ok()))
+    };
+    let time = |column: &str| -> Result<String, StoreError> { Ok(Millis(row.try_get(column)?).rfc3339()) };
+    Ok(RuntimeRow {
+        runtime_id: row.try_get("runtime_id")?,
+        name: row.try_get("name")?,
+        kind: row.try_get("kind")?,
+        uri: row.try_get("uri")?,
+        status: row.try_get("status")?,
+        labels: json("labels")?,
+        capabilities: json("capabilities")?,
+        capacity: row.try_get("capacity")?,
+        runtime: json("runtime")?,
+        heartbeat: time("heartbeat")?,
+        created_at: time("created_at")?,
+        updated_at: time("updated_at")?,
+    })
+}

@@ -1,0 +1,119 @@
+//! The connection pool, transactions, and what can go wrong with a database.
+
+use std::time::Duration;
+
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgPool, PgPoolOptions, Postgres};
+use sqlx::query::Query;
+
+/// A transaction of the pool; dropped without a commit it is rolled back.
+pub type Transaction = sqlx::Transaction<'static, Postgres>;
+
+/// What can go wrong with the database.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The connection URL can't be read.
+    #[error("--database-url: {0}")]
+    Url(String),
+    /// The database can't be reached, or did not answer in time.
+    #[error("the database is unavailable: {0}")]
+    Unavailable(String),
+    /// The schema can't be brought forward.
+    #[error("migration failed: {0}")]
+    Migration(String),
+    /// The database refused a statement.
+    #[error("the database refused a statement: {0}")]
+    Refused(sqlx::Error),
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        match &error {
+            sqlx::Error::Database(e) => match e.code().as_deref().map(|c| &c[..2]) {
+                // Connection exceptions, out of resources, operator intervention, read-only.
+                Some("08" | "53" | "57" | "25") => Self::Unavailable(e.message().to_owned()),
+                _ => Self::Refused(error),
+            },
+            sqlx::Error::Configuration(e) => Self::Url(e.to_string()),
+            sqlx::Error::PoolTimedOut => Self::Unavailable("no connection became free in time".into()),
+            sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::PoolClosed => {
+                Self::Unavailable(error.to_string())
+            }
+            _ => Self::Refused(error),
+        }
+    }
+}
+
+/// A pool of connections, cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Database {
+    pool: PgPool,
+}
+
+/// What every transaction begins with: a reply of success means on disk, and nothing hangs.
+const BEGIN: &str = "BEGIN; SET LOCAL synchronous_commit = on; SET LOCAL statement_timeout = '30s'; \
+                     SET LOCAL lock_timeout = '10s'; SET LOCAL idle_in_transaction_session_timeout = '60s'";
+
+/// The same for work that may take long: migrations and maintenance.
+const BEGIN_LONG: &str = "BEGIN; SET LOCAL synchronous_commit = on; SET LOCAL lock_timeout = '10s'";
+
+impl Database {
+    /// A pool on `url` (`postgres://user:password@host:port/database`). No connection is made yet.
+    pub fn new(url: &str, max_connections: u32) -> Result<Self, StoreError> {
+        let options: PgConnectOptions =
+            url.parse().map_err(|e: sqlx::Error| StoreError::Url(e.to_string()))?;
+        // Startup parameters that a PgBouncer would refuse are left out.
+        let options =
+            options.extra_float_digits(None).statement_cache_capacity(0).application_name("noetl-metrics");
+        let pool = PgPoolOptions::new()
+            .max_connections(max_connections)
+            .acquire_timeout(Duration::from_secs(5))
+            .idle_timeout(Duration::from_secs(300))
+            .max_lifetime(Duration::from_secs(1800))
+            .connect_lazy_with(options);
+        Ok(Self { pool })
+    }
+
+    /// Begins a transaction with bounds on time.
+    pub async fn begin(&self) -> Result<Transaction, StoreError> {
+        Ok(self.pool.begin_with(BEGIN).await?)
+    }
+
+    /// Begins a transaction for work that may take long.
+    pub async fn begin_long(&self) -> Result<Transaction, StoreError> {
+        Ok(self.pool.begin_with(BEGIN_LONG).await?)
+    }
+
+    /// Runs one statement outside a transaction, for those that can't be inside one.
+    pub async fn run_alone(&self, sql: String) -> Result<(), StoreError> {
+        let mut connection = self.pool.acquire().await?;
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut *connection).await?;
+        Ok(())
+    }
+
+    /// Whether the database answers.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        sql("select 1").execute(&mut *tx).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Closes all connections.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    /// Open and idle connections.
+    pub fn connections(&self) -> (u32, usize) {
+        (self.pool.size(), self.pool.num_idle())
+    }
+}
+
+/// A statement that is not kept prepared.
+pub(super) fn sql(text: &'static str) -> Query<'static, Postgres, PgArguments> {
+    sqlx::query(text).persistent(false)
+}
+
+/// The same for a text made here of checked parts.
+pub(super) fn sql_made(text: String) -> Query<'static, Postgres, PgArguments> {
+    sqlx::query(sqlx::AssertSqlSafe(text)).persistent(false)
+}

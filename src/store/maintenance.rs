@@ -1,0 +1,276 @@
+//! Retention: late samples are brought into their partitions, what is past its time is dropped.
+//!
+//! Whole partitions go by DETACH CONCURRENTLY and DROP, so that neither ingest nor readers wait and
+//! nothing needs VACUUM FULL. One run at a time, held by a row lock in the database.
+
+use sqlx::Row as _;
+
+use super::db::{Database, StoreError, Transaction, sql};
+use super::partitions;
+use crate::model::Millis;
+
+/// How long samples are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Milliseconds for which a sample is kept at least.
+    pub raw_ms: i64,
+    /// Only say what would be done.
+    pub dry_run: bool,
+}
+
+/// What one run did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct MaintenanceReport {
+    /// Partitions that were made ahead.
+    pub created_partitions: Vec<String>,
+    /// Partitions that were dropped.
+    pub dropped_partitions: Vec<String>,
+    /// Late samples that were brought into their partition.
+    pub merged_samples: u64,
+    /// Samples that were deleted one by one: late ones, and those past their metric's own time.
+    pub deleted_samples: u64,
+    /// Samples that outlive their partition, since their metric's or component's time is longer.
+    pub kept_samples: u64,
+}
+
+/// One run, as the status page shows it.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct MaintenanceRun {
+    /// When it began, RFC 3339.
+    pub started_at: String,
+    /// When it ended, RFC 3339; null while it runs or if it died.
+    pub finished_at: Option<String>,
+    /// Partitions it dropped.
+    pub dropped_partitions: i64,
+    /// Samples it deleted one by one.
+    pub deleted_samples: i64,
+    /// Why it failed.
+    pub error: Option<String>,
+}
+
+/// Samples of series with a time of their own: the longer of the metric's and the component's.
+const TTL: &str = "select s.series_id, greatest(m.ttl, c.ttl) as ttl from noetl_metrics.series s \
+    join noetl_metrics.metric_name n using (metric_name) join noetl_metrics.metric m on m.family = n.family \
+    left join noetl_metrics.component c on c.runtime_id = s.runtime_id where m.ttl is not null or c.ttl is not null";
+
+impl Retention {
+    /// Runs maintenance once; `progress` is told each step as it is done.
+    pub async fn run(
+        &self,
+        database: &Database,
+        progress: impl Fn(&str),
+    ) -> Result<MaintenanceReport, StoreError> {
+        let mut report = MaintenanceReport::default();
+        let cutoff = Millis::now().plus(-self.raw_ms);
+        if self.dry_run {
+            let mut tx = database.begin().await?;
+            let all = partitions::list(&mut tx).await?;
+            tx.commit().await?;
+            report.dropped_partitions = all.into_iter().filter(|p| p.to <= cutoff).map(|p| p.name).collect();
+            return Ok(report);
+        }
+        let run = begin_run(database).await?;
+        let result = self.steps(database, cutoff, &mut report, &progress).await;
+        end_run(database, run, &report, result.as_ref().err()).await?;
+        result.map(|()| report)
+    }
+
+    async fn steps(
+        &self,
+        database: &Database,
+        cutoff: Millis,
+        report: &mut MaintenanceReport,
+        progress: &impl Fn(&str),
+    ) -> Result<(), StoreError> {
+        let mut tx = database.begin_long().await?;
+        report.created_partitions = partitions::create(&mut tx, Millis::now(), 3).await?;
+        tx.commit().await?;
+        let mut tx = database.begin_long().await?;
+        report.merged_samples = merge_late(&mut tx, cutoff).await?;
+        tx.commit().await?;
+        progress(&format!("{} late samples brought into their partitions", report.merged_samples));
+        let mut tx = database.begin().await?;
+        let gone: Vec<_> = partitions::list(&mut tx).await?.into_iter().filter(|p| p.to <= cutoff).collect();
+        tx.commit().await?;
+        for partition in gone {
+            report.kept_samples += keep_longer(database, &partition.name).await?;
+            drop_partition(database, &partition).await?;
+            progress(&format!("dropped {}", partition.name));
+            report.dropped_partitions.push(partition.name);
+        }
+        let mut tx = database.begin_long().await?;
+        report.deleted_samples = delete_rows(&mut tx, cutoff).await?;
+        tx.commit().await?;
+        progress(&format!("{} samples deleted one by one", report.deleted_samples));
+        Ok(())
+    }
+}
+
+/// Notes that a run begins; fails where another one is under way.
+async fn begin_run(database: &Database) -> Result<i64, StoreError> {
+    let mut tx = database.begin().await?;
+    sql("select pg_advisory_xact_lock(hashtext('noetl_metrics.maintenance'))").execute(&mut *tx).await?;
+    let busy = sql("select started_at::text from noetl_metrics.maintenance_run \
+                    where finished_at is null and started_at > now() - interval '1 hour' limit 1")
+    .fetch_optional(&mut *tx)
+    .await?;
+    if let Some(row) = busy {
+        let since: String = row.try_get(0)?;
+        return Err(StoreError::Unavailable(format!("another maintenance run is under way since {since}")));
+    }
+    let row = sql("insert into noetl_metrics.maintenance_run default values returning run_id")
+        .fetch_one(&mut *tx)
+        .await?;
+    tx.commit().await?;
+    Ok(row.try_get(0)?)
+}
+
+async fn end_run(
+    database: &Database,
+    run: i64,
+    report: &MaintenanceReport,
+    error: Option<&StoreError>,
+) -> Result<(), StoreError> {
+    let mut tx = database.begin().await?;
+    sql("update noetl_metrics.maintenance_run set finished_at = now(), dropped_partitions = $2, deleted_samples = $3, error = $4 \
+         where run_id = $1")
+        .bind(run)
+        .bind(&report.dropped_partitions)
+        .bind(report.deleted_samples.cast_signed())
+        .bind(error.map(ToString::to_string))
+        .execute(&mut *tx)
+        .await?;
+    sql("delete from noetl_metrics.maintenance_run where run_id < $1 - 1000")
+        .bind(run)
+        .execute(&mut *tx)
+        .await?;
+    sql("delete from noetl_metrics.idempotency where created_at < now() - interval '1 day'")
+        .execute(&mut *tx)
+        .await?;
+    Ok(tx.commit().await?)
+}
+
+/// Late samples whose partition exists move into it, in one statement: no reader misses one.
+async fn merge_late(tx: &mut Transaction, cutoff: Millis) -> Result<u64, StoreError> {
+    let done = sql("with moved as ( \
+                      delete from noetl_metrics.sample_late l using noetl_metrics.partition p \
+                      where l.\"timestamp\" >= p.from_time and l.\"timestamp\" < p.to_time and not p.detach_pending \
+                        and p.to_time > timestamptz 'epoch' + $1 * interval '1 ms' \
+                      returning l.series_id, l.\"timestamp\", l.value) \
+                    insert into noetl_metrics.sample select * from moved order by series_id, \"timestamp\" \
+                    on conflict (series_id, \"timestamp\") do update set value = excluded.value")
+        .bind(cutoff.0)
+        .execute(&mut **tx)
+        .await?;
+    Ok(done.rows_affected())
+}
+
+/// Samples that outlive their partition move to the late table.
+async fn keep_longer(database: &Database, partition: &str) -> Result<u64, StoreError> {
+    let mut tx = database.begin_long().await?;
+    let text = format!(
+        "insert into noetl_metrics.sample_late (series_id, \"timestamp\", value, created_at) \
+         select p.series_id, p.\"timestamp\", p.value, p.\"timestamp\" from noetl_metrics.{partition} p join ({TTL}) t using (series_id) \
+         where p.\"timestamp\" > now() - t.ttl on conflict do nothing"
+    );
+    let done = super::db::sql_made(text).execute(&mut *tx).await?;
+    tx.commit().await?;
+    Ok(done.rows_affected())
+}
+
+/// Neither statement can be in a transaction with others; a run that died between them is finished
+/// by the next.
+async fn drop_partition(database: &Database, partition: &partitions::Partition) -> Result<(), StoreError> {
+    let how = if partition.detach_pending { "finalize" } else { "concurrently" };
+    let name = &partition.name;
+    database
+        .run_alone(format!("alter table noetl_metrics.sample detach partition noetl_metrics.{name} {how}"))
+        .await?;
+    database.run_alone(format!("drop table noetl_metrics.{name}")).await
+}
+
+/// Rows past their time that no partition takes with it.
+async fn delete_rows(tx: &mut Transaction, cutoff: Millis) -> Result<u64, StoreError> {
+    let late = format!(
+        "delete from noetl_metrics.sample_late l where l.\"timestamp\" < timestamptz 'epoch' + $1 * interval '1 ms' \
+         and not exists (select from ({TTL}) t where t.series_id = l.series_id and l.\"timestamp\" > now() - t.ttl)"
+    );
+    let mut deleted = super::db::sql_made(late).bind(cutoff.0).execute(&mut **tx).await?.rows_affected();
+    for table in ["sample", "sample_late"] {
+        let text = format!(
+            "delete from noetl_metrics.{table} x using ({TTL}) t where t.series_id = x.series_id and x.\"timestamp\" <= now() - t.ttl"
+        );
+        deleted += super::db::sql_made(text).execute(&mut **tx).await?.rows_affected();
+    }
+    Ok(deleted)
+}
+
+/// The newest runs, newest first.
+pub(crate) async fn runs(database: &Database, limit: i64) -> Result<Vec<MaintenanceRun>, StoreError> {
+    let mut tx = database.begin().await?;
+    let rows = sql("select floor(extract(epoch from started_at) * 1000)::bigint, floor(extract(epoch from finished_at) * 1000)::bigint, \
+                      cardinality(dropped_partitions)::bigint, deleted_samples, error \
+                    from noetl_metrics.maintenance_run order by run_id desc limit $1")
+        .bind(limit)
+        .fetch_all(&mut *tx)
+        .await?;
+    tx.commit().await?;
+    rows.iter()
+        .map(|row| {
+            Ok(MaintenanceRun {
+                started_at: Millis(row.try_get(0)?).rfc3339(),
+                finished_at: row.try_get::<Option<i64>, _>(1)?.map(|t| Millis(t).rfc3339()),
+                dropped_partitions: row.try_get(2)?,
+                deleted_samples: row.try_get(3)?,
+                error: row.try_get(4)?,
+            })
+        })
+        .collect()
+}
+
+/// Sets how long a metric's samples are kept, whatever the retention; returns its number of series.
+pub(crate) async fn set_metric_ttl(
+    database: &Database,
+    metric_name: &str,
+    days: i32,
+) -> Result<i64, StoreError> {
+    let mut tx = database.begin().await?;
+    sql(
+        "update noetl_metrics.metric m set ttl = make_interval(days => $2) from noetl_metrics.metric_name n \
+         where n.metric_name = $1 and m.family = n.family",
+    )
+    .bind(metric_name)
+    .bind(days)
+    .execute(&mut *tx)
+    .await?;
+    let row = sql(
+        "select count(*) from noetl_metrics.series s join noetl_metrics.metric_name n using (metric_name) \
+                   where n.family = (select family from noetl_metrics.metric_name where metric_name = $1)",
+    )
+    .bind(metric_name)
+    .fetch_one(&mut *tx)
+    .await?;
+    tx.commit().await?;
+    Ok(row.try_get(0)?)
+}
+
+/// Keeps a component's samples for at least this long; returns its number of series.
+pub(crate) async fn extend_component_ttl(
+    database: &Database,
+    runtime_id: i64,
+    days: i32,
+) -> Result<i64, StoreError> {
+    let mut tx = database.begin().await?;
+    sql("insert into noetl_metrics.component (runtime_id, ttl) values ($1, make_interval(days => $2)) \
+         on conflict (runtime_id) do update set ttl = excluded.ttl")
+    .bind(runtime_id)
+    .bind(days)
+    .execute(&mut *tx)
+    .await?;
+    let row = sql("select count(*) from noetl_metrics.series where runtime_id = $1")
+        .bind(runtime_id)
+        .fetch_one(&mut *tx)
+        .await?;
+    tx.commit().await?;
+    Ok(row.try_get(0)?)
+}

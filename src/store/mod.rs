@@ -1,0 +1,30 @@
+//! PostgreSQL and nothing else: components, series, samples, queries, maintenance.
+//!
+//! Every statement runs in a transaction and none is prepared under a name, so that a PgBouncer in
+//! transaction mode may stand between; locks are those of a transaction.
+
+mod components;
+mod db;
+mod inserted;
+mod maintenance;
+mod migrate;
+mod names;
+mod newest;
+mod partitions;
+mod query;
+mod series;
+mod stats;
+mod writer;
+
+pub use components::{Components, Lookup, Registration, RuntimeRow};
+pub use db::{Database, StoreError, Transaction};
+pub use inserted::Inserted;
+pub use maintenance::{MaintenanceReport, MaintenanceRun, Retention};
+pub(crate) use maintenance::{extend_component_ttl, runs as maintenance_runs, set_metric_ttl};
+pub use migrate::{MigrationState, migrate, state as migration_state};
+pub use partitions::Partitions;
+pub use query::{Aggregate, Page, Query, QueryError, Row};
+pub use series::{NewSample, Refused, SeriesIndex};
+pub use stats::{Sizes, TableSize};
+pub(crate) use writer::kept_reply;
+pub use writer::{IdempotentReply, WriteError, Writer, WriterStats};

@@ -1,0 +1,72 @@
+//! The newest stored sample of series, partition by partition from the newest back.
+
+use std::collections::HashMap;
+
+use sqlx::Row as _;
+
+use super::db::{StoreError, Transaction, sql, sql_made};
+use super::partitions::{self, Partition};
+use crate::model::Millis;
+
+/// What is stored of one series.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Stored {
+    /// Newest sample in a partition.
+    pub(super) appended: Option<Millis>,
+    /// Newest sample anywhere.
+    pub(super) newest: Option<(Millis, f64)>,
+}
+
+/// Finds the newest samples of `ids`; a series without samples is not in the answer.
+pub(super) async fn newest(tx: &mut Transaction, ids: &[i32]) -> Result<HashMap<i32, Stored>, StoreError> {
+    let mut found: HashMap<i32, Stored> = HashMap::with_capacity(ids.len());
+    let mut missing: Vec<i32> = ids.to_vec();
+    let horizon = Millis::now().plus(3_600_000);
+    for partition in partitions::list(tx).await?.iter().rev().filter(|p| p.from <= horizon) {
+        if missing.is_empty() {
+            break;
+        }
+        in_partition(tx, partition, &missing, &mut found).await?;
+        missing.retain(|id| !found.contains_key(id));
+    }
+    late(tx, ids, &mut found).await?;
+    Ok(found)
+}
+
+async fn in_partition(
+    tx: &mut Transaction,
+    partition: &Partition,
+    ids: &[i32],
+    found: &mut HashMap<i32, Stored>,
+) -> Result<(), StoreError> {
+    // The name is one that the catalogue gave, of the form sample_YYYYMMDD_HH.
+    let text = format!(
+        "select i.id, floor(extract(epoch from s.at) * 1000)::bigint, s.value from unnest($1::integer[]) i(id) \
+         cross join lateral (select \"timestamp\" as at, value from noetl_metrics.{} \
+           where series_id = i.id order by \"timestamp\" desc limit 1) s",
+        partition.name
+    );
+    for row in sql_made(text).bind(ids).fetch_all(&mut **tx).await? {
+        let at = Millis(row.try_get(1)?);
+        let stored = Stored { appended: Some(at), newest: Some((at, row.try_get(2)?)) };
+        found.insert(row.try_get(0)?, stored);
+    }
+    Ok(())
+}
+
+async fn late(tx: &mut Transaction, ids: &[i32], found: &mut HashMap<i32, Stored>) -> Result<(), StoreError> {
+    let rows = sql("select distinct on (series_id) series_id, floor(extract(epoch from \"timestamp\") * 1000)::bigint, value \
+                    from noetl_metrics.sample_late where series_id = any($1) order by series_id, \"timestamp\" desc")
+        .bind(ids)
+        .fetch_all(&mut **tx)
+        .await?;
+    for row in rows {
+        let at = Millis(row.try_get(1)?);
+        let stored = found.entry(row.try_get(0)?).or_default();
+        // At the same time the late one overrides.
+        if stored.newest.is_none_or(|(newest, _)| at >= newest) {
+            stored.newest = Some((at, row.try_get(2)?));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,372 @@
+//! The index that resolves (component, name, labels) to a series: from memory, and from the
+//! database only for a series that is new here.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, Hash};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use foldhash::quality::RandomState;
+use hashbrown::HashTable;
+use parking_lot::RwLock;
+use sqlx::Row as _;
+
+use super::db::{Database, StoreError, Transaction, sql};
+use super::names::{Names, NewName};
+use super::newest;
+use crate::model::{Component, Label, Limits, MetricType, Series, SeriesId, export_line};
+
+/// What a sample says of its series.
+#[derive(Clone, Copy, Debug)]
+pub struct NewSample<'a> {
+    /// Metric name.
+    pub name: &'a str,
+    /// Metric type.
+    pub kind: MetricType,
+    /// Labels, sorted by name.
+    pub labels: &'a [Label<'a>],
+    /// Help text.
+    pub help: Option<&'a str>,
+    /// Unit.
+    pub unit: Option<&'a str>,
+}
+
+/// Why a sample has no series.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// The field that is to blame.
+    pub field: &'static str,
+    /// The reason.
+    pub reason: String,
+}
+
+/// All series in memory.
+#[derive(Debug)]
+pub struct SeriesIndex {
+    table: RwLock<HashTable<Arc<Series>>>,
+    hasher: RandomState,
+    names: Names,
+    /// New series are made one transaction at a time.
+    making: tokio::sync::Mutex<()>,
+    limits: Limits,
+}
+
+type Resolved = Result<Arc<Series>, Refused>;
+
+impl SeriesIndex {
+    /// An empty index.
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            table: RwLock::default(),
+            hasher: RandomState::default(),
+            names: Names::default(),
+            making: tokio::sync::Mutex::default(),
+            limits,
+        }
+    }
+
+    /// Series in memory.
+    pub fn len(&self) -> usize {
+        self.table.read().len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All series in memory, in no order.
+    pub fn all(&self) -> Vec<Arc<Series>> {
+        self.table.read().iter().cloned().collect()
+    }
+
+    /// The series of each sample, in the order of the samples.
+    pub async fn resolve(
+        &self,
+        database: &Database,
+        component: &Arc<Component>,
+        samples: &[NewSample<'_>],
+    ) -> Result<Vec<Resolved>, StoreError> {
+        let mut resolved: Vec<Option<Resolved>> = Vec::with_capacity(samples.len());
+        let mut missing = Vec::new();
+        self.look_up(component, samples, &mut resolved, &mut missing);
+        if !missing.is_empty() {
+            self.make(database, component, samples, &missing, &mut resolved).await?;
+        }
+        let lost = || Err(Refused { field: "metric_name", reason: "the series could not be made".into() });
+        Ok(resolved.into_iter().map(|r| r.unwrap_or_else(lost)).collect())
+    }
+
+    /// Fills in what memory knows; the rest is left open and listed in `missing`.
+    fn look_up(
+        &self,
+        component: &Component,
+        samples: &[NewSample<'_>],
+        resolved: &mut Vec<Option<Resolved>>,
+        missing: &mut Vec<usize>,
+    ) {
+        let table = self.table.read();
+        let mut line = Vec::with_capacity(256);
+        for (at, sample) in samples.iter().enumerate() {
+            export_line(&mut line, sample.name, &component.name, &component.kind, sample.labels);
+            let found = table.find(self.hash(&line), |s| *s.line == *line);
+            resolved.push(match found {
+                Some(series) if series.kind == sample.kind && series.component.id == component.id => {
+                    Some(Ok(Arc::clone(series)))
+                }
+                _ => match self.names.get(sample.name) {
+                    Some(kind) if kind != sample.kind => {
+                        Some(Err(type_clash(sample.name, kind, sample.kind)))
+                    }
+                    _ => {
+                        missing.push(at);
+                        None
+                    }
+                },
+            });
+        }
+    }
+
+    /// Makes, or reads from the database, the series that memory does not know.
+    async fn make(
+        &self,
+        database: &Database,
+        component: &Arc<Component>,
+        samples: &[NewSample<'_>],
+        missing: &[usize],
+        resolved: &mut [Option<Resolved>],
+    ) -> Result<(), StoreError> {
+        let _one_at_a_time = self.making.lock().await;
+        let mut open: Vec<usize> = missing.to_vec();
+        self.recheck(component, samples, &mut open, resolved);
+        if open.is_empty() {
+            return Ok(());
+        }
+        let mut tx = database.begin().await?;
+        let new_names: Vec<NewName<'_>> = open
+            .iter()
+            .map(|at| &samples[*at])
+            .filter(|s| self.names.get(s.name).is_none())
+            .map(|s| NewName { name: s.name, kind: s.kind, help: s.help, unit: s.unit })
+            .collect();
+        if !new_names.is_empty() {
+            let refused = self.names.claim(&mut tx, &new_names).await?;
+            open.retain(|at| match refused.get(samples[*at].name) {
+                Some(reason) => {
+                    resolved[*at] = Some(Err(Refused { field: "metric_type", reason: reason.clone() }));
+                    false
+                }
+                None => true,
+            });
+        }
+        let ids = insert(&mut tx, component, samples, &open).await?;
+        let old: Vec<i32> = ids.iter().filter(|(_, made)| !made).map(|(id, _)| *id).collect();
+        let stored = if old.is_empty() { HashMap::new() } else { newest::newest(&mut tx, &old).await? };
+        tx.commit().await?;
+        for new in &new_names {
+            if open.iter().any(|at| samples[*at].name == new.name) {
+                self.names.hold(new.name, new.kind);
+            }
+        }
+        for (at, (id, _)) in open.iter().zip(&ids) {
+            let sample = &samples[*at];
+            let mut line = Vec::new();
+            export_line(&mut line, sample.name, &component.name, &component.kind, sample.labels);
+            let series = Series::new(SeriesId(*id), Arc::clone(component), sample.kind, line.into());
+            restore(&series, stored.get(id));
+            resolved[*at] = Some(Ok(self.hold(series)));
+        }
+        Ok(())
+    }
+
+    /// Another request may have made the series meanwhile; limits are checked for those left.
+    fn recheck(
+        &self,
+        component: &Component,
+        samples: &[NewSample<'_>],
+        open: &mut Vec<usize>,
+        resolved: &mut [Option<Resolved>],
+    ) {
+        let (mut again, mut still) = (Vec::with_capacity(open.len()), Vec::new());
+        let picked: Vec<NewSample<'_>> = open.iter().map(|at| samples[*at]).collect();
+        self.look_up(component, &picked, &mut again, &mut still);
+        for (at, found) in open.iter().zip(again) {
+            resolved[*at] = found;
+        }
+        let room = self.limits.component_series.saturating_sub(component.series() as usize);
+        let total_room = self.limits.total_series.saturating_sub(self.len());
+        let mut lines = std::collections::HashSet::new();
+        let mut left = Vec::with_capacity(still.len());
+        for at in still.into_iter().map(|i| open[i]) {
+            let mut line = Vec::new();
+            let sample = &samples[at];
+            export_line(&mut line, sample.name, &component.name, &component.kind, sample.labels);
+            lines.insert(line);
+            if lines.len() > room || lines.len() > total_room {
+                resolved[at] = Some(Err(self.limit_reached(lines.len() > room)));
+            } else {
+                left.push(at);
+            }
+        }
+        *open = left;
+    }
+
+    fn limit_reached(&self, of_component: bool) -> Refused {
+        let reason = if of_component {
+            format!(
+                "the component has {} live series, its limit; a label with ever new values?",
+                self.limits.component_series
+            )
+        } else {
+            format!("the server has {} live series, its limit", self.limits.total_series)
+        };
+        Refused { field: "labels", reason }
+    }
+
+    /// Reads the series of these components with their newest values; `describe` is told name, type,
+    /// help and unit of each.
+    pub async fn load(
+        &self,
+        database: &Database,
+        components: &[Arc<Component>],
+        describe: &impl Fn(&str, MetricType, Option<&str>, Option<&str>),
+    ) -> Result<Vec<Arc<Series>>, StoreError> {
+        let mut tx = database.begin_long().await?;
+        self.names.load(&mut tx).await?;
+        let by_name: HashMap<(&str, &str), &Arc<Component>> =
+            components.iter().map(|c| ((&*c.name, &*c.kind), c)).collect();
+        let rows = sql("select s.series_id, s.component_name, s.component_type, s.metric_name, n.metric_type, s.labels::text, s.help_text, s.unit::text \
+                        from noetl_metrics.series s join noetl_metrics.metric_name n using (metric_name) \
+                        join unnest($1::text[], $2::text[]) u(name, kind) on u.name = s.component_name and u.kind = s.component_type")
+            .bind(components.iter().map(|c| &*c.name).collect::<Vec<_>>())
+            .bind(components.iter().map(|c| &*c.kind).collect::<Vec<_>>())
+            .fetch_all(&mut *tx)
+            .await?;
+        let ids = rows.iter().map(|row| row.try_get(0)).collect::<Result<Vec<i32>, _>>()?;
+        let stored = newest::newest(&mut tx, &ids).await?;
+        tx.commit().await?;
+        let mut loaded = Vec::with_capacity(rows.len());
+        let mut line = Vec::new();
+        for (row, id) in rows.iter().zip(ids) {
+            let key: (&str, &str) = (row.try_get(1)?, row.try_get(2)?);
+            let (Some(component), Ok(kind)) = (by_name.get(&key), row.try_get::<&str, _>(4)?.parse()) else {
+                continue;
+            };
+            let text: Option<&str> = row.try_get(5)?;
+            let labels: std::collections::BTreeMap<String, String> =
+                text.and_then(|t| serde_json::from_str(t).ok()).unwrap_or_default();
+            let labels: Vec<Label<'_>> = labels.into_iter().map(|(k, v)| (k.into(), v.into())).collect();
+            export_line(&mut line, row.try_get(3)?, key.0, key.1, &labels);
+            describe(row.try_get(3)?, kind, row.try_get(6)?, row.try_get(7)?);
+            let series = Series::new(SeriesId(id), Arc::clone(component), kind, line.as_slice().into());
+            restore(&series, stored.get(&id));
+            loaded.push(self.hold(series));
+        }
+        Ok(loaded)
+    }
+
+    /// Drops series from memory; the next sample of one reads it from the database again.
+    ///
+    /// A series that a request or the exposition still holds stays: two copies of one series would
+    /// be exported twice.
+    pub fn forget(&self, mut gone: impl FnMut(&Series) -> bool) {
+        self.table.write().retain(|series| {
+            let keep = Arc::strong_count(series) > 1 || !gone(series);
+            if !keep {
+                series.component.series_removed();
+            }
+            keep
+        });
+    }
+
+    /// The one copy in memory of this series.
+    fn hold(&self, series: Series) -> Arc<Series> {
+        let hash = self.hash(&series.line);
+        let mut table = self.table.write();
+        if let Some(known) = table.find(hash, |s| s.line == series.line) {
+            if known.component.id == series.component.id {
+                return Arc::clone(known);
+            }
+        }
+        if let Ok(stale) = table.find_entry(hash, |s| s.line == series.line) {
+            let (old, _) = stale.remove();
+            old.component.series_removed();
+        }
+        let series = Arc::new(series);
+        series.component.series_added();
+        table.insert_unique(hash, Arc::clone(&series), |s| self.hash(&s.line));
+        series
+    }
+
+    fn hash(&self, line: &[u8]) -> u64 {
+        let mut hasher = self.hasher.build_hasher();
+        line.hash(&mut hasher);
+        std::hash::Hasher::finish(&hasher)
+    }
+}
+
+fn type_clash(name: &str, is: MetricType, asked: MetricType) -> Refused {
+    let reason = format!("{name} is a {is} here since its first report, not a {asked}");
+    Refused { field: "metric_type", reason }
+}
+
+fn restore(series: &Series, stored: Option<&newest::Stored>) {
+    let Some(stored) = stored else { return };
+    if let Some(at) = stored.appended {
+        series.appended.fetch_max(at.0, Ordering::Relaxed);
+    }
+    if let Some((at, value)) = stored.newest {
+        series.newest.offer(at, value);
+    }
+}
+
+/// Inserts the series that are not there; returns each one's id and whether it was made just now.
+async fn insert(
+    tx: &mut Transaction,
+    component: &Component,
+    samples: &[NewSample<'_>],
+    open: &[usize],
+) -> Result<Vec<(i32, bool)>, StoreError> {
+    let picked: Vec<&NewSample<'_>> = open.iter().map(|at| &samples[*at]).collect();
+    let labels: Vec<Option<String>> = picked.iter().map(|s| labels_json(s.labels)).collect();
+    let rows = sql(
+        "with input as materialized ( \
+           select ord, name, labels::jsonb as labels, help, unit, noetl_metrics.fingerprint($1, $2, name, labels::jsonb) as print \
+           from unnest($4::text[], $5::text[], $6::text[], $7::text[]) with ordinality u(name, labels, help, unit, ord)), \
+         made as ( \
+           insert into noetl_metrics.series (fingerprint, runtime_id, component_name, component_type, metric_name, labels, help_text, unit) \
+           select distinct on (print) print, $3, $1, $2, name, labels, help, unit from input i \
+           where not exists (select from noetl_metrics.series s where s.fingerprint = i.print) order by print, ord \
+           on conflict (fingerprint) do nothing returning series_id, fingerprint) \
+         select i.ord, coalesce(m.series_id, s.series_id), m.series_id is not null from input i \
+         left join made m on m.fingerprint = i.print left join noetl_metrics.series s on s.fingerprint = i.print order by i.ord",
+    )
+    .bind(&*component.name)
+    .bind(&*component.kind)
+    .bind(component.id.0)
+    .bind(picked.iter().map(|s| s.name).collect::<Vec<_>>())
+    .bind(labels)
+    .bind(picked.iter().map(|s| s.help).collect::<Vec<_>>())
+    .bind(picked.iter().map(|s| s.unit).collect::<Vec<_>>())
+    .fetch_all(&mut **tx)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            // Missing only where another server made it since this statement's snapshot.
+            let id: Option<i32> = row.try_get(1)?;
+            let id = id.ok_or_else(|| {
+                StoreError::Unavailable("a series is being made elsewhere; try again".into())
+            })?;
+            Ok((id, row.try_get(2)?))
+        })
+        .collect()
+}
+
+fn labels_json(labels: &[Label<'_>]) -> Option<String> {
+    if labels.is_empty() {
+        return None;
+    }
+    let map: serde_json::Map<String, serde_json::Value> =
+        labels.iter().map(|(k, v)| (k.to_string(), v.to_string().into())).collect();
+    serde_json::to_string(&map).ok()
+}

@@ -1,0 +1,367 @@
+//! Group commit: the samples of all requests that wait go to PostgreSQL in one COPY.
+//!
+//! One task owns the order of writes. A sample that is newer than its series' last is appended by
+//! COPY; any other, and one that no partition fits, goes to the late table by upsert, so that a
+//! retry never doubles. Requests are answered after the commit; what could not be committed, or may
+//! have been, is answered with an error and never silently tried again.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+
+use super::db::{Database, StoreError, Transaction, sql};
+use super::partitions::Partitions;
+use crate::model::{Component, Millis, Point};
+
+/// Samples that may wait or be on their way at once.
+const QUEUE_SAMPLES: usize = 1_000_000;
+/// Requests that may wait at once.
+const QUEUE_REQUESTS: usize = 4096;
+/// Samples of one transaction; a single larger request still goes in one.
+const GROUP_SAMPLES: usize = 100_000;
+/// A transaction that takes longer is given up.
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(45);
+
+/// Why samples were not written.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WriteError {
+    /// Too much waits already; nothing was taken.
+    #[error("the write queue is full")]
+    Busy,
+    /// The database failed; the samples may or may not be stored, a retry with the same timestamps
+    /// is safe.
+    #[error("{0}")]
+    Unavailable(String),
+    /// The same Idempotency-Key was committed by another request meanwhile.
+    #[error("a request with the same Idempotency-Key was just committed")]
+    Repeated,
+    /// The server is stopping.
+    #[error("the server is stopping")]
+    Stopping,
+}
+
+/// The reply to keep with an Idempotency-Key, in the same transaction as the samples.
+#[derive(Clone, Debug)]
+pub struct IdempotentReply {
+    /// The key, with the component it belongs to.
+    pub key: String,
+    /// The reply's JSON.
+    pub reply: String,
+}
+
+struct Job {
+    component: Arc<Component>,
+    points: Vec<Point>,
+    idempotent: Option<IdempotentReply>,
+    done: oneshot::Sender<Result<(), WriteError>>,
+    _room: OwnedSemaphorePermit,
+}
+
+/// What the writer did since the start.
+#[derive(Debug, Default)]
+pub struct WriterStats {
+    /// Transactions committed.
+    pub commits: AtomicU64,
+    /// Transactions that failed.
+    pub failures: AtomicU64,
+    /// Samples appended by COPY.
+    pub appended: AtomicU64,
+    /// Samples that went to the late table.
+    pub late: AtomicU64,
+    /// Microseconds from the first byte to the commit, summed.
+    pub commit_micros: AtomicU64,
+    /// Requests refused since too much waited.
+    pub refused: AtomicU64,
+}
+
+/// The way into the writer's queue, cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Writer {
+    queue: mpsc::Sender<Job>,
+    room: Arc<Semaphore>,
+    stats: Arc<WriterStats>,
+}
+
+/// Called after each commit with what was stored.
+type OnCommit = Box<dyn Fn(&[Point]) + Send + Sync>;
+
+impl Writer {
+    /// Starts the task. It ends, and its handle with it, when all `Writer`s are dropped and the
+    /// queue is empty.
+    pub fn start(
+        database: Database,
+        partitions: Arc<Partitions>,
+        on_commit: OnCommit,
+    ) -> (Self, tokio::task::JoinHandle<()>) {
+        let (queue, jobs) = mpsc::channel(QUEUE_REQUESTS);
+        let stats = Arc::new(WriterStats::default());
+        let task = Task { database, partitions, on_commit, stats: Arc::clone(&stats) };
+        let handle = tokio::spawn(task.run(jobs));
+        (Self { queue, room: Arc::new(Semaphore::new(QUEUE_SAMPLES)), stats }, handle)
+    }
+
+    /// Stores samples of one component; returns after they are committed.
+    pub async fn write(
+        &self,
+        component: &Arc<Component>,
+        points: Vec<Point>,
+        idempotent: Option<IdempotentReply>,
+    ) -> Result<(), WriteError> {
+        let wanted = u32::try_from(points.len().clamp(1, QUEUE_SAMPLES)).unwrap_or(u32::MAX);
+        let busy = || {
+            self.stats.refused.fetch_add(1, Ordering::Relaxed);
+            WriteError::Busy
+        };
+        let room = Arc::clone(&self.room).try_acquire_many_owned(wanted).map_err(|_| busy())?;
+        let (done, reply) = oneshot::channel();
+        let job = Job { component: Arc::clone(component), points, idempotent, done, _room: room };
+        self.queue.try_send(job).map_err(|e| match e {
+            mpsc::error::TrySendError::Full(_) => busy(),
+            mpsc::error::TrySendError::Closed(_) => WriteError::Stopping,
+        })?;
+        reply.await.unwrap_or(Err(WriteError::Stopping))
+    }
+
+    /// What was done since the start.
+    pub fn stats(&self) -> &WriterStats {
+        &self.stats
+    }
+
+    /// Samples that wait or are on their way.
+    pub fn queued(&self) -> usize {
+        QUEUE_SAMPLES - self.room.available_permits()
+    }
+}
+
+struct Task {
+    database: Database,
+    partitions: Arc<Partitions>,
+    on_commit: OnCommit,
+    stats: Arc<WriterStats>,
+}
+
+impl Task {
+    async fn run(self, mut jobs: mpsc::Receiver<Job>) {
+        while let Some(first) = jobs.recv().await {
+            let mut samples = first.points.len();
+            let mut group = vec![first];
+            while samples < GROUP_SAMPLES {
+                let Ok(job) = jobs.try_recv() else { break };
+                samples += job.points.len();
+                group.push(job);
+            }
+            self.commit(group).await;
+        }
+    }
+
+    /// Commits a group; where one member's key was taken meanwhile, the others go without it.
+    async fn commit(&self, mut group: Vec<Job>) {
+        let began = Instant::now();
+        let result = loop {
+            match self.store(&group).await {
+                Err(Failure::Repeated(key)) => {
+                    let is_it = |job: &Job| job.idempotent.as_ref().is_some_and(|i| i.key == key);
+                    let (repeated, rest): (Vec<_>, Vec<_>) = group.into_iter().partition(is_it);
+                    for job in repeated {
+                        let _ = job.done.send(Err(WriteError::Repeated));
+                    }
+                    group = rest;
+                    if group.is_empty() {
+                        return;
+                    }
+                }
+                Err(Failure::Store(error)) => break Err(error),
+                Ok(()) => break Ok(()),
+            }
+        };
+        match result {
+            Ok(()) => self.succeeded(group, began),
+            Err(error) => {
+                self.stats.failures.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!(%error, requests = group.len(), "samples were not committed");
+                for job in group {
+                    let _ = job.done.send(Err(WriteError::Unavailable(error.to_string())));
+                }
+            }
+        }
+    }
+
+    fn succeeded(&self, group: Vec<Job>, began: Instant) {
+        self.stats.commits.fetch_add(1, Ordering::Relaxed);
+        let micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.stats.commit_micros.fetch_add(micros, Ordering::Relaxed);
+        let now = Millis::now();
+        for job in group {
+            job.component.reported(now, job.points.len() as u64);
+            (self.on_commit)(&job.points);
+            // A client that went away meanwhile has nothing to be told.
+            let _ = job.done.send(Ok(()));
+        }
+    }
+
+    /// One transaction; if a sample turns out to be stored already, or to fit no partition, all of
+    /// them go the slow way once.
+    async fn store(&self, group: &[Job]) -> Result<(), Failure> {
+        let batch = Batch::of(group, &self.partitions);
+        match self.attempt(group, &batch).await {
+            Err(Failure::Store(StoreError::Refused(sqlx::Error::Database(e))))
+                if matches!(e.code().as_deref(), Some("23505" | "23514")) =>
+            {
+                tracing::info!(reason = e.message(), "appending failed; storing samples one by one");
+                let _ = self.partitions.refresh(&self.database).await;
+                self.attempt(group, &Batch::all_late(group)).await
+            }
+            result => result,
+        }
+    }
+
+    async fn attempt(&self, group: &[Job], batch: &Batch) -> Result<(), Failure> {
+        let work = async {
+            let mut tx = self.database.begin().await?;
+            if batch.rows > 0 {
+                copy(&mut tx, &batch.copy).await?;
+            }
+            if !batch.late.is_empty() {
+                upsert_late(&mut tx, &batch.late).await?;
+            }
+            for reply in group.iter().filter_map(|job| job.idempotent.as_ref()) {
+                keep_reply(&mut tx, reply).await?;
+            }
+            tx.commit().await.map_err(StoreError::from)?;
+            Ok::<(), Failure>(())
+        };
+        let timeout = || StoreError::Unavailable("the database did not answer in time".into());
+        tokio::time::timeout(COMMIT_TIMEOUT, work).await.map_err(|_| Failure::Store(timeout()))??;
+        self.stats.appended.fetch_add(batch.rows, Ordering::Relaxed);
+        self.stats.late.fetch_add(batch.late.len() as u64, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+enum Failure {
+    Store(StoreError),
+    Repeated(String),
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// A group's samples, ready to be sent.
+struct Batch {
+    /// COPY in binary format: header, rows, trailer.
+    copy: Vec<u8>,
+    /// Rows in it.
+    rows: u64,
+    /// The others, one value for each series and time.
+    late: HashMap<(i32, i64), f64>,
+}
+
+/// Signature, flags, length of the header's extension.
+const COPY_HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+const COPY_TRAILER: [u8; 2] = (-1_i16).to_be_bytes();
+/// Bytes of a row: a count of fields, then three of a length and a value.
+const ROW_BYTES: usize = 2 + (4 + 4) + (4 + 8) + (4 + 8);
+/// PostgreSQL counts microseconds from 2000-01-01.
+const EPOCH_2000_MS: i64 = 946_684_800_000;
+
+impl Batch {
+    /// Decides for each sample whether it is appended. The series remember what was tried: after a
+    /// failure of unknown outcome the same samples go the way that can't double them.
+    fn of(group: &[Job], partitions: &Partitions) -> Self {
+        let samples: usize = group.iter().map(|job| job.points.len()).sum();
+        let mut batch = Self::with_room_for(samples);
+        for point in group.iter().flat_map(|job| &job.points) {
+            let newer = point.at.0 > point.series.appended.load(Ordering::Relaxed);
+            if newer && partitions.hold(point.at) {
+                point.series.appended.store(point.at.0, Ordering::Relaxed);
+                batch.push_row(point);
+            } else {
+                batch.late.insert((point.series.id.0, point.at.0), point.value);
+            }
+        }
+        batch.copy.extend_from_slice(&COPY_TRAILER);
+        batch
+    }
+
+    fn all_late(group: &[Job]) -> Self {
+        let points = group.iter().flat_map(|job| &job.points);
+        Self { copy: Vec::new(), rows: 0, late: points.map(|p| ((p.series.id.0, p.at.0), p.value)).collect() }
+    }
+
+    fn with_room_for(samples: usize) -> Self {
+        let mut copy = Vec::with_capacity(COPY_HEADER.len() + samples * ROW_BYTES + 2);
+        copy.extend_from_slice(COPY_HEADER);
+        Self { copy, rows: 0, late: HashMap::new() }
+    }
+
+    fn push_row(&mut self, point: &Point) {
+        let micros = (point.at.0 - EPOCH_2000_MS) * 1000;
+        let mut row = [0; ROW_BYTES];
+        row[..2].copy_from_slice(&3_i16.to_be_bytes());
+        row[2..6].copy_from_slice(&4_i32.to_be_bytes());
+        row[6..10].copy_from_slice(&point.series.id.0.to_be_bytes());
+        row[10..14].copy_from_slice(&8_i32.to_be_bytes());
+        row[14..22].copy_from_slice(&micros.to_be_bytes());
+        row[22..26].copy_from_slice(&8_i32.to_be_bytes());
+        row[26..].copy_from_slice(&point.value.to_be_bytes());
+        self.copy.extend_from_slice(&row);
+        self.rows += 1;
+    }
+}
+
+async fn copy(tx: &mut Transaction, bytes: &[u8]) -> Result<(), StoreError> {
+    let statement =
+        "copy noetl_metrics.sample (series_id, \"timestamp\", value) from stdin with (format binary)";
+    let mut copy = tx.copy_in_raw(statement).await?;
+    copy.send(bytes).await?;
+    copy.finish().await?;
+    Ok(())
+}
+
+async fn upsert_late(tx: &mut Transaction, late: &HashMap<(i32, i64), f64>) -> Result<(), StoreError> {
+    let (mut ids, mut times, mut values) = (Vec::new(), Vec::new(), Vec::new());
+    for ((id, at), value) in late {
+        ids.push(*id);
+        times.push(*at);
+        values.push(*value);
+    }
+    sql("insert into noetl_metrics.sample_late (series_id, \"timestamp\", value) \
+         select id, timestamptz 'epoch' + at * interval '1 ms', value \
+         from unnest($1::integer[], $2::bigint[], $3::double precision[]) u(id, at, value) order by id, at \
+         on conflict (series_id, \"timestamp\") do update set value = excluded.value, created_at = excluded.created_at")
+        .bind(ids)
+        .bind(times)
+        .bind(values)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+async fn keep_reply(tx: &mut Transaction, reply: &IdempotentReply) -> Result<(), Failure> {
+    let done = sql(
+        "insert into noetl_metrics.idempotency (key, reply) values ($1, $2::jsonb) on conflict do nothing",
+    )
+    .bind(&reply.key)
+    .bind(&reply.reply)
+    .execute(&mut **tx)
+    .await
+    .map_err(StoreError::from)?;
+    if done.rows_affected() == 0 { Err(Failure::Repeated(reply.key.clone())) } else { Ok(()) }
+}
+
+/// The reply that was kept with a key, if any.
+pub(crate) async fn kept_reply(database: &Database, key: &str) -> Result<Option<String>, StoreError> {
+    let mut tx = database.begin().await?;
+    let row = sql("select reply::text from noetl_metrics.idempotency where key = $1")
+        .bind(key)
+        .fetch_optional(&mut *tx)
+        .await?;
+    tx.commit().await?;
+    Ok(row.map(|row| sqlx::Row::try_get(&row, 0)).transpose()?)
+}

@@ -1,0 +1,6 @@
+//! Formats in and out: bytes to model and back. No I/O, no database.
+
+pub mod encoding;
+mod json;
+pub mod report;
+pub mod value;
