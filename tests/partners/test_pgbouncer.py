@@ -63,7 +63,7 @@ def series_of(component: str, name: str) -> tuple:
     return series(name, {"component": component, "component_type": "worker_pool"})
 
 
-def test_a_server_behind_pgbouncer(start_server, bouncer_url: str) -> None:
+def test_a_server_behind_pgbouncer(bouncer_url: str, start_server) -> None:
     flags = ("--stale-after", "4s")
     environment = {"NOETL_SERVER_METRICS_INTERVAL": "1"}
     server = start_server(*flags, url=bouncer_url, **environment)
@@ -126,7 +126,7 @@ def newest_jobs(server, component: str) -> float | str:
     return rows[0]["metric_value"]
 
 
-def test_the_tables_of_the_guide_behind_pgbouncer(start_server, bouncer_url: str) -> None:
+def test_the_tables_of_the_guide_behind_pgbouncer(bouncer_url: str, start_server) -> None:
     server = start_server(url=bouncer_url)
     runtime_id = server.register("worker-1")
     with psycopg.connect(bouncer_url, autocommit=True, prepare_threshold=None) as connection:

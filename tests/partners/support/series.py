@@ -5,6 +5,7 @@ are among the labels. Bounds (`le`, `quantile`) are compared as numbers: "1" and
 """
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 
 from prometheus_client import parser as text_format
@@ -43,8 +44,10 @@ def of_samples(samples: Iterable[Sample]) -> Values:
 
 def of_export(text: str) -> Values:
     """Values of an export in the text format 0.0.4."""
+    # The parser appends `_total` to the samples of a counter without it; here they keep their name.
+    bare = set(re.findall(r"^# TYPE (\S+) counter$", text, re.MULTILINE))
     return of_samples(
-        sample
+        sample._replace(name=family.name) if family.name in bare else sample
         for family in text_format.text_string_to_metric_families(text)
         for sample in family.samples
     )
