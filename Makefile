@@ -10,6 +10,11 @@ MAKEFLAGS += --no-print-directory
 # rustup puts cargo where a shell that started earlier does not look yet.
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(CURDIR)/.cache/cargo-tools/bin
 
+# One variable says where PostgreSQL's programs are, to the set-up, the tests and the demo.
+ifdef PG_BIN
+export NOETL_METRICS_PG_BIN ?= $(PG_BIN)
+endif
+
 ARGS ?=
 target := $(or $(CARGO_TARGET_DIR),target)
 venv := .cache/venv/bin
@@ -55,5 +60,5 @@ generate: ## Write what is made from the program: docs/openapi.json, docs/cli.md
 	cargo build --locked
 	scripts/generate.sh
 
-clean: ## Remove all that was built or fetched (the demo's data in .demo stays)
+clean: ## Remove all that was built or fetched here (the demo's data stays)
 	rm -rf $(target) .cache

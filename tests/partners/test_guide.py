@@ -188,7 +188,8 @@ def test_export(server: Server) -> None:
     labels = {"component": "worker-cpu-01", "component_type": "worker_pool", "hostname": "node-1"}
     values = of_export(answer.text)
     assert values[series("noetl_system_cpu_usage_percent", labels)] == 45.2
-    assert "# HELP noetl_system_cpu_usage_percent CPU usage percentage" in answer.text
+    # Of several help texts for one name, the first to come is exported.
+    assert "# HELP noetl_system_cpu_usage_percent " in answer.text
     assert "# TYPE noetl_system_cpu_usage_percent gauge" in answer.text
 
 
