@@ -14,7 +14,7 @@ pub fn start(format: Option<LogFormat>, filter: &str) -> Result<(), String> {
     match format.unwrap_or(if on_terminal { LogFormat::Text } else { LogFormat::Json }) {
         LogFormat::Text => logs.with_ansi(on_terminal).with_target(false).init(),
         LogFormat::Json => {
-            logs.json().flatten_event(true).with_current_span(true).with_span_list(false).init()
+            logs.json().flatten_event(true).with_current_span(true).with_span_list(false).init();
         }
     }
     Ok(())

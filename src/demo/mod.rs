@@ -12,8 +12,10 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::agent::{self, AgentConfig};
+use crate::agent::{self, AgentConfig, ServerUrl};
+use crate::host::HostPaths;
 use crate::model::Limits;
+use crate::server::page::data::Flag;
 use crate::server::{self, ServerConfig};
 
 /// How the demo runs.
@@ -31,6 +33,8 @@ pub struct DemoConfig {
     pub textfile_dir: Option<PathBuf>,
     /// How long samples are kept.
     pub retention_raw: Duration,
+    /// Flags that differ from their defaults, for the status page.
+    pub changed_flags: Vec<Flag>,
 }
 
 /// Why the demo did not start, or ended.
@@ -80,9 +84,10 @@ pub async fn run(
     });
     let database = postgres::Child::start(&config.data_dir, pg_bin.as_deref()).await?;
     let (stop, stopping) = watch::channel(false);
+    let told = stop.clone();
     tokio::spawn(async move {
         shutdown.await;
-        let _ = stop.send(true);
+        let _ = told.send(true);
     });
     let when = |mut stopping: watch::Receiver<bool>| async move {
         let _ = stopping.wait_for(|stop| *stop).await;
@@ -99,11 +104,24 @@ pub async fn run(
     };
     let server =
         server::run(server_config(&config, listen, database.url()), on_listen, when(stopping.clone()));
-    let agent = agent::run(agent_config(&config, listen), when(stopping.clone()));
-    let (served, reported) = tokio::join!(server, agent);
+    let agent = agent::run(agent_config(&config, listen)?, when(stopping.clone()));
+    // Whichever ends first, for whatever reason, ends the other.
+    let (stop_agent, stop_server) = (stop.clone(), stop);
+    let (server_result, agent_result) = tokio::join!(
+        async {
+            let result = server.await;
+            let _ = stop_agent.send(true);
+            result
+        },
+        async {
+            let result = agent.await;
+            let _ = stop_server.send(true);
+            result
+        }
+    );
     database.stop().await;
-    served?;
-    reported.map_err(|e| DemoError::Agent(e.to_string()))
+    server_result?;
+    agent_result.map_err(|e| DemoError::Agent(e.to_string()))
 }
 
 fn server_config(config: &DemoConfig, listen: SocketAddr, database_url: &str) -> ServerConfig {
@@ -112,28 +130,38 @@ fn server_config(config: &DemoConfig, listen: SocketAddr, database_url: &str) ->
         database_url: database_url.to_owned(),
         max_connections: 8,
         auth_token_file: None,
-        stale_after: Duration::from_secs(300),
+        stale_after: Duration::from_mins(5),
         register_unknown: false,
         migrate: true,
         name: "noetl-server".into(),
         metrics_interval: config.metrics_interval,
         retention_raw: Some(config.retention_raw),
         limits: Limits::default(),
-        changed_flags: vec![
-            ("listen".into(), listen.to_string()),
-            ("data-dir".into(), config.data_dir.display().to_string()),
-        ],
+        changed_flags: config.changed_flags.clone(),
     }
 }
 
-fn agent_config(config: &DemoConfig, listen: SocketAddr) -> AgentConfig {
-    AgentConfig::for_demo(&format!("http://{listen}"), config.metrics_interval, config.textfile_dir.clone())
+fn agent_config(config: &DemoConfig, listen: SocketAddr) -> Result<AgentConfig, DemoError> {
+    let server_url = ServerUrl::parse(&format!("http://{listen}")).map_err(|e| DemoError::Agent(e.to_string()))?;
+    Ok(AgentConfig {
+        server_url,
+        pool_name: None,
+        worker_id: None,
+        component_type: None,
+        metrics_interval: config.metrics_interval,
+        heartbeat_interval: Duration::from_secs(15),
+        textfile_dir: config.textfile_dir.clone(),
+        auth_token_file: None,
+        paths: HostPaths::default(),
+        buffer_bytes: 64 << 20,
+    })
 }
 
 /// The address, or one with the next free port.
 fn free_port(listen: SocketAddr) -> Result<SocketAddr, DemoError> {
     if listen.port() == 0 {
-        return Ok(listen);
+        let any = TcpListener::bind(listen).and_then(|l| l.local_addr());
+        return any.map_err(|_| DemoError::NoPort(listen));
     }
     let ports = listen.port()..=listen.port().saturating_add(100);
     let mut candidates = ports.map(|port| SocketAddr::new(listen.ip(), port));

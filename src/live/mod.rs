@@ -89,12 +89,11 @@ impl Live {
             }
             added += 1;
             let family = family_of(one.metric_name(), one.kind);
-            match families.get_mut(family.name) {
-                Some(known) => known.add(one),
-                None => {
-                    let name = family.name.into();
-                    families.insert(name, Family::new(one));
-                }
+            if let Some(known) = families.get_mut(family.name) {
+                known.add(one);
+            } else {
+                let name = family.name.into();
+                families.insert(name, Family::new(one));
             }
         }
         for family in families.values_mut() {
@@ -168,6 +167,13 @@ impl Live {
     pub fn of_component(&self, id: RuntimeId) -> Vec<Arc<Series>> {
         let families = self.families.read();
         families.values().flat_map(Family::series).filter(|s| s.component.id == id).cloned().collect()
+    }
+
+    /// The live series of a family, or of all; at most `limit`.
+    pub fn of_family(&self, name: Option<&str>, limit: usize) -> Vec<Arc<Series>> {
+        let families = self.families.read();
+        let wanted = families.iter().filter(|(family, _)| name.is_none_or(|n| n == &***family));
+        wanted.flat_map(|(_, family)| family.series()).take(limit).cloned().collect()
     }
 
     /// Help and unit of a family.

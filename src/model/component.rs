@@ -44,7 +44,7 @@ pub struct Component {
     /// Samples refused.
     rejected: AtomicU64,
     /// Why the last refused sample was refused.
-    last_reason: Mutex<Option<Box<str>>>,
+    last_reason: Mutex<Option<(Millis, Box<str>)>>,
 }
 
 impl Component {
@@ -95,7 +95,8 @@ impl Component {
     /// `count` samples were refused, the last one for `reason`.
     pub fn refused(&self, count: u64, reason: &str) {
         self.rejected.fetch_add(count, Ordering::Relaxed);
-        *self.last_reason.lock() = Some(reason.chars().take(300).collect::<String>().into());
+        let reason: String = reason.chars().take(300).collect();
+        *self.last_reason.lock() = Some((Millis::now(), reason.into()));
     }
 
     /// What the database remembers of it: newest report, samples accepted and refused.
@@ -145,8 +146,13 @@ impl Component {
         self.accepted.load(Ordering::Relaxed)
     }
 
-    /// Samples refused, and why the last one was.
-    pub fn rejected(&self) -> (u64, Option<Box<str>>) {
-        (self.rejected.load(Ordering::Relaxed), self.last_reason.lock().clone())
+    /// Samples refused.
+    pub fn rejected(&self) -> u64 {
+        self.rejected.load(Ordering::Relaxed)
+    }
+
+    /// When and why the last refused sample was refused, since the start.
+    pub fn last_rejection(&self) -> Option<(Millis, Box<str>)> {
+        self.last_reason.lock().clone()
     }
 }

@@ -18,7 +18,7 @@ const MAX_TTL_DAYS: i32 = 3660;
 
 /// What clean-up did.
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
-pub struct CleanupReply {
+pub(super) struct CleanupReply {
     /// Always `ok`.
     pub status: &'static str,
     /// Partitions that were dropped.
@@ -62,7 +62,7 @@ pub(super) fn retention(app: &App) -> Retention {
 
 /// What was made.
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
-pub struct PartitionsReply {
+pub(super) struct PartitionsReply {
     /// Always `ok`.
     pub status: &'static str,
     /// Partitions that were made just now.
@@ -107,7 +107,7 @@ pub(super) async fn create_partitions(app: &Arc<App>, request: &Request) -> Resu
 
 /// What was set.
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
-pub struct TtlReply {
+pub(super) struct TtlReply {
     /// Always `ok`.
     pub status: &'static str,
     /// The metric.

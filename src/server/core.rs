@@ -52,9 +52,9 @@ impl Core {
         let live = Arc::new(Live::default());
         let series = SeriesIndex::new(config.limits);
         let reporting = reporting(&components.all(), stale_after_ms);
-        reporting.iter().for_each(|c| {
-            c.set_live(true);
-        });
+        for component in &reporting {
+            component.set_live(true);
+        }
         let loaded = series.load(&database, &reporting, &live_metadata(&live)).await?;
         live.add(loaded);
         let exported = Arc::clone(&live);

@@ -12,8 +12,10 @@ mod export;
 mod health;
 mod openapi;
 mod own;
+pub mod page;
 mod problem;
 mod query;
+mod rates;
 mod registration;
 mod reply;
 mod report;
@@ -21,11 +23,12 @@ mod request;
 mod routes;
 mod self_report;
 mod sweeper;
+mod view;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -33,7 +36,7 @@ use warp::Filter;
 
 use crate::host::{HostPaths, HostReader};
 use crate::model::{Limits, Millis};
-use crate::store::{Database, StoreError};
+use crate::store::{Database, Sizes, StoreError};
 
 pub use self::core::Core;
 pub use openapi::document as openapi_document;
@@ -65,7 +68,7 @@ pub struct ServerConfig {
     /// What a report may hold.
     pub limits: Limits,
     /// Flags that differ from their defaults, secrets masked, for the status page.
-    pub changed_flags: Vec<(String, String)>,
+    pub changed_flags: Vec<page::data::Flag>,
 }
 
 /// Why a server ended, or did not start.
@@ -93,6 +96,8 @@ pub struct App {
     auth: auth::Auth,
     own: own::OwnMetrics,
     host: parking_lot::Mutex<HostReader>,
+    rates: rates::Rates,
+    sizes: parking_lot::Mutex<Option<(Instant, Arc<Sizes>)>>,
     started: Millis,
     stopping: watch::Receiver<bool>,
 }
@@ -128,6 +133,8 @@ pub async fn run(
         auth,
         own: own::OwnMetrics::new(),
         host: parking_lot::Mutex::new(HostReader::new(HostPaths::default())),
+        rates: rates::Rates::default(),
+        sizes: parking_lot::Mutex::default(),
         core: OnceLock::new(),
         waiting_for: parking_lot::Mutex::new("the database was not reached yet".into()),
         started: Millis::now(),
@@ -158,10 +165,10 @@ async fn when(mut stopping: watch::Receiver<bool>) {
 /// answered.
 async fn finish(app: &App, background: tokio::task::JoinHandle<()>) {
     background.abort();
-    if let Some(core) = app.core.get() {
-        if let Err(error) = core.components.save(&core.database, &[], &[]).await {
-            tracing::warn!(%error, "what components reported last was not written down");
-        }
+    if let Some(core) = app.core.get()
+        && let Err(error) = core.components.save(&core.database, &[], &[]).await
+    {
+        tracing::warn!(%error, "what components reported last was not written down");
     }
 }
 

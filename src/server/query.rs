@@ -16,7 +16,7 @@ const LIMIT: (usize, usize) = (1000, 10_000);
 
 /// One page of samples.
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
-pub struct QueryReply {
+pub(super) struct QueryReply {
     /// The samples, newest first.
     pub metrics: Vec<Row>,
     /// How many there are on this page.

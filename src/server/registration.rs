@@ -21,7 +21,7 @@ use crate::wire::report::decode;
 /// A registration. Unknown fields are passed over.
 #[derive(utoipa::ToSchema)]
 #[allow(dead_code, reason = "only describes the body")]
-pub struct RegistrationBody {
+pub(super) struct RegistrationBody {
     /// Name; unique within a kind.
     #[schema(min_length = 1, max_length = 255)]
     name: String,
@@ -47,7 +47,7 @@ pub struct RegistrationBody {
 /// The component that a heartbeat or a farewell comes from.
 #[derive(utoipa::ToSchema)]
 #[allow(dead_code, reason = "only describes the body")]
-pub struct ComponentBody {
+pub(super) struct ComponentBody {
     /// Name.
     #[schema(min_length = 1, max_length = 255)]
     name: String,
@@ -61,7 +61,7 @@ pub struct ComponentBody {
 
 /// A component was heard.
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
-pub struct HeardReply {
+pub(super) struct HeardReply {
     /// Always `ok`.
     pub status: &'static str,
     /// The same in words.

@@ -15,7 +15,7 @@ use crate::wire::report::{Rejected, Report, ReportError, decode};
 
 /// The answer to a report of which at least one sample was stored, or that had none.
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
-pub struct ReportReply {
+pub(super) struct ReportReply {
     /// Always `ok`.
     pub status: &'static str,
     /// Id of the component, a 64-bit number.
@@ -30,7 +30,7 @@ pub struct ReportReply {
 /// The body of a report. Unknown fields are passed over.
 #[derive(utoipa::ToSchema)]
 #[allow(dead_code, reason = "only describes the body")]
-pub struct ReportBody {
+pub(super) struct ReportBody {
     /// Id of the component; wins over its name.
     #[schema(schema_with = super::openapi::id_schema)]
     runtime_id: Option<i64>,
@@ -47,7 +47,7 @@ pub struct ReportBody {
 /// One sample, or a whole histogram or summary.
 #[derive(utoipa::ToSchema)]
 #[allow(dead_code, reason = "only describes the body")]
-pub struct MetricBody {
+pub(super) struct MetricBody {
     /// Name of the metric.
     #[schema(pattern = "^[a-zA-Z_:][a-zA-Z0-9_:]*$", max_length = 255)]
     metric_name: String,
@@ -190,7 +190,7 @@ async fn resolve(
                 points.push(Point { series, at: sample.at.unwrap_or(now), value: sample.value });
             }
             Err(why) => {
-                refused.push(Rejected { index: sample.index, field: why.field.into(), reason: why.reason })
+                refused.push(Rejected { index: sample.index, field: why.field.into(), reason: why.reason });
             }
         }
     }

@@ -15,11 +15,13 @@ use crate::wire::encoding::{Encoding, EncodingError, decompress};
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A request.
-pub struct Request {
+pub(super) struct Request {
     /// Method.
     pub method: Method,
     /// Path, still percent-encoded.
     pub path: String,
+    /// Query, as sent.
+    pub query: String,
     /// Query parameters.
     pub params: Params,
     /// Headers.
@@ -32,23 +34,30 @@ type BodyStream = std::pin::Pin<Box<dyn Stream<Item = Result<Bytes, warp::Error>
 
 impl Request {
     /// A request out of what warp took apart.
-    pub fn new<S, B>(method: Method, path: String, query: &str, headers: HeaderMap, body: S) -> Self
+    pub(super) fn new<S, B>(method: Method, path: String, query: &str, headers: HeaderMap, body: S) -> Self
     where
         S: Stream<Item = Result<B, warp::Error>> + Send + 'static,
         B: Buf,
     {
         let body = body.map(|chunk| chunk.map(|mut b| b.copy_to_bytes(b.remaining())));
-        Self { method, path, params: Params::parse(query), headers, body: Mutex::new(Some(Box::pin(body))) }
+        Self {
+            method,
+            path,
+            query: query.to_owned(),
+            params: Params::parse(query),
+            headers,
+            body: Mutex::new(Some(Box::pin(body))),
+        }
     }
 
     /// A header's text, empty where it is missing or no text.
-    pub fn header(&self, name: impl http::header::AsHeaderName) -> &str {
+    pub(super) fn header(&self, name: impl http::header::AsHeaderName) -> &str {
         self.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default()
     }
 
     /// Reads a JSON body of at most `limit` bytes, as sent and after decompression. A missing
     /// content type is taken for JSON.
-    pub async fn json_body(&mut self, limit: usize) -> Result<Bytes, Problem> {
+    pub(super) async fn json_body(&mut self, limit: usize) -> Result<Bytes, Problem> {
         let media =
             self.header(CONTENT_TYPE).split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         let is_json = media.is_empty() || media == "application/json" || media.ends_with("+json");
@@ -99,7 +108,7 @@ impl Request {
 
 /// Query parameters, in their order.
 #[derive(Clone, Debug, Default)]
-pub struct Params {
+pub(super) struct Params {
     pairs: Vec<(String, String)>,
 }
 
@@ -110,7 +119,7 @@ impl Params {
 
     /// Refuses parameters that are not in `known`; a name that ends in `.` stands for all that begin
     /// with it. A typing error in a filter would otherwise let everything pass.
-    pub fn only(&self, known: &[&str]) -> Result<(), Problem> {
+    pub(super) fn only(&self, known: &[&str]) -> Result<(), Problem> {
         let is_known = |name: &str| {
             known
                 .iter()
@@ -129,7 +138,7 @@ impl Params {
     }
 
     /// The value of a parameter that may occur once; empty is as good as missing.
-    pub fn get(&self, name: &str) -> Result<Option<&str>, Problem> {
+    pub(super) fn get(&self, name: &str) -> Result<Option<&str>, Problem> {
         let mut values = self.all(name);
         let value = values.next();
         if values.next().is_some() {
@@ -142,7 +151,11 @@ impl Params {
     }
 
     /// The value of a parameter, parsed.
-    pub fn parse_as<T: std::str::FromStr>(&self, name: &str, what: &str) -> Result<Option<T>, Problem> {
+    pub(super) fn parse_as<T: std::str::FromStr>(
+        &self,
+        name: &str,
+        what: &str,
+    ) -> Result<Option<T>, Problem> {
         let parse = |text: &str| {
             text.parse().map_err(|_| {
                 let text: String = text.chars().take(60).collect();
@@ -153,17 +166,17 @@ impl Params {
     }
 
     /// The value of a parameter that is a metric type.
-    pub fn parse_as_type(&self, name: &str) -> Result<Option<crate::model::MetricType>, Problem> {
+    pub(super) fn parse_as_type(&self, name: &str) -> Result<Option<crate::model::MetricType>, Problem> {
         self.parse_as(name, "gauge, counter, histogram or summary")
     }
 
     /// All values of a parameter.
-    pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+    pub(super) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
         self.pairs.iter().filter(move |(n, _)| n == name).map(|(_, v)| v.as_str())
     }
 
     /// Parameters whose name begins with `prefix`, without it.
-    pub fn with_prefix(&self, prefix: &str) -> impl Iterator<Item = (&str, &str)> {
+    pub(super) fn with_prefix(&self, prefix: &str) -> impl Iterator<Item = (&str, &str)> {
         self.pairs.iter().filter_map(move |(n, v)| Some((n.strip_prefix(prefix)?, v.as_str())))
     }
 }

@@ -12,7 +12,7 @@ use crate::model::{Component, Millis, RuntimeId};
 /// A series without a new sample for a day leaves memory, even if its component goes on.
 const IDLE_SERIES_MS: i64 = 86_400_000;
 /// Retention is enforced this often where the server does it.
-const RETENTION_EVERY: Duration = Duration::from_secs(3600);
+const RETENTION_EVERY: Duration = Duration::from_hours(1);
 
 /// Sweeps until it is aborted. A step that fails is tried again at the next sweep.
 pub(super) async fn run(app: &Arc<App>, core: &Arc<Core>) {
@@ -23,6 +23,8 @@ pub(super) async fn run(app: &Arc<App>, core: &Arc<Core>) {
     let (mut reported, mut retained): (Option<Instant>, Option<Instant>) = (None, None);
     loop {
         ticks.tick().await;
+        let (accepted, rejected) = app.own.samples();
+        app.rates.note(Millis::now(), accepted, rejected);
         expire(core);
         if let Err(error) = core.partitions.ensure(&core.database, HOURS_AHEAD).await {
             tracing::warn!(%error, "partitions could not be made ahead");
@@ -60,7 +62,7 @@ fn expire(core: &Core) {
         }
     }
     let stale = |s: &crate::model::Series| s.idle_ms(now) > IDLE_SERIES_MS;
-    core.live.remove(&stale);
+    core.live.remove(stale);
     core.series.forget(|s| !s.exported.load(Ordering::Acquire) && (silent(&s.component) || stale(s)));
 }
 

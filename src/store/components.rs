@@ -285,6 +285,15 @@ impl Components {
         rows.iter().map(runtime_row).collect()
     }
 
+    /// The row of one component.
+    pub async fn row(&self, database: &Database, id: RuntimeId) -> Result<Option<RuntimeRow>, StoreError> {
+        let mut tx = database.begin().await?;
+        let text = format!("select {COLUMNS} from noetl.runtime where runtime_id = $1");
+        let row = super::db::sql_made(text).bind(id.0).fetch_optional(&mut *tx).await?;
+        tx.commit().await?;
+        row.as_ref().map(runtime_row).transpose()
+    }
+
     /// Writes down what is remembered of components, and which of them are offline or up again.
     pub async fn save(
         &self,
@@ -294,7 +303,7 @@ impl Components {
     ) -> Result<(), StoreError> {
         let all = self.all();
         let ids = |list: &[RuntimeId]| list.iter().map(|id| id.0).collect::<Vec<_>>();
-        let known: Vec<_> = all.iter().filter(|c| c.last_report().is_some() || c.rejected().0 > 0).collect();
+        let known: Vec<_> = all.iter().filter(|c| c.last_report().is_some() || c.rejected() > 0).collect();
         let mut tx = database.begin().await?;
         sql("insert into noetl_metrics.component as c (runtime_id, last_report, accepted, rejected) \
              select id, case when at > 0 then timestamptz 'epoch' + at * interval '1 ms' end, accepted, rejected \
@@ -305,7 +314,7 @@ impl Components {
             .bind(known.iter().map(|c| c.id.0).collect::<Vec<_>>())
             .bind(known.iter().map(|c| c.last_report().map_or(0, |t| t.0)).collect::<Vec<_>>())
             .bind(known.iter().map(|c| c.accepted().cast_signed()).collect::<Vec<_>>())
-            .bind(known.iter().map(|c| c.rejected().0.cast_signed()).collect::<Vec<_>>())
+            .bind(known.iter().map(|c| c.rejected().cast_signed()).collect::<Vec<_>>())
             .execute(&mut *tx)
             .await?;
         sql("update noetl.runtime set status = 'offline', updated_at = now() where runtime_id = any($1) and status <> 'offline'")

@@ -29,6 +29,8 @@ pub struct MaintenanceReport {
     pub merged_samples: u64,
     /// Samples that were deleted one by one: late ones, and those past their metric's own time.
     pub deleted_samples: u64,
+    /// Bytes of the partitions that were dropped.
+    pub freed_bytes: u64,
     /// Samples that outlive their partition, since their metric's or component's time is longer.
     pub kept_samples: u64,
 }
@@ -44,6 +46,8 @@ pub struct MaintenanceRun {
     pub dropped_partitions: i64,
     /// Samples it deleted one by one.
     pub deleted_samples: i64,
+    /// Bytes of the partitions it dropped.
+    pub freed_bytes: i64,
     /// Why it failed.
     pub error: Option<String>,
 }
@@ -94,7 +98,7 @@ impl Retention {
         tx.commit().await?;
         for partition in gone {
             report.kept_samples += keep_longer(database, &partition.name).await?;
-            drop_partition(database, &partition).await?;
+            report.freed_bytes += drop_partition(database, &partition).await?;
             progress(&format!("dropped {}", partition.name));
             report.dropped_partitions.push(partition.name);
         }
@@ -132,12 +136,13 @@ async fn end_run(
     error: Option<&StoreError>,
 ) -> Result<(), StoreError> {
     let mut tx = database.begin().await?;
-    sql("update noetl_metrics.maintenance_run set finished_at = now(), dropped_partitions = $2, deleted_samples = $3, error = $4 \
+    sql("update noetl_metrics.maintenance_run set finished_at = now(), dropped_partitions = $2, deleted_samples = $3, error = $4, freed_bytes = $5 \
          where run_id = $1")
         .bind(run)
         .bind(&report.dropped_partitions)
         .bind(report.deleted_samples.cast_signed())
         .bind(error.map(ToString::to_string))
+        .bind(report.freed_bytes.cast_signed())
         .execute(&mut *tx)
         .await?;
     sql("delete from noetl_metrics.maintenance_run where run_id < $1 - 1000")
@@ -180,13 +185,22 @@ async fn keep_longer(database: &Database, partition: &str) -> Result<u64, StoreE
 
 /// Neither statement can be in a transaction with others; a run that died between them is finished
 /// by the next.
-async fn drop_partition(database: &Database, partition: &partitions::Partition) -> Result<(), StoreError> {
+///
+/// Returns the bytes that it took.
+async fn drop_partition(database: &Database, partition: &partitions::Partition) -> Result<u64, StoreError> {
+    let mut tx = database.begin().await?;
+    let row = sql("select coalesce(pg_total_relation_size(to_regclass('noetl_metrics.' || $1)), 0)")
+        .bind(&partition.name)
+        .fetch_one(&mut *tx)
+        .await?;
+    tx.commit().await?;
     let how = if partition.detach_pending { "finalize" } else { "concurrently" };
     let name = &partition.name;
     database
         .run_alone(format!("alter table noetl_metrics.sample detach partition noetl_metrics.{name} {how}"))
         .await?;
-    database.run_alone(format!("drop table noetl_metrics.{name}")).await
+    database.run_alone(format!("drop table noetl_metrics.{name}")).await?;
+    Ok(row.try_get::<i64, _>(0)?.unsigned_abs())
 }
 
 /// Rows past their time that no partition takes with it.
@@ -209,7 +223,7 @@ async fn delete_rows(tx: &mut Transaction, cutoff: Millis) -> Result<u64, StoreE
 pub(crate) async fn runs(database: &Database, limit: i64) -> Result<Vec<MaintenanceRun>, StoreError> {
     let mut tx = database.begin().await?;
     let rows = sql("select floor(extract(epoch from started_at) * 1000)::bigint, floor(extract(epoch from finished_at) * 1000)::bigint, \
-                      cardinality(dropped_partitions)::bigint, deleted_samples, error \
+                      cardinality(dropped_partitions)::bigint, deleted_samples, error, freed_bytes \
                     from noetl_metrics.maintenance_run order by run_id desc limit $1")
         .bind(limit)
         .fetch_all(&mut *tx)
@@ -223,6 +237,7 @@ pub(crate) async fn runs(database: &Database, limit: i64) -> Result<Vec<Maintena
                 dropped_partitions: row.try_get(2)?,
                 deleted_samples: row.try_get(3)?,
                 error: row.try_get(4)?,
+                freed_bytes: row.try_get(5)?,
             })
         })
         .collect()

@@ -109,6 +109,7 @@ pub struct Row {
     pub place: Page,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]
 fn number<S: serde::Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
     crate::wire::value::serialize(*value, serializer)
 }
@@ -268,7 +269,7 @@ impl Query {
 }
 
 /// Samples in partitions that no late one overrides, and the late ones.
-fn both_tables(within: &str) -> String {
+pub(super) fn both_tables(within: &str) -> String {
     format!(
         "select h.series_id, h.\"timestamp\", h.value, h.\"timestamp\" as created_at from noetl_metrics.sample h where {within} \
            and not exists (select from noetl_metrics.sample_late l where l.series_id = h.series_id and l.\"timestamp\" = h.\"timestamp\") \

@@ -283,10 +283,10 @@ impl SeriesIndex {
     fn hold(&self, series: Series) -> Arc<Series> {
         let hash = self.hash(&series.line);
         let mut table = self.table.write();
-        if let Some(known) = table.find(hash, |s| s.line == series.line) {
-            if known.component.id == series.component.id {
-                return Arc::clone(known);
-            }
+        if let Some(known) = table.find(hash, |s| s.line == series.line)
+            && known.component.id == series.component.id
+        {
+            return Arc::clone(known);
         }
         if let Ok(stale) = table.find_entry(hash, |s| s.line == series.line) {
             let (old, _) = stale.remove();

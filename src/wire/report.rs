@@ -172,7 +172,7 @@ impl<'a> Item<'a> {
             Whole { buckets: self.buckets, quantiles: self.quantiles, sum: self.sum, count: self.count };
         let base = Sample { index, name, kind, value: 0.0, at, labels, help, unit };
         if whole.is_some() {
-            whole.expand(base, &self.value, limits, out)
+            whole.expand(&base, &self.value, limits, out)
         } else {
             let value = value_of("metric_value", &self.value)?;
             push(base, value, limits, out)
@@ -222,7 +222,7 @@ impl<'a> Whole<'a> {
     /// Takes it apart into its scalar series.
     fn expand(
         self,
-        base: Sample<'a>,
+        base: &Sample<'a>,
         value: &Json<'a>,
         limits: &Limits,
         out: &mut Vec<Sample<'a>>,
