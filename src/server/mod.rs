@@ -74,6 +74,15 @@ pub struct ServerConfig {
     pub changed_flags: Vec<page::data::Flag>,
 }
 
+/// What a server tells its caller as it starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServerEvent {
+    /// It listens on this address.
+    Listening(SocketAddr),
+    /// It can do its work.
+    Ready,
+}
+
 /// Why a server ended, or did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
@@ -120,10 +129,10 @@ impl App {
 }
 
 /// Runs a server until `shutdown` is done: then it takes no new connections, finishes what it has,
-/// and returns. `on_listen` is told the address, which matters for port 0.
+/// and returns. `on_event` is told the address, which matters for port 0, and when it is ready.
 pub async fn run(
     config: ServerConfig,
-    on_listen: impl FnOnce(SocketAddr),
+    on_event: impl Fn(ServerEvent) + Send + Sync + 'static,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServerError> {
     let database = Database::new(&config.database_url, config.max_connections)?;
@@ -144,8 +153,9 @@ pub async fn run(
         stopping: stopping.clone(),
         config,
     });
-    let background = tokio::spawn(start(Arc::clone(&app), database.clone()));
-    on_listen(address);
+    on_event(ServerEvent::Listening(address));
+    let background =
+        tokio::spawn(start(Arc::clone(&app), database.clone(), move || on_event(ServerEvent::Ready)));
     tracing::info!(%address, "listening");
     tokio::spawn(async move {
         shutdown.await;
@@ -185,13 +195,14 @@ async fn finish(app: &App, background: tokio::task::JoinHandle<()>) {
 }
 
 /// Reaches the database, however long it takes, then sweeps until the end.
-async fn start(app: Arc<App>, database: Database) {
+async fn start(app: Arc<App>, database: Database, on_ready: impl Fn() + Send + 'static) {
     loop {
         match Core::open(&app.config, database.clone()).await {
             Ok(core) => {
                 tracing::info!(series = core.live.len(), "ready");
                 let core = Arc::new(core);
                 let _ = app.core.set(Arc::clone(&core));
+                on_ready();
                 sweeper::run(&app, &core).await;
                 return;
             }
