@@ -109,10 +109,10 @@ const SIZES_FOR: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// The sizes of what is stored, now or a moment ago.
 async fn sizes(app: &App, core: &Core) -> Result<Arc<crate::store::Sizes>, Problem> {
-    if let Some((at, sizes)) = &*app.sizes.lock() {
-        if at.elapsed() < SIZES_FOR {
-            return Ok(Arc::clone(sizes));
-        }
+    if let Some((at, sizes)) = &*app.sizes.lock()
+        && at.elapsed() < SIZES_FOR
+    {
+        return Ok(Arc::clone(sizes));
     }
     let fresh = Arc::new(crate::store::Sizes::read(&core.database).await?);
     *app.sizes.lock() = Some((std::time::Instant::now(), Arc::clone(&fresh)));
