@@ -16,7 +16,7 @@ use crate::agent::{self, AgentConfig, ServerUrl};
 use crate::host::HostPaths;
 use crate::model::Limits;
 use crate::server::page::data::Flag;
-use crate::server::{self, ServerConfig};
+use crate::server::{self, ServerConfig, ServerEvent};
 
 /// How the demo runs.
 #[derive(Clone, Debug)]
@@ -70,7 +70,7 @@ pub fn default_data_dir() -> PathBuf {
 /// Runs all of it until `shutdown`; `announce` is told each step for people to read.
 pub async fn run(
     config: DemoConfig,
-    announce: impl Fn(&str),
+    announce: impl Fn(&str) + Send + Sync + 'static,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), DemoError> {
     let listen = free_port(config.listen)?;
@@ -93,18 +93,25 @@ pub async fn run(
         let _ = stopping.wait_for(|stop| *stop).await;
     };
     let url_file = config.data_dir.join("database-url");
-    let on_listen = |address: SocketAddr| {
-        announce(&format!("NoETL Metrics is running. Open http://{address}/"));
-        announce(&format!("  export for scrapers   curl http://{address}/api/metrics/prometheus"));
-        announce(&format!(
-            "  SQL                   psql \"$(cat {})\" -c 'select * from noetl.metrics limit 5'",
-            url_file.display()
-        ));
-        announce("Ctrl-C stops all of it; the data stays for the next start.");
+    let (ready, is_ready) = watch::channel(false);
+    let on_event = move |event| match event {
+        ServerEvent::Listening(_) => {}
+        ServerEvent::Ready => {
+            announce(&format!("NoETL Metrics is running. Open http://{listen}/"));
+            announce(&format!("  export for scrapers   curl http://{listen}/api/metrics/prometheus"));
+            let psql = format!("psql \"$(cat {})\"", url_file.display());
+            announce(&format!("  SQL                   {psql} -c 'select * from noetl.metrics limit 5'"));
+            announce("Ctrl-C stops all of it; the data stays for the next start.");
+            let _ = ready.send(true);
+        }
     };
     let server =
-        server::run(server_config(&config, listen, database.url()), on_listen, when(stopping.clone()));
-    let agent = agent::run(agent_config(&config, listen)?, when(stopping.clone()));
+        server::run(server_config(&config, listen, database.url()), on_event, when(stopping.clone()));
+    let agent_config = agent_config(&config, listen)?;
+    let agent = async {
+        when(is_ready).await;
+        agent::run(agent_config, when(stopping.clone())).await
+    };
     // Whichever ends first, for whatever reason, ends the other.
     let (stop_agent, stop_server) = (stop.clone(), stop);
     let (server_result, agent_result) = tokio::join!(
@@ -142,7 +149,8 @@ fn server_config(config: &DemoConfig, listen: SocketAddr, database_url: &str) ->
 }
 
 fn agent_config(config: &DemoConfig, listen: SocketAddr) -> Result<AgentConfig, DemoError> {
-    let server_url = ServerUrl::parse(&format!("http://{listen}")).map_err(|e| DemoError::Agent(e.to_string()))?;
+    let server_url =
+        ServerUrl::parse(&format!("http://{listen}")).map_err(|e| DemoError::Agent(e.to_string()))?;
     Ok(AgentConfig {
         server_url,
         pool_name: None,

@@ -42,6 +42,9 @@ pub use self::core::Core;
 pub use openapi::document as openapi_document;
 use request::Request;
 
+/// How long requests may take to finish once the server is told to stop; Kubernetes kills after 30 s.
+const DRAIN_FOR: Duration = Duration::from_secs(20);
+
 /// How a server runs.
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
@@ -69,6 +72,15 @@ pub struct ServerConfig {
     pub limits: Limits,
     /// Flags that differ from their defaults, secrets masked, for the status page.
     pub changed_flags: Vec<page::data::Flag>,
+}
+
+/// What a server tells its caller as it starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServerEvent {
+    /// It listens on this address.
+    Listening(SocketAddr),
+    /// It can do its work.
+    Ready,
 }
 
 /// Why a server ended, or did not start.
@@ -117,10 +129,10 @@ impl App {
 }
 
 /// Runs a server until `shutdown` is done: then it takes no new connections, finishes what it has,
-/// and returns. `on_listen` is told the address, which matters for port 0.
+/// and returns. `on_event` is told the address, which matters for port 0, and when it is ready.
 pub async fn run(
     config: ServerConfig,
-    on_listen: impl FnOnce(SocketAddr),
+    on_event: impl Fn(ServerEvent) + Send + Sync + 'static,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServerError> {
     let database = Database::new(&config.database_url, config.max_connections)?;
@@ -141,16 +153,20 @@ pub async fn run(
         stopping: stopping.clone(),
         config,
     });
-    let background = tokio::spawn(start(Arc::clone(&app), database.clone()));
-    on_listen(address);
+    on_event(ServerEvent::Listening(address));
+    let background =
+        tokio::spawn(start(Arc::clone(&app), database.clone(), move || on_event(ServerEvent::Ready)));
     tracing::info!(%address, "listening");
     tokio::spawn(async move {
         shutdown.await;
         let _ = stop.send(true);
     });
-    let stopped = stopping.clone();
-    warp::serve(filter(Arc::clone(&app))).incoming(listener).graceful(when(stopped)).run().await;
-    tracing::info!("stopping: finishing what is under way");
+    let serve =
+        warp::serve(filter(Arc::clone(&app))).incoming(listener).graceful(when(stopping.clone())).run();
+    tokio::select! {
+        () = serve => {}
+        () = overdue(stopping) => tracing::warn!("stopping without those that still read or send"),
+    }
     finish(&app, background).await;
     database.close().await;
     Ok(())
@@ -159,6 +175,12 @@ pub async fn run(
 /// Resolves when the server is to stop.
 async fn when(mut stopping: watch::Receiver<bool>) {
     let _ = stopping.wait_for(|stop| *stop).await;
+}
+
+/// Resolves when requests had long enough to finish after the server was told to stop.
+async fn overdue(stopping: watch::Receiver<bool>) {
+    when(stopping).await;
+    tokio::time::sleep(DRAIN_FOR).await;
 }
 
 /// Writes down what components reported last; the writer's queue is empty, since all requests are
@@ -173,13 +195,14 @@ async fn finish(app: &App, background: tokio::task::JoinHandle<()>) {
 }
 
 /// Reaches the database, however long it takes, then sweeps until the end.
-async fn start(app: Arc<App>, database: Database) {
+async fn start(app: Arc<App>, database: Database, on_ready: impl Fn() + Send + 'static) {
     loop {
         match Core::open(&app.config, database.clone()).await {
             Ok(core) => {
                 tracing::info!(series = core.live.len(), "ready");
                 let core = Arc::new(core);
                 let _ = app.core.set(Arc::clone(&core));
+                on_ready();
                 sweeper::run(&app, &core).await;
                 return;
             }

@@ -97,7 +97,7 @@ impl Components {
     pub async fn load(&self, database: &Database) -> Result<(), StoreError> {
         let mut tx = database.begin().await?;
         let rows = sql(
-            "select r.runtime_id, r.name, r.kind, floor(extract(epoch from r.heartbeat) * 1000)::bigint as heartbeat, \
+            "select r.runtime_id, r.name, r.kind, r.status = 'offline' as offline, floor(extract(epoch from r.heartbeat) * 1000)::bigint as heartbeat, \
                     floor(extract(epoch from c.last_report) * 1000)::bigint as last_report, \
                     coalesce(c.accepted, 0) as accepted, coalesce(c.rejected, 0) as rejected \
              from noetl.runtime r left join noetl_metrics.component c using (runtime_id)",
@@ -112,6 +112,7 @@ impl Components {
                 row.try_get("kind")?,
                 Millis(row.try_get("heartbeat")?),
             );
+            component.set_offline(row.try_get("offline")?);
             component.restore(
                 row.try_get::<Option<i64>, _>("last_report")?.map(Millis),
                 row.try_get::<i64, _>("accepted")?.unsigned_abs(),

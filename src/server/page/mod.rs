@@ -18,8 +18,6 @@ mod layout;
 mod overview;
 mod pairs;
 mod parts;
-#[cfg(test)]
-mod preview;
 mod query;
 mod route;
 mod spark;

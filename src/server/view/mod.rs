@@ -79,6 +79,9 @@ fn shell(app: &App) -> Shell {
         }
         Ok(_) => {}
     }
+    if !app.auth.is_on() && !app.config.listen.ip().is_loopback() {
+        notices.push("Whoever reaches this address may write: --auth-token-file is not set.".to_owned());
+    }
     Shell {
         version: env!("CARGO_PKG_VERSION").into(),
         instance: app.config.name.clone(),
