@@ -15,7 +15,7 @@ const IDLE_SERIES_MS: i64 = 86_400_000;
 /// Components named in the log when many fall silent at once.
 const LOGGED: usize = 10;
 /// Memory is looked through for them this often.
-const FORGET_EVERY: Duration = Duration::from_secs(60);
+const FORGET_EVERY: Duration = Duration::from_mins(1);
 /// Retention is enforced this often where the server does it.
 const RETENTION_EVERY: Duration = Duration::from_hours(1);
 
@@ -81,7 +81,7 @@ fn expire(core: &Core) {
 fn forget(core: &Core) {
     let now = Millis::now();
     let stale = |s: &Series| s.idle_ms(now) > IDLE_SERIES_MS;
-    core.live.remove(&stale);
+    core.live.remove(stale);
     core.series
         .forget(|s| !s.exported.load(Ordering::Acquire) && (is_silent(core, &s.component, now) || stale(s)));
 }
