@@ -12,7 +12,7 @@ use reqwest::{Client, Response};
 
 use super::backoff::retry_after;
 use super::config::{AgentConfig, ServerUrl};
-use super::schedule::now_ms;
+use crate::model::Millis;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -117,7 +117,7 @@ impl Api {
 
 fn asked_wait(response: &Response) -> Option<Duration> {
     let header = response.headers().get(RETRY_AFTER)?.to_str().ok()?;
-    retry_after(header, now_ms())
+    retry_after(header, Millis::now().0)
 }
 
 /// Says which cryptography TLS uses, once for the process. Another part of it may have said so

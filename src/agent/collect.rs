@@ -7,10 +7,9 @@ use std::time::Instant;
 use super::config::{AgentConfig, Identity};
 use super::counters::{Collection, Counters};
 use super::outbox::{Outbox, Packed};
-use super::schedule::now_ms;
 use super::textfile::TextfileDir;
 use crate::host::{HostReader, Readings};
-use crate::model::Reading;
+use crate::model::{Millis, Reading};
 use crate::wire::report_out::ReportOut;
 
 /// Samples of one report; more are sent as several, so that none comes near the server's limit.
@@ -50,7 +49,7 @@ impl Collector {
     /// Collects, and puts the reports into the outbox. Returns how many others were dropped for
     /// them.
     pub(super) fn run(&mut self) -> io::Result<usize> {
-        let read_at_ms = now_ms();
+        let read_at_ms = Millis::now().0;
         let readings = self.read();
         let mut dropped = 0;
         for readings in readings.chunks(SAMPLES_PER_REPORT) {

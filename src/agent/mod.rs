@@ -28,6 +28,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use crate::model::Millis;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -41,7 +42,7 @@ use self::counters::Counters;
 use self::outbox::Outbox;
 use self::quiet::Quiet;
 use self::registration::Registration;
-use self::schedule::{Schedule, now_ms};
+use self::schedule::Schedule;
 use self::sender::Sender;
 
 /// From the start to the first report: long enough for CPU percentages to mean something.
@@ -136,7 +137,7 @@ async fn collect_all(
                 collector = new();
             }
         }
-        sleep(schedule.wait(now_ms())).await;
+        sleep(schedule.wait(Millis::now().0)).await;
     }
 }
 

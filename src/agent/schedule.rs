@@ -2,7 +2,7 @@
 //! agent's own. An agent's samples are evenly spaced, and many agents do not strike at once.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 /// When reports are due.
 #[derive(Debug)]
@@ -29,12 +29,6 @@ impl Schedule {
         let too_soon = wait < self.interval_ms / 2;
         Duration::from_millis(if too_soon { wait.saturating_add(self.interval_ms) } else { wait })
     }
-}
-
-/// The machine's clock, in milliseconds since the epoch.
-pub(super) fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -125,7 +125,7 @@ async fn reports_held_while_the_server_is_away_arrive_in_order() {
     let addr = Stub::start().await.addr;
     let agent = Running::start(config(&format!("http://{addr}")));
     tokio::time::sleep(Duration::from_millis(900)).await;
-    let back = crate::wire::report_out::rfc3339(super::schedule::now_ms());
+    let back = crate::model::Millis::now().rfc3339();
     let stub = Stub::start_at(addr).await;
     let reports = stub.wait_for(REPORT, 4).await;
     let times: Vec<_> = reports.iter().map(time_of).collect();

@@ -9,6 +9,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use super::values::{bytes, duration};
 use crate::agent::{AgentConfig, ServerUrl};
 use crate::host::HostPaths;
+use crate::model::is_component_kind;
 
 const DEFAULT_SERVER: &str = "http://127.0.0.1:8082";
 /// Shorter intervals would measure the agent rather than the machine.
@@ -135,8 +136,8 @@ fn interval(s: &str) -> Result<Duration, String> {
 
 /// As the server takes them: letters, digits, `_`, `-` and `.`.
 fn component_type(s: &str) -> Result<String, String> {
-    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
-    if s.len() <= 255 && s.bytes().all(allowed) {
+    // An empty variable is as good as none.
+    if s.is_empty() || is_component_kind(s) {
         Ok(s.to_owned())
     } else {
         Err("it must have at most 255 letters, digits, _, - or .".to_owned())

@@ -13,7 +13,6 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::agent::{self, AgentConfig, ServerUrl};
-use crate::host::HostPaths;
 use crate::model::Limits;
 use crate::server::page::data::Flag;
 use crate::server::{self, ServerConfig, ServerEvent};
@@ -151,18 +150,8 @@ fn server_config(config: &DemoConfig, listen: SocketAddr, database_url: &str) ->
 fn agent_config(config: &DemoConfig, listen: SocketAddr) -> Result<AgentConfig, DemoError> {
     let server_url =
         ServerUrl::parse(&format!("http://{listen}")).map_err(|e| DemoError::Agent(e.clone()))?;
-    Ok(AgentConfig {
-        server_url,
-        pool_name: None,
-        worker_id: None,
-        component_type: None,
-        metrics_interval: config.metrics_interval,
-        heartbeat_interval: Duration::from_secs(15),
-        textfile_dir: config.textfile_dir.clone(),
-        auth_token_file: None,
-        paths: HostPaths::default(),
-        buffer_bytes: 64 << 20,
-    })
+    let (metrics_interval, textfile_dir) = (config.metrics_interval, config.textfile_dir.clone());
+    Ok(AgentConfig { metrics_interval, textfile_dir, ..AgentConfig::new(server_url) })
 }
 
 /// The address, or one with the next free port.

@@ -6,7 +6,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::line::{Sample, is_metric_name, sample, unescape_help};
+use super::line::{Sample, sample, unescape_help};
+use crate::model::is_metric_name;
 use crate::model::{MetricType, Reading};
 
 /// Why a text is not a good exposition.

@@ -1,5 +1,7 @@
 //! One line of the text exposition format.
 
+use crate::model::{is_label_name, is_metric_name};
+
 /// A sample as its line has it.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Sample {
@@ -99,20 +101,6 @@ pub(super) fn unescape_help(text: &str) -> String {
         }
     }
     plain
-}
-
-/// Whether `name` is `[a-zA-Z_:][a-zA-Z0-9_:]*`.
-pub(super) fn is_metric_name(name: &str) -> bool {
-    is_name(name, |c| c == ':')
-}
-
-fn is_label_name(name: &str) -> bool {
-    is_name(name, |_| false)
-}
-
-fn is_name(name: &str, also: impl Fn(char) -> bool) -> bool {
-    let is_start = |c: char| c.is_ascii_alphabetic() || c == '_' || also(c);
-    name.starts_with(is_start) && name.chars().all(|c| is_start(c) || c.is_ascii_digit())
 }
 
 fn is_blank(c: char) -> bool {
