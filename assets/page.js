@@ -94,6 +94,12 @@
     return step < 60 ? `${clock}:${two(date.getUTCSeconds())}` : clock;
   }
 
+  // Columns as the server writes them: start in milliseconds, milliseconds since then, values.
+  function read(columns) {
+    const [start, offsets, values] = JSON.parse(columns);
+    return [offsets.map((offset) => (start + offset) / 1000), values];
+  }
+
   let plot = null;
   let drawn = null;
 
@@ -147,12 +153,12 @@
     if (!box || !window.uPlot) return;
     const { columns, factor, step, unit } = box.dataset;
     if (plot?.root.parentNode === box) {
-      if (columns !== drawn) update(JSON.parse(columns));
+      if (columns !== drawn) update(read(columns));
     } else {
       box.replaceChildren();
       box.classList.add("drawn");
       plot = new uPlot(
-        options(box, { factor: Number(factor), step: Number(step), unit }), JSON.parse(columns), box,
+        options(box, { factor: Number(factor), step: Number(step), unit }), read(columns), box,
       );
       new ResizeObserver(() => plot.setSize({ width: box.clientWidth, height: box.clientHeight })).observe(box);
     }

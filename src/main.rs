@@ -40,7 +40,7 @@ async fn run(role: Role, changed: Vec<Flag>) -> Result<(), String> {
         #[cfg(feature = "demo")]
         Role::Demo(args) => {
             let config = args.into_config(changed);
-            noetl_metrics::demo::run(config, |line| println!("{line}"), told_to_stop())
+            Box::pin(noetl_metrics::demo::run(config, |line| println!("{line}"), told_to_stop()))
                 .await
                 .map_err(|e| e.to_string())
         }

@@ -85,7 +85,7 @@ pub fn changed_flags(matches: &ArgMatches) -> Vec<Flag> {
                 values.map(|v| v.to_string_lossy().into_owned()).collect::<Vec<_>>().join(",")
             };
             let value = words(&mut role.try_get_raw(id).ok()??);
-            let default = words(&mut arg.get_default_values().iter().map(|v| v.as_os_str()));
+            let default = words(&mut arg.get_default_values().iter().map(clap::builder::OsStr::as_os_str));
             Some(Flag::new(format!("--{}", arg.get_long()?), &value, default, source))
         })
         .collect();

@@ -150,7 +150,7 @@ fn server_config(config: &DemoConfig, listen: SocketAddr, database_url: &str) ->
 
 fn agent_config(config: &DemoConfig, listen: SocketAddr) -> Result<AgentConfig, DemoError> {
     let server_url =
-        ServerUrl::parse(&format!("http://{listen}")).map_err(|e| DemoError::Agent(e.to_string()))?;
+        ServerUrl::parse(&format!("http://{listen}")).map_err(|e| DemoError::Agent(e.clone()))?;
     Ok(AgentConfig {
         server_url,
         pool_name: None,

@@ -1,16 +1,21 @@
 //! What goes on by itself: silent components leave the exposition, partitions are made ahead, what
 //! is remembered of components is written down, the server reports on itself.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::core::{Core, HOURS_AHEAD};
 use super::{App, admin, self_report};
-use crate::model::{Component, Millis, RuntimeId};
+use crate::model::{Component, Millis, RuntimeId, Series};
 
 /// A series without a new sample for a day leaves memory, even if its component goes on.
 const IDLE_SERIES_MS: i64 = 86_400_000;
+/// Components named in the log when many fall silent at once.
+const LOGGED: usize = 10;
+/// Memory is looked through for them this often.
+const FORGET_EVERY: Duration = Duration::from_mins(1);
 /// Retention is enforced this often where the server does it.
 const RETENTION_EVERY: Duration = Duration::from_hours(1);
 
@@ -20,12 +25,17 @@ pub(super) async fn run(app: &Arc<App>, core: &Arc<Core>) {
     let mut ticks = tokio::time::interval(every);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     let mut inserted = crate::store::Inserted::from_now();
-    let (mut reported, mut retained): (Option<Instant>, Option<Instant>) = (None, None);
+    let (mut reported, mut retained, mut forgot): (Option<Instant>, Option<Instant>, Instant) =
+        (None, None, Instant::now());
     loop {
         ticks.tick().await;
         let (accepted, rejected) = app.own.samples();
         app.rates.note(Millis::now(), accepted, rejected);
         expire(core);
+        if forgot.elapsed() >= FORGET_EVERY {
+            forgot = Instant::now();
+            forget(core);
+        }
         if let Err(error) = core.partitions.ensure(&core.database, HOURS_AHEAD).await {
             tracing::warn!(%error, "partitions could not be made ahead");
         }
@@ -50,20 +60,34 @@ pub(super) async fn run(app: &Arc<App>, core: &Arc<Core>) {
     }
 }
 
-/// Series of silent components leave the exposition, and later memory.
+/// Series of silent components leave the exposition.
 fn expire(core: &Core) {
     let now = Millis::now();
-    let silent = |c: &Component| c.last_report().is_none_or(|t| now.since(t) > core.stale_after_ms);
-    for component in core.components.all() {
-        // A report that is committed in this moment sets it live again.
-        if silent(&component) && component.set_live(false) {
-            let removed = core.live.remove(|s| s.component.id == component.id);
-            tracing::info!(name = %component.name, kind = %component.kind, series = removed, "component is silent");
-        }
+    // A report that is committed in this moment sets its component live again.
+    let mut gone = core.components.all();
+    gone.retain(|c| is_silent(core, c, now) && c.set_live(false));
+    if gone.is_empty() {
+        return;
     }
-    let stale = |s: &crate::model::Series| s.idle_ms(now) > IDLE_SERIES_MS;
+    let ids: HashSet<RuntimeId> = gone.iter().map(|c| c.id).collect();
+    let series = core.live.remove(|s| ids.contains(&s.component.id));
+    for component in gone.iter().take(LOGGED) {
+        tracing::info!(name = %component.name, kind = %component.kind, "component is silent");
+    }
+    tracing::info!(components = gone.len(), series, "series of silent components left the exposition");
+}
+
+/// Series of silent components, and those without a sample for long, leave memory.
+fn forget(core: &Core) {
+    let now = Millis::now();
+    let stale = |s: &Series| s.idle_ms(now) > IDLE_SERIES_MS;
     core.live.remove(stale);
-    core.series.forget(|s| !s.exported.load(Ordering::Acquire) && (silent(&s.component) || stale(s)));
+    core.series
+        .forget(|s| !s.exported.load(Ordering::Acquire) && (is_silent(core, &s.component, now) || stale(s)));
+}
+
+fn is_silent(core: &Core, component: &Component, now: Millis) -> bool {
+    component.last_report().is_none_or(|t| now.since(t) > core.stale_after_ms)
 }
 
 /// Writes down what components reported last, and which are offline or up again.

@@ -53,8 +53,9 @@ pub struct Database {
 const BEGIN: &str = "BEGIN; SET LOCAL synchronous_commit = on; SET LOCAL statement_timeout = '30s'; \
                      SET LOCAL lock_timeout = '10s'; SET LOCAL idle_in_transaction_session_timeout = '60s'";
 
-/// The same for work that may take long: migrations and maintenance.
-const BEGIN_LONG: &str = "BEGIN; SET LOCAL synchronous_commit = on; SET LOCAL lock_timeout = '10s'";
+/// The same for work that may take long: migrations and maintenance. What is there already is no news.
+const BEGIN_LONG: &str = "BEGIN; SET LOCAL synchronous_commit = on; SET LOCAL lock_timeout = '10s'; \
+                          SET LOCAL client_min_messages = warning";
 
 impl Database {
     /// A pool on `url` (`postgres://user:password@host:port/database`). No connection is made yet.

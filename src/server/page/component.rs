@@ -130,7 +130,7 @@ fn table_row(data: &ComponentPage, row: &SeriesRow, repeated: bool) -> Markup {
     html! {
         tr.repeated[repeated].charted[charted] {
             th scope="row" {
-                span.metric title=[row.help.as_deref()] { (parts::metric_name(&row.name)) }
+                span.metric title=[row.help.as_deref().filter(|_| !repeated)] { (parts::metric_name(&row.name)) }
             }
             td.labels data-name="Labels" { (parts::labels(&row.labels)) }
             td.kind data-name="Type" { (row.kind) }
@@ -218,10 +218,9 @@ fn plot(row: &SeriesRow, points: &[Point], scale: Scale, description: &str) -> M
             data-columns=(columns) data-factor=(axis.factor) data-step=(axis.step) data-unit=(axis.unit) {
             span.top aria-hidden="true" { (shown(row, scale.max)) }
             span.bottom aria-hidden="true" { (shown(row, scale.min)) }
-            svg viewBox=(Canvas::CHART.view_box()) preserveAspectRatio="none"
-                aria-hidden="true" focusable="false" {
+            svg viewBox=(Canvas::CHART.view_box()) preserveAspectRatio="none" aria-hidden="true" {
                 @if !shape.area.is_empty() { path.area d=(shape.area) {} }
-                path.line.line-1 d=(shape.line) {}
+                path.line d=(shape.line) {}
             }
         }
     }

@@ -146,7 +146,7 @@ fn footer(shell: &Shell) -> Markup {
 /// The sign of the program: a pulse that crosses an N.
 fn logo() -> Markup {
     html! {
-        svg.logo viewBox="0 0 32 32" aria-hidden="true" focusable="false" {
+        svg.logo viewBox="0 0 32 32" aria-hidden="true" {
             path d="M3 21h5l3-12 9 15 3-12 2 4h4" {}
         }
     }

@@ -1,6 +1,6 @@
 //! The status page: what a person sees of the server in a browser, and the same as JSON.
 //!
-//! Contract: pure, no I/O. [`route`] says which page an address asks for and [`format`] in which
+//! Contract: pure, no I/O. [`route`] says which page an address asks for and [`format()`] in which
 //! form; the server fills the [`View`]; [`respond`] renders it. Pages work without JavaScript; htmx
 //! refreshes what changes and uPlot draws the chart of one series. Everything a page loads is
 //! embedded ([`assets`]), and nothing in it is inline, so the content security policy allows only

@@ -113,11 +113,7 @@ pub(super) fn size(bytes: u64) -> Markup {
 pub(super) fn value(row: &SeriesRow) -> Markup {
     let unit = row.unit.as_deref();
     let shown = unit::quantity(row.value, unit, &row.name);
-    let exact = match unit {
-        Some(unit) => format!("{} {unit}", humanize::exact(row.value)),
-        None => humanize::exact(row.value),
-    };
-    human(&shown, &exact)
+    human(&shown, &humanize::exact(row.value))
 }
 
 /// The newest of the `rates` of a value that only goes up.
@@ -164,15 +160,14 @@ pub(super) fn sparkline(lines: &[&[Point]], scale: Option<Scale>, canvas: Canvas
     let scale = scale.or_else(|| Scale::fit(lines.iter().copied()));
     html! {
         @if let Some(scale) = scale {
-            svg.spark viewBox=(canvas.view_box()) preserveAspectRatio="none"
-                aria-hidden="true" focusable="false" {
+            svg.spark viewBox=(canvas.view_box()) preserveAspectRatio="none" aria-hidden="true" {
                 @for (i, points) in lines.iter().enumerate() {
                     @let shape = spark::draw(points, scale, canvas);
                     @if canvas != Canvas::ROW && i == 0 && !shape.area.is_empty() {
                         path.area d=(shape.area) {}
                     }
                     @if !shape.line.is_empty() {
-                        path class={ "line line-" (i + 1) } d=(shape.line) {}
+                        path class={ "line" @if i > 0 { " line-" (i + 1) } } d=(shape.line) {}
                     }
                 }
             }
@@ -184,7 +179,7 @@ pub(super) fn sparkline(lines: &[&[Point]], scale: Option<Scale>, canvas: Canvas
 pub(super) fn bar(part: f64, whole: f64) -> Markup {
     let share = if whole > 0.0 { (part / whole).clamp(0.0, 1.0) } else { 0.0 };
     html! {
-        svg.bar viewBox="0 0 100 1" preserveAspectRatio="none" aria-hidden="true" focusable="false" {
+        svg.bar viewBox="0 0 100 1" preserveAspectRatio="none" aria-hidden="true" {
             rect.track width="100" height="1" {}
             rect.fill width=(format!("{:.1}", share * 100.0)) height="1" {}
         }
@@ -197,7 +192,7 @@ pub(super) fn stacked(parts: &[(&str, u64)]) -> Markup {
     let widths = parts.iter().map(|(_, n)| *n as f64 / whole * 100.0);
     let starts = widths.clone().scan(0.0, |end, width| Some(std::mem::replace(end, *end + width)));
     html! {
-        svg.bar.stacked viewBox="0 0 100 1" preserveAspectRatio="none" aria-hidden="true" focusable="false" {
+        svg.bar.stacked viewBox="0 0 100 1" preserveAspectRatio="none" aria-hidden="true" {
             rect.track width="100" height="1" {}
             @for (((class, _), width), x) in parts.iter().zip(widths).zip(starts) {
                 rect class=(class) x=(format!("{x:.1}")) width=(format!("{width:.1}")) height="1" {}

@@ -9,10 +9,7 @@ use std::fmt::Write as _;
 
 use super::data::Point;
 
-/// Stretches that the points of a small chart are thinned to; each keeps two points.
-const SMALL: usize = 60;
-
-/// Stretches that the points of a large chart are thinned to.
+/// Stretches that the points of a large chart are thinned to; each keeps two points.
 const LARGE: usize = 400;
 
 /// A gap is a step in time this many times as long as the usual one.
@@ -25,15 +22,17 @@ pub(super) struct Canvas {
     pub(super) width: i32,
     /// Height in units of the drawing.
     pub(super) height: i32,
+    /// Stretches of time that many points are thinned to; each keeps two points.
+    stretches: usize,
 }
 
 impl Canvas {
     /// Beside a value in a table.
-    pub(super) const ROW: Self = Self { width: 240, height: 56 };
+    pub(super) const ROW: Self = Self { width: 240, height: 56, stretches: 24 };
     /// Below the number of a card.
-    pub(super) const CARD: Self = Self { width: 480, height: 120 };
+    pub(super) const CARD: Self = Self { width: 480, height: 120, stretches: 60 };
     /// The chart of one series.
-    pub(super) const CHART: Self = Self { width: 1200, height: 400 };
+    pub(super) const CHART: Self = Self { width: 1200, height: 400, stretches: LARGE };
 
     /// Value of the `viewBox` attribute.
     pub(super) fn view_box(self) -> String {
@@ -102,9 +101,8 @@ pub(super) fn draw(points: &[Point], scale: Scale, canvas: Canvas) -> Shape {
         let y = margin + (1.0 - scale.place(value)) * (f64::from(canvas.height) - 2.0 * margin);
         (round(x), round(y))
     };
-    let stretches = if canvas == Canvas::CHART { LARGE } else { SMALL };
     for run in runs(points) {
-        let places: Vec<(i32, i32)> = thin(run, span, stretches).into_iter().map(place).collect();
+        let places: Vec<(i32, i32)> = thin(run, span, canvas.stretches).into_iter().map(place).collect();
         add_run(&mut shape, &places, canvas);
     }
     shape
@@ -134,32 +132,49 @@ fn add_run(shape: &mut Shape, places: &[(i32, i32)], canvas: Canvas) {
         return;
     }
     let mut steps = String::new();
-    for pair in places.windows(2) {
+    let mut level = 0;
+    for (i, pair) in places.windows(2).enumerate() {
         let (dx, dy) = (pair[1].0 - pair[0].0, pair[1].1 - pair[0].1);
+        // What stays level is one step, however many points it has.
+        if dy == 0 && places.get(i + 2).is_some_and(|next| next.1 == pair[1].1) {
+            level += dx;
+            continue;
+        }
         let command = if steps.is_empty() { "l" } else { " " };
-        let _ = write!(steps, "{command}{dx} {dy}");
+        let space = if dy < 0 { "" } else { " " };
+        let _ = write!(steps, "{command}{}{space}{dy}", dx + std::mem::take(&mut level));
     }
     shape.line.push_str(&steps);
     let _ = write!(shape.area, "M{} {}V{}{steps}V{}Z", first.0, canvas.height, first.1, canvas.height);
 }
 
-/// The points of a large chart in columns, seconds and values, as uPlot takes them: thinned, and with
-/// a `None` in each gap.
-pub(super) fn columns(points: &[Point]) -> (Vec<f64>, Vec<Option<f64>>) {
+/// The points of a large chart in columns, as the page's script takes them: a start in milliseconds
+/// since the epoch, milliseconds since that start, values. They are thinned, rounded to what can be
+/// seen, and there is a `None` in each gap.
+pub(super) type Columns = (i64, Vec<i64>, Vec<Option<f64>>);
+
+/// Turns points into columns.
+pub(super) fn columns(points: &[Point]) -> Columns {
+    let (Some(first), Some(last)) = (points.first(), points.last()) else { return Columns::default() };
+    let start = first.0;
+    let span = last.0.saturating_sub(start).max(1) as f64;
     let (mut times, mut values) = (Vec::new(), Vec::new());
-    let (Some(first), Some(last)) = (points.first(), points.last()) else { return (times, values) };
-    let span = last.0.saturating_sub(first.0).max(1) as f64;
     for run in runs(points) {
         if !times.is_empty() {
-            times.push(run[0].0.saturating_sub(1) as f64 / 1000.0);
+            times.push(run[0].0.saturating_sub(start).saturating_sub(1));
             values.push(None);
         }
         for (at, value) in thin(run, span, LARGE) {
-            times.push(at as f64 / 1000.0);
-            values.push(Some(value));
+            times.push(at.saturating_sub(start));
+            values.push(Some(rounded(value)));
         }
     }
-    (times, values)
+    (start, times, values)
+}
+
+/// Six digits of a value: more than a chart can show.
+fn rounded(value: f64) -> f64 {
+    format!("{value:.5e}").parse().unwrap_or(value)
 }
 
 /// Uninterrupted runs of finite points.
@@ -212,7 +227,7 @@ fn round(value: f64) -> i32 {
 mod tests {
     use super::*;
 
-    const CANVAS: Canvas = Canvas { width: 100, height: 26 };
+    const CANVAS: Canvas = Canvas { width: 100, height: 26, stretches: 60 };
 
     fn line(points: &[Point]) -> String {
         draw(points, Scale::fit([points]).unwrap_or(Scale::up_to(1.0)), CANVAS).line
@@ -221,8 +236,8 @@ mod tests {
     #[test]
     fn points_are_placed_from_corner_to_corner() {
         let shape = draw(&[(0, 0.0), (500, 5.0), (1000, 10.0)], Scale::up_to(10.0), CANVAS);
-        assert_eq!(shape.line, "M0 23l50 -10 50 -10");
-        assert_eq!(shape.area, "M0 26V23l50 -10 50 -10V26Z");
+        assert_eq!(shape.line, "M0 23l50-10 50-10");
+        assert_eq!(shape.area, "M0 26V23l50-10 50-10V26Z");
     }
 
     #[test]
@@ -234,6 +249,12 @@ mod tests {
     #[test]
     fn a_constant_lies_in_the_middle() {
         assert_eq!(line(&[(0, 7.0), (10, 7.0)]), "M0 13l100 0");
+    }
+
+    #[test]
+    fn what_stays_level_is_one_step() {
+        let points: Vec<Point> = (0..=100).map(|t| (t, if t < 50 { 1.0 } else { 2.0 })).collect();
+        assert_eq!(line(&points), "M0 13l49 0 1-10 50 0");
     }
 
     #[test]
@@ -262,15 +283,24 @@ mod tests {
     #[test]
     fn columns_hold_nothing_in_a_gap() {
         let points = [(0, 1.0), (1000, 2.0), (2000, f64::NAN), (3000, 3.0), (4000, 4.0)];
-        let (times, values) = columns(&points);
-        assert_eq!(times, [0.0, 1.0, 2.999, 3.0, 4.0]);
-        assert_eq!(values, [Some(1.0), Some(2.0), None, Some(3.0), Some(4.0)]);
+        let columns = columns(&points);
+        assert_eq!(columns.1, [0, 1000, 2999, 3000, 4000]);
+        assert_eq!(columns.2, [Some(1.0), Some(2.0), None, Some(3.0), Some(4.0)]);
+    }
+
+    #[test]
+    fn columns_hold_as_many_digits_as_can_be_seen() {
+        let points = [(1_763_980_200_000, 123.456_789), (1_763_980_210_000, -1.0e-300)];
+        assert_eq!(
+            columns(&points),
+            (1_763_980_200_000, vec![0, 10_000], vec![Some(123.457), Some(-1.0e-300)])
+        );
     }
 
     #[test]
     fn extreme_values_stay_on_the_canvas() {
         let points = [(-1 << 60, f64::MIN), (0, 0.0), (1 << 60, f64::MAX)];
-        assert_eq!(line(&points), "M0 23l50 -10 50 -10");
+        assert_eq!(line(&points), "M0 23l50-10 50-10");
     }
 
     #[test]

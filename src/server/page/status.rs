@@ -184,7 +184,9 @@ fn retention(now_ms: i64, data: &Retention) -> Markup {
     html! {
         dl.ledger {
             (fact("Samples are kept for", &kept(data.raw_seconds)))
-            (fact("Hourly roll-ups for", &kept(data.hourly_seconds)))
+            @if data.hourly_seconds.is_some() {
+                (fact("Hourly roll-ups for", &kept(data.hourly_seconds)))
+            }
             (fact("Database at most", &html! {
                 @match data.max_bytes {
                     Some(bytes) => (size(bytes)),

@@ -64,7 +64,7 @@ pub(super) async fn one(
     let all: Vec<SeriesRow> = series.iter().filter_map(|s| series_row(core, s)).collect();
     let chart = chart(core, &all, &query, now).await?;
     let (mut rows, paging) = ComponentPage::select(all, &query);
-    let ids: Vec<SeriesId> = rows.iter().map(|r| id_of(r)).collect();
+    let ids: Vec<SeriesId> = rows.iter().map(id_of).collect();
     let mut history = points(&core.database, &ids, now.plus(-WHILE_MS), now, STEP_MS).await?;
     for row in &mut rows {
         row.points = history.remove(&id_of(row).0).unwrap_or_default();

@@ -41,13 +41,19 @@ pub(super) async fn answer(app: &Arc<App>, request: &Request) -> Option<Reply> {
             Ok(Some(view)) => reply(page::respond(&view, &shell, format)),
             Ok(None) => {
                 let detail = "There is no component with this id. It may have been removed.";
-                reply(page::problem(404, "Not found", detail, &shell, format))
+                explain(Problem::new(Kind::NOT_FOUND, detail), &shell, format)
             }
-            Err(problem) => {
-                reply(page::problem(problem.status(), problem.title(), problem.detail(), &shell, format))
-            }
+            Err(problem) => explain(problem, &shell, format),
         },
     })
+}
+
+/// An error: a page for people, the API's own form for programs.
+fn explain(problem: Problem, shell: &Shell, format: Format) -> Reply {
+    match format {
+        Format::Json => problem.into_reply(),
+        _ => reply(page::problem(problem.status(), problem.title(), problem.detail(), shell, format)),
+    }
 }
 
 /// The view of a page; `None` where what it is about does not exist.
@@ -66,7 +72,7 @@ async fn fill(app: &App, asked: Page) -> Result<Option<View>, Problem> {
 }
 
 fn wrong(error: &page::QueryError, shell: &Shell, format: Format) -> Reply {
-    reply(page::problem(400, "The address is wrong", &error.to_string(), shell, format))
+    explain(Problem::new(Kind::PARAMETER, error.to_string()), shell, format)
 }
 
 fn shell(app: &App) -> Shell {
@@ -109,10 +115,10 @@ const SIZES_FOR: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// The sizes of what is stored, now or a moment ago.
 async fn sizes(app: &App, core: &Core) -> Result<Arc<crate::store::Sizes>, Problem> {
-    if let Some((at, sizes)) = &*app.sizes.lock() {
-        if at.elapsed() < SIZES_FOR {
-            return Ok(Arc::clone(sizes));
-        }
+    if let Some((at, sizes)) = &*app.sizes.lock()
+        && at.elapsed() < SIZES_FOR
+    {
+        return Ok(Arc::clone(sizes));
     }
     let fresh = Arc::new(crate::store::Sizes::read(&core.database).await?);
     *app.sizes.lock() = Some((std::time::Instant::now(), Arc::clone(&fresh)));
