@@ -328,7 +328,7 @@ def test_integration_server_metrics(start_server) -> None:
         assert newest["noetl_server_active_workers"] == 1
         return newest
 
-    newest = wait_for("the server's own metrics", values)
+    newest = wait_for("the server's own metrics", values, seconds=10)
     assert newest["noetl_uptime_seconds"] > 0
     assert 0 <= newest["noetl_system_cpu_usage_percent"] <= 100
     assert 0 < newest["noetl_system_memory_usage_percent"] <= 100

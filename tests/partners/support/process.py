@@ -124,7 +124,7 @@ class Process:
             raise AssertionError(f"{self.name} ended with {self.child.returncode}\n{self.tail()}")
 
     def stop(self, how: signal.Signals = signal.SIGTERM, seconds: float = 15) -> int:
-        """Ends the program and returns its exit code; one that does not obey is killed."""
+        """Ends the program and returns its exit code; one that does not obey is a failure."""
         if self.child.poll() is None:
             self.child.send_signal(how)
             try:
@@ -132,6 +132,8 @@ class Process:
             except subprocess.TimeoutExpired:
                 self.child.kill()
                 self.child.wait()
+                said = f"{self.name} went on for {seconds} s after {how.name}\n{self.tail()}"
+                raise AssertionError(said) from None
         return self.child.returncode
 
     def tail(self, lines: int = 60) -> str:
@@ -146,5 +148,7 @@ def running(process: Process, how: signal.Signals = signal.SIGTERM) -> Iterator[
     try:
         yield process
     finally:
-        process.stop(how)
-        print(process.tail())
+        try:
+            process.stop(how)
+        finally:
+            print(process.tail())
