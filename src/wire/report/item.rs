@@ -7,12 +7,14 @@ use super::whole::Whole;
 use crate::model::{Limits, MetricType, Millis, check_labels, is_metric_name, is_reserved};
 
 impl<'a> Item<'a> {
-    /// Checks one entry of the list and adds the samples that it stands for.
+    /// Checks one entry of the list and adds the samples that it stands for. `copies` is how many
+    /// bytes of copied labels the report may still have.
     pub(super) fn check(
         self,
         index: usize,
         limits: &Limits,
         now: Millis,
+        copies: &mut usize,
         out: &mut Vec<Sample<'a>>,
     ) -> Result<(), FieldError> {
         if self.not_object {
@@ -53,7 +55,7 @@ impl<'a> Item<'a> {
             Whole { buckets: self.buckets, quantiles: self.quantiles, sum: self.sum, count: self.count };
         let base = Sample { index, name, kind, value: 0.0, at, labels, help, unit };
         if whole.is_some() {
-            whole.expand(&base, &self.value, limits, out)
+            whole.expand(&base, &self.value, limits, copies, out)
         } else {
             let value = value_of("metric_value", &self.value)?;
             push(base, value, limits, out)

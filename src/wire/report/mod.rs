@@ -81,16 +81,25 @@ pub enum ReportError {
     },
 }
 
+/// Each part of a histogram or summary carries a copy of the metric's labels. All copies of a report
+/// may take as many times the bytes that a body may have.
+const LABEL_COPIES: usize = 8;
+
 /// Decodes a report; `now` is the server's clock, which bounds how far ahead a sample may be.
 pub fn decode<'a>(body: &'a [u8], limits: &Limits, now: Millis) -> Result<Report<'a>, ReportError> {
-    let raw: RawReport<'a> = serde_json::from_slice(body).map_err(|e| ReportError::Syntax(e.to_string()))?;
+    let raw = RawReport::read(body, limits.samples).map_err(|e| ReportError::Syntax(e.to_string()))?;
     let shape = |field, reason: String| ReportError::Shape { field, reason };
     if raw.not_object {
         return Err(shape("body", "must be a JSON object".into()));
     }
+    if let Some(field) = raw.twice {
+        return Err(shape(field, "occurs twice".into()));
+    }
+    let too_many = || shape("metrics", format!("more than {} samples in one report", limits.samples));
     let items = match raw.metrics {
         Items::Missing => return Err(shape("metrics", "is missing".into())),
         Items::Wrong(what) => return Err(shape("metrics", format!("must be a list, not {what}"))),
+        Items::TooMany => return Err(too_many()),
         Items::List(items) => items,
     };
     let text = |field, value: Json<'a>| {
@@ -103,13 +112,14 @@ pub fn decode<'a>(body: &'a [u8], limits: &Limits, now: Millis) -> Result<Report
         samples: Vec::with_capacity(items.len()),
         rejected: Vec::new(),
     };
+    let mut copies = limits.body_bytes.saturating_mul(LABEL_COPIES);
     for (index, item) in items.into_iter().enumerate() {
         let before = report.samples.len();
-        if let Err((field, reason)) = item.check(index, limits, now, &mut report.samples) {
+        if let Err((field, reason)) = item.check(index, limits, now, &mut copies, &mut report.samples) {
             report.samples.truncate(before);
             report.rejected.push(Rejected { index, field: field.into(), reason });
         } else if report.samples.len() > limits.samples {
-            return Err(shape("metrics", format!("more than {} samples in one report", limits.samples)));
+            return Err(too_many());
         }
     }
     Ok(report)

@@ -4,7 +4,7 @@ use super::super::json::Json;
 use super::Sample;
 use super::fields::{FieldError, clip, value_of};
 use super::item::push;
-use crate::model::{Limits, MetricType, write_bound};
+use crate::model::{Label, Limits, MetricType, write_bound};
 
 /// A histogram or summary that came whole.
 pub(super) struct Whole<'a> {
@@ -28,6 +28,7 @@ impl<'a> Whole<'a> {
         base: &Sample<'a>,
         value: &Json<'a>,
         limits: &Limits,
+        copies: &mut usize,
         out: &mut Vec<Sample<'a>>,
     ) -> Result<(), FieldError> {
         if !matches!(value, Json::Null) {
@@ -37,19 +38,32 @@ impl<'a> Whole<'a> {
             ));
         }
         let (parts, field, label, suffix) = match base.kind {
-            MetricType::Histogram => (self.buckets, "buckets", "le", "_bucket"),
-            MetricType::Summary => (self.quantiles, "quantiles", "quantile", ""),
+            MetricType::Histogram => (&self.buckets, "buckets", "le", "_bucket"),
+            MetricType::Summary => (&self.quantiles, "quantiles", "quantile", ""),
             kind => return Err(("metric_type", format!("a {kind} has no buckets, quantiles, sum or count"))),
         };
+        for (other, given) in [("buckets", &self.buckets), ("quantiles", &self.quantiles)] {
+            if other != field && !matches!(given, Json::Null) {
+                return Err((other, format!("a {} has {field} instead", base.kind)));
+            }
+        }
         if base.labels.iter().any(|(k, _)| k == label) {
             return Err(("labels", format!("labels.{label}: is given by {field}")));
         }
         let count = value_of("count", &self.count)?;
         let sum = value_of("sum", &self.sum)?;
-        let bounds = bounds_of(parts, field)?;
+        if count.is_nan() || count < 0.0 {
+            return Err(("count", format!("counts up from 0: it can't be {count}")));
+        }
+        let bounds = bounds_of(parts, field, limits.bounds)?;
         if base.kind == MetricType::Histogram {
             check_buckets(&bounds, count)?;
         }
+        let label_bytes: usize =
+            base.labels.iter().map(|(k, v)| k.len() + v.len() + size_of::<Label<'_>>()).sum();
+        *copies = copies
+            .checked_sub(label_bytes.saturating_mul(bounds.len()))
+            .ok_or_else(|| (field, "the report repeats long labels too often: split it".to_owned()))?;
         for (bound, value) in bounds {
             let mut text = Vec::new();
             write_bound(&mut text, bound);
@@ -67,16 +81,19 @@ impl<'a> Whole<'a> {
 }
 
 /// Bounds and their values, sorted by bound.
-fn bounds_of(parts: Json<'_>, field: &'static str) -> Result<Vec<(f64, f64)>, FieldError> {
+fn bounds_of(parts: &Json<'_>, field: &'static str, most: usize) -> Result<Vec<(f64, f64)>, FieldError> {
     let entries = match parts {
-        Json::Object(entries) => entries,
-        Json::Null => Vec::new(),
+        Json::Object(entries) => entries.as_slice(),
+        Json::Null => &[],
         other => {
             return Err((field, format!("must be an object of bound to number, not {}", other.describe())));
         }
     };
-    let mut bounds = Vec::with_capacity(entries.len() + 1);
-    for (key, value) in &entries {
+    if entries.len() > most {
+        return Err((field, format!("{} of them, at most {most} are allowed", entries.len())));
+    }
+    let mut bounds = Vec::with_capacity(entries.len());
+    for (key, value) in entries {
         let bound: f64 = key
             .parse()
             .ok()
@@ -99,6 +116,9 @@ fn check_buckets(bounds: &[(f64, f64)], count: f64) -> Result<(), FieldError> {
             return Err(("buckets", "the bucket +Inf must equal count".into()));
         }
         _ => return Err(("buckets", "the bucket +Inf is missing".into())),
+    }
+    if bounds.iter().any(|(_, held)| held.is_nan() || *held < 0.0) {
+        return Err(("buckets", "buckets count up from 0".into()));
     }
     if bounds.windows(2).any(|w| w[0].1 > w[1].1) {
         return Err((
