@@ -8,13 +8,11 @@ use super::db::{StoreError, Transaction, sql, sql_made};
 use super::partitions::{self, Partition};
 use crate::model::Millis;
 
-/// What is stored of one series.
-#[derive(Clone, Copy, Debug, Default)]
+/// The newest stored sample of one series, in a partition or among the late ones.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Stored {
-    /// Newest sample in a partition.
-    pub(super) appended: Option<Millis>,
-    /// Newest sample anywhere.
-    pub(super) newest: Option<(Millis, f64)>,
+    pub(super) at: Millis,
+    pub(super) value: f64,
 }
 
 /// Finds the newest samples of `ids`; a series without samples is not in the answer.
@@ -39,17 +37,16 @@ async fn in_partition(
     ids: &[i32],
     found: &mut HashMap<i32, Stored>,
 ) -> Result<(), StoreError> {
-    // The name is one that the catalogue gave, of the form sample_YYYYMMDD_HH.
+    // By its bounds and not by its name: maintenance may drop it in this moment.
     let text = format!(
         "select i.id, floor(extract(epoch from s.at) * 1000)::bigint, s.value from unnest($1::integer[]) i(id) \
-         cross join lateral (select \"timestamp\" as at, value from noetl_metrics.{} \
-           where series_id = i.id order by \"timestamp\" desc limit 1) s",
-        partition.name
+         cross join lateral (select \"timestamp\" as at, value from noetl_metrics.sample \
+           where series_id = i.id and \"timestamp\" >= '{}' and \"timestamp\" < '{}' order by \"timestamp\" desc limit 1) s",
+        partition.from.rfc3339(),
+        partition.to.rfc3339()
     );
     for row in sql_made(text).bind(ids).fetch_all(&mut **tx).await? {
-        let at = Millis(row.try_get(1)?);
-        let stored = Stored { appended: Some(at), newest: Some((at, row.try_get(2)?)) };
-        found.insert(row.try_get(0)?, stored);
+        found.insert(row.try_get(0)?, Stored { at: Millis(row.try_get(1)?), value: row.try_get(2)? });
     }
     Ok(())
 }
@@ -61,11 +58,11 @@ async fn late(tx: &mut Transaction, ids: &[i32], found: &mut HashMap<i32, Stored
         .fetch_all(&mut **tx)
         .await?;
     for row in rows {
-        let at = Millis(row.try_get(1)?);
-        let stored = found.entry(row.try_get(0)?).or_default();
+        let late = Stored { at: Millis(row.try_get(1)?), value: row.try_get(2)? };
+        let stored = found.entry(row.try_get(0)?).or_insert(late);
         // At the same time the late one overrides.
-        if stored.newest.is_none_or(|(newest, _)| at >= newest) {
-            stored.newest = Some((at, row.try_get(2)?));
+        if late.at >= stored.at {
+            *stored = late;
         }
     }
     Ok(())

@@ -312,12 +312,8 @@ fn type_clash(name: &str, is: MetricType, asked: MetricType) -> Refused {
 
 fn restore(series: &Series, stored: Option<&newest::Stored>) {
     let Some(stored) = stored else { return };
-    if let Some(at) = stored.appended {
-        series.appended.fetch_max(at.0, Ordering::Relaxed);
-    }
-    if let Some((at, value)) = stored.newest {
-        series.newest.offer(at, value);
-    }
+    series.appended.fetch_max(stored.at.0, Ordering::Relaxed);
+    series.newest.offer(stored.at, stored.value);
 }
 
 /// Inserts the series that are not there; returns each one's id and whether it was made just now.

@@ -295,14 +295,14 @@ const EPOCH_2000_MS: i64 = 946_684_800_000;
 
 impl Batch {
     /// Decides for each sample whether it is appended. The series remember what was tried: after a
-    /// failure of unknown outcome the same samples go the way that can't double them.
+    /// failure of unknown outcome the same samples go the way that can't double them. They remember
+    /// late samples too, since a late one would hide one that is appended at the same time after it.
     fn of(group: &[Job], partitions: &Partitions) -> Self {
         let samples: usize = group.iter().map(|job| job.points.len()).sum();
         let mut batch = Self::with_room_for(samples);
         for point in group.iter().flat_map(|job| &job.points) {
-            let newer = point.at.0 > point.series.appended.load(Ordering::Relaxed);
+            let newer = point.at.0 > point.series.appended.fetch_max(point.at.0, Ordering::Relaxed);
             if newer && partitions.hold(point.at) {
-                point.series.appended.store(point.at.0, Ordering::Relaxed);
                 batch.push_row(point);
             } else {
                 batch.late.insert((point.series.id.0, point.at.0), point.value);
