@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use foldhash::quality::RandomState;
 use hashbrown::HashTable;
@@ -15,6 +16,9 @@ use super::db::{Database, StoreError, Transaction, sql};
 use super::names::{Names, NewName};
 use super::newest;
 use crate::model::{Component, Label, Limits, MetricType, Series, SeriesId, export_line};
+
+/// A report with new series waits this long for those of other reports.
+const MAKING_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// What a sample says of its series.
 #[derive(Clone, Copy, Debug)]
@@ -136,7 +140,9 @@ impl SeriesIndex {
         missing: &[usize],
         resolved: &mut [Option<Resolved>],
     ) -> Result<(), StoreError> {
-        let _one_at_a_time = self.making.lock().await;
+        // While the database is away each of those that wait would wait for it in turn.
+        let busy = |_| StoreError::Unavailable("other new series are being made; try again".into());
+        let _one_at_a_time = tokio::time::timeout(MAKING_TIMEOUT, self.making.lock()).await.map_err(busy)?;
         let mut open: Vec<usize> = missing.to_vec();
         self.recheck(component, samples, &mut open, resolved);
         if open.is_empty() {
@@ -152,8 +158,8 @@ impl SeriesIndex {
         if !new_names.is_empty() {
             let refused = self.names.claim(&mut tx, &new_names).await?;
             open.retain(|at| match refused.get(samples[*at].name) {
-                Some(reason) => {
-                    resolved[*at] = Some(Err(Refused { field: "metric_type", reason: reason.clone() }));
+                Some(why) => {
+                    resolved[*at] = Some(Err(why.clone()));
                     false
                 }
                 None => true,
@@ -201,11 +207,13 @@ impl SeriesIndex {
             let mut line = Vec::new();
             let sample = &samples[at];
             export_line(&mut line, sample.name, &component.name, &component.kind, sample.labels);
-            lines.insert(line);
-            if lines.len() > room || lines.len() > total_room {
-                resolved[at] = Some(Err(self.limit_reached(lines.len() > room)));
-            } else {
+            if lines.contains(&line) {
                 left.push(at);
+            } else if lines.len() < room.min(total_room) {
+                lines.insert(line);
+                left.push(at);
+            } else {
+                resolved[at] = Some(Err(self.limit_reached(room <= total_room)));
             }
         }
         *open = left;
