@@ -35,8 +35,12 @@ pub struct Component {
     heartbeat: AtomicI64,
     /// Whether its series are exported.
     live: AtomicBool,
-    /// Whether it said goodbye.
+    /// Whether it said goodbye, or its row says so.
     offline: AtomicBool,
+    /// Whether it was heard since its row said that it is offline.
+    returned: AtomicBool,
+    /// Whether its row is gone, or another one took its name.
+    purged: AtomicBool,
     /// Series in memory.
     series: AtomicU32,
     /// Samples accepted.
@@ -58,6 +62,8 @@ impl Component {
             heartbeat: AtomicI64::new(heartbeat.0),
             live: AtomicBool::new(false),
             offline: AtomicBool::new(false),
+            returned: AtomicBool::new(false),
+            purged: AtomicBool::new(false),
             series: AtomicU32::new(0),
             accepted: AtomicU64::new(0),
             rejected: AtomicU64::new(0),
@@ -83,7 +89,7 @@ impl Component {
     /// A report of `samples` was committed at `now`.
     pub fn reported(&self, now: Millis, samples: u64) {
         self.last_report.fetch_max(now.0, Ordering::Relaxed);
-        self.set_offline(false);
+        self.heard();
         self.accepted.fetch_add(samples, Ordering::Relaxed);
     }
 
@@ -121,9 +127,36 @@ impl Component {
         self.offline.load(Ordering::Relaxed)
     }
 
-    /// It said goodbye, or was heard again.
-    pub fn set_offline(&self, offline: bool) {
-        self.offline.store(offline, Ordering::Relaxed);
+    /// It said goodbye, or its row says that it is offline.
+    pub fn went_offline(&self) {
+        self.offline.store(true, Ordering::Relaxed);
+    }
+
+    /// It was heard: whatever was said of it, it is not offline.
+    pub fn heard(&self) {
+        if self.offline.swap(false, Ordering::Relaxed) {
+            self.returned.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether its row still says offline although it was heard since; asked once.
+    pub fn take_returned(&self) -> bool {
+        self.returned.swap(false, Ordering::Relaxed)
+    }
+
+    /// Its row still says offline, although it was heard since.
+    pub fn set_returned(&self) {
+        self.returned.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether its row is gone, or another one took its name.
+    pub fn is_purged(&self) -> bool {
+        self.purged.load(Ordering::Relaxed)
+    }
+
+    /// Its row is gone, or another one took its name.
+    pub fn set_purged(&self) {
+        self.purged.store(true, Ordering::Relaxed);
     }
 
     /// Series of it in memory.

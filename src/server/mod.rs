@@ -188,7 +188,7 @@ async fn overdue(stopping: watch::Receiver<bool>) {
 async fn finish(app: &App, background: tokio::task::JoinHandle<()>) {
     background.abort();
     if let Some(core) = app.core.get()
-        && let Err(error) = core.components.save(&core.database, &[], &[]).await
+        && let Err(error) = core.components.save(&core.database).await
     {
         tracing::warn!(%error, "what components reported last was not written down");
     }

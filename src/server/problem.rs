@@ -163,6 +163,7 @@ impl From<StoreError> for Problem {
             StoreError::Unavailable(detail) => {
                 Self::new(Kind::UNAVAILABLE, detail).with_header("retry-after", "2")
             }
+            StoreError::UnknownComponent => Self::new(Kind::UNKNOWN_COMPONENT, error.to_string()),
             other => {
                 tracing::error!(error = %other, "the database refused a statement");
                 Self::new(Kind::INTERNAL, "the database refused a statement; the server's log has the reason")

@@ -93,8 +93,16 @@ pub(super) async fn register(app: &Arc<App>, request: &mut Request) -> Result<Re
     let body = body(app, request).await?;
     let fields = Fields::read(&body)?;
     let registration = fields.registration(app.config.limits.name_bytes)?;
-    let (row, component) = core.components.register(&core.database, &registration).await?;
-    component.set_offline(false);
+    let registered = core.components.register(&core.database, &registration).await;
+    let (row, component) = registered.map_err(|e| {
+        if e.is_check() {
+            let kind = &registration.kind;
+            Problem::field("component_type", format!("noetl.runtime, which NoETL made, does not take a {kind}"))
+        } else {
+            e.into()
+        }
+    })?;
+    component.heard();
     tracing::info!(
         name = registration.name,
         kind = registration.kind,
@@ -140,7 +148,7 @@ pub(super) async fn heartbeat(app: &Arc<App>, request: &mut Request) -> Result<R
     if !core.components.heartbeat(&core.database, &component, status.as_deref()).await? {
         return Err(unknown(&component.name));
     }
-    component.set_offline(false);
+    component.heard();
     let mut inserted = None;
     if fields.0.get("metrics").is_some_and(|m| !m.is_null()) {
         let now = Millis::now();
@@ -196,7 +204,7 @@ pub(super) async fn deregister(app: &Arc<App>, request: &mut Request) -> Result<
     let body = body(app, request).await?;
     let component = Fields::read(&body)?.component(app, core).await?;
     core.components.deregister(&core.database, &component).await?;
-    component.set_offline(true);
+    component.went_offline();
     component.set_live(false);
     core.live.remove(|series| series.component.id == component.id);
     tracing::info!(name = %component.name, kind = %component.kind, "component deregistered");

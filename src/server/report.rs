@@ -10,7 +10,7 @@ use super::problem::{FieldError, Kind, Problem, ProblemBody};
 use super::reply::Reply;
 use super::request::Request;
 use crate::model::{Component, Millis, Point, RuntimeId, is_component_kind};
-use crate::store::{IdempotentReply, Lookup, NewSample, Registration, WriteError};
+use crate::store::{IdempotentReply, Lookup, NewSample, Registration, StoreError, WriteError};
 use crate::wire::report::{Rejected, Report, ReportError, decode};
 
 /// The answer to a report of which at least one sample was stored, or that had none.
@@ -173,7 +173,11 @@ async fn resolve(
             unit: s.unit.as_deref(),
         })
         .collect();
-    let resolved = core.series.resolve(&core.database, component, &samples).await?;
+    let resolved = core.series.resolve(&core.database, component, &samples).await.inspect_err(|error| {
+        if matches!(error, StoreError::UnknownComponent) {
+            core.components.forget(component);
+        }
+    })?;
     let mut points = Vec::with_capacity(resolved.len());
     let mut refused = Vec::new();
     for (sample, series) in report.samples.iter().zip(resolved) {

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use super::core::{Core, HOURS_AHEAD};
 use super::{App, admin, self_report};
 use crate::model::{Component, Millis, RuntimeId, Series};
+use crate::store::StoreError;
 
 /// A series without a new sample for a day leaves memory, even if its component goes on.
 const IDLE_SERIES_MS: i64 = 86_400_000;
@@ -80,7 +81,7 @@ fn expire(core: &Core) {
 /// Series of silent components, and those without a sample for long, leave memory.
 fn forget(core: &Core) {
     let now = Millis::now();
-    let stale = |s: &Series| s.idle_ms(now) > IDLE_SERIES_MS;
+    let stale = |s: &Series| s.idle_ms(now) > IDLE_SERIES_MS || s.component.is_purged();
     core.live.remove(stale);
     core.series
         .forget(|s| !s.exported.load(Ordering::Acquire) && (is_silent(core, &s.component, now) || stale(s)));
@@ -90,20 +91,30 @@ fn is_silent(core: &Core, component: &Component, now: Millis) -> bool {
     component.last_report().is_none_or(|t| now.since(t) > core.stale_after_ms)
 }
 
-/// Writes down what components reported last, and which are offline or up again.
-async fn remember(core: &Core) -> Result<(), crate::store::StoreError> {
+/// Writes down what components reported last, which are silent and which returned; and looks at
+/// what others wrote about them.
+async fn remember(core: &Core) -> Result<(), StoreError> {
     let now = Millis::now();
-    let (up, down): (Vec<_>, Vec<_>) = core.components.all().into_iter().partition(|c| core.is_up(c, now));
-    let ids = |list: Vec<Arc<Component>>| list.iter().map(|c| c.id).collect::<Vec<RuntimeId>>();
-    let (up, said_goodbye): (Vec<_>, Vec<_>) = up.into_iter().partition(|c| !c.is_offline());
-    drop(said_goodbye);
-    core.components.save(&core.database, &ids(down), &ids(up)).await
+    let all = core.components.all();
+    let returned: Vec<_> = all.iter().filter(|c| c.take_returned()).collect();
+    let silent: Vec<_> = all.iter().filter(|c| !core.is_up(c, now)).map(|c| c.id).collect();
+    let ids: Vec<_> = returned.iter().map(|c| c.id).collect();
+    if let Err(error) = core.components.mark(&core.database, &silent, &ids, core.stale_after_ms).await {
+        for component in returned {
+            component.set_returned();
+        }
+        return Err(error);
+    }
+    core.components.save(&core.database).await?;
+    if core.components.refresh(&core.database).await? > 0 {
+        core.live.remove(|s| s.component.is_purged());
+    }
+    Ok(())
 }
 
 async fn report(app: &App, core: &Core) {
     let result = async {
         let component = self_report::own_component(app, core).await?;
-        component.set_offline(false);
         self_report::report(app, core, &component).await
     };
     if let Err(problem) = result.await {

@@ -20,6 +20,9 @@ pub enum StoreError {
     /// The schema can't be brought forward.
     #[error("migration failed: {0}")]
     Migration(String),
+    /// The component's row is gone.
+    #[error("the component is not registered any more")]
+    UnknownComponent,
     /// The database refused a statement.
     #[error("the database refused a statement: {0}")]
     Refused(sqlx::Error),
@@ -29,8 +32,9 @@ impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         match &error {
             sqlx::Error::Database(e) => match e.code().as_deref().map(|c| &c[..2]) {
-                // Connection exceptions, out of resources, operator intervention, read-only.
-                Some("08" | "53" | "57" | "25") => Self::Unavailable(e.message().to_owned()),
+                // Connection exceptions, out of resources, operator intervention, read-only, a lost
+                // race for rows or locks: all of them may be gone at the next try.
+                Some("08" | "53" | "57" | "25" | "40" | "55") => Self::Unavailable(e.message().to_owned()),
                 _ => Self::Refused(error),
             },
             sqlx::Error::Configuration(e) => Self::Url(e.to_string()),
@@ -40,6 +44,17 @@ impl From<sqlx::Error> for StoreError {
             }
             _ => Self::Refused(error),
         }
+    }
+}
+
+impl StoreError {
+    /// Whether the database refused a value because of a rule of its own (a CHECK).
+    pub fn is_check(&self) -> bool {
+        self.has_code("23514")
+    }
+
+    pub(super) fn has_code(&self, code: &str) -> bool {
+        matches!(self, Self::Refused(sqlx::Error::Database(e)) if e.code().is_some_and(|c| c == code))
     }
 }
 

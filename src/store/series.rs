@@ -165,7 +165,9 @@ impl SeriesIndex {
                 None => true,
             });
         }
-        let ids = insert(&mut tx, component, samples, &open).await?;
+        let inserted = insert(&mut tx, component, samples, &open).await;
+        // The foreign key to noetl.runtime.
+        let ids = inserted.map_err(|e| if e.has_code("23503") { StoreError::UnknownComponent } else { e })?;
         let old: Vec<i32> = ids.iter().filter(|(_, made)| !made).map(|(id, _)| *id).collect();
         let stored = if old.is_empty() { HashMap::new() } else { newest::newest(&mut tx, &old).await? };
         tx.commit().await?;
