@@ -52,7 +52,7 @@ impl Core {
         let live = Arc::new(Live::default());
         let series = SeriesIndex::new(config.limits);
         let reporting = reporting(&components.all(), stale_after_ms);
-        let loaded = series.load(&database, &reporting, &live_metadata(&live)).await?;
+        let loaded = series.load(&database, &reporting, &live.describer()).await?;
         // A server that was killed had no time to write down who reported last; the samples tell.
         for one in &loaded {
             if let Some((at, _)) = one.newest.get().filter(|(at, _)| *at <= Millis::now()) {
@@ -101,9 +101,4 @@ fn reporting(all: &[Arc<Component>], stale_after_ms: i64) -> Vec<Arc<Component>>
     let now = Millis::now();
     let recent = |c: &&Arc<Component>| c.last_seen().is_some_and(|t| now.since(t) <= stale_after_ms);
     all.iter().filter(recent).cloned().collect()
-}
-
-/// Where the metadata of loaded series goes.
-fn live_metadata(live: &Live) -> impl Fn(&str, crate::model::MetricType, Option<&str>, Option<&str>) + '_ {
-    |name, kind, help, unit| live.describe(name, kind, help, unit)
 }

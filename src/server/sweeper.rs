@@ -1,15 +1,18 @@
 //! What goes on by itself: silent components leave the exposition, partitions are made ahead, what
-//! is remembered of components is written down, the server reports on itself.
+//! is remembered of components is written down, the server reports on itself, retention is
+//! enforced. None of these waits for another: a slow database must not keep silent series alive.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use tokio::time::{Interval, MissedTickBehavior, interval};
+
 use super::core::{Core, HOURS_AHEAD};
 use super::{App, admin, self_report};
 use crate::model::{Component, Millis, RuntimeId, Series};
-use crate::store::StoreError;
+use crate::store::{Inserted, StoreError};
 
 /// A series without a new sample for a day leaves memory, even if its component goes on.
 const IDLE_SERIES_MS: i64 = 86_400_000;
@@ -23,11 +26,18 @@ const RETENTION_EVERY: Duration = Duration::from_hours(1);
 /// Sweeps until it is aborted. A step that fails is tried again at the next sweep.
 pub(super) async fn run(app: &Arc<App>, core: &Arc<Core>) {
     let every = (app.config.stale_after / 4).clamp(Duration::from_millis(250), Duration::from_secs(15));
-    let mut ticks = tokio::time::interval(every);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
-    let mut inserted = crate::store::Inserted::from_now();
-    let (mut reported, mut retained, mut forgot): (Option<Instant>, Option<Instant>, Instant) =
-        (None, None, Instant::now());
+    tokio::join!(keep_expiring(app, core, every), keep_house(app, core, every), keep_retention(app, core));
+}
+
+fn ticks(every: Duration) -> Interval {
+    let mut ticks = interval(every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    ticks
+}
+
+async fn keep_expiring(app: &App, core: &Core, every: Duration) {
+    let mut ticks = ticks(every);
+    let mut forgot = Instant::now();
     loop {
         ticks.tick().await;
         let (accepted, rejected) = app.own.samples();
@@ -37,26 +47,41 @@ pub(super) async fn run(app: &Arc<App>, core: &Arc<Core>) {
             forgot = Instant::now();
             forget(core);
         }
+    }
+}
+
+async fn keep_house(app: &App, core: &Core, every: Duration) {
+    let mut ticks = ticks(every);
+    let mut inserted = Inserted::from_now();
+    let mut reported: Option<Instant> = None;
+    loop {
+        ticks.tick().await;
         if let Err(error) = core.partitions.ensure(&core.database, HOURS_AHEAD).await {
             tracing::warn!(%error, "partitions could not be made ahead");
         }
         if let Err(error) = remember(core).await {
             tracing::warn!(%error, "components could not be written down");
         }
-        match inserted.read(&core.database, &core.components, &core.series, core.stale_after_ms).await {
-            Ok(points) => points.iter().for_each(|points| core.committed(points)),
-            Err(error) => tracing::warn!(%error, "samples inserted by SQL could not be read"),
+        if let Err(error) = take_inserted(core, &mut inserted).await {
+            tracing::warn!(%error, "samples inserted by SQL could not be read");
         }
         if reported.is_none_or(|at| at.elapsed() >= app.config.metrics_interval) {
             reported = Some(Instant::now());
             report(app, core).await;
         }
-        if app.config.retention_raw.is_some() && retained.is_none_or(|at| at.elapsed() >= RETENTION_EVERY) {
-            retained = Some(Instant::now());
-            if let Err(error) = admin::retention(app).run(&core.database, |step| tracing::debug!(step)).await
-            {
-                tracing::warn!(%error, "retention could not be enforced");
-            }
+    }
+}
+
+async fn keep_retention(app: &App, core: &Core) {
+    if app.config.retention_raw.is_none() {
+        return;
+    }
+    let mut ticks = ticks(RETENTION_EVERY);
+    loop {
+        ticks.tick().await;
+        let run = admin::retention(app).run(&core.database, |step| tracing::debug!(step));
+        if let Err(error) = run.await {
+            tracing::warn!(%error, "retention could not be enforced");
         }
     }
 }
@@ -64,14 +89,17 @@ pub(super) async fn run(app: &Arc<App>, core: &Arc<Core>) {
 /// Series of silent components leave the exposition.
 fn expire(core: &Core) {
     let now = Millis::now();
-    // A report that is committed in this moment sets its component live again.
     let mut gone = core.components.all();
     gone.retain(|c| is_silent(core, c, now) && c.set_live(false));
     if gone.is_empty() {
         return;
     }
     let ids: HashSet<RuntimeId> = gone.iter().map(|c| c.id).collect();
-    let series = core.live.remove(|s| ids.contains(&s.component.id));
+    let series = core.live.remove(|s| ids.contains(&s.component.id) && is_silent(core, &s.component, now));
+    // A report that is committed in this moment keeps its component's series, or brings them back.
+    for component in gone.iter().filter(|c| !is_silent(core, c, now)) {
+        component.set_live(true);
+    }
     for component in gone.iter().take(LOGGED) {
         tracing::info!(name = %component.name, kind = %component.kind, "component is silent");
     }
@@ -108,6 +136,15 @@ async fn remember(core: &Core) -> Result<(), StoreError> {
     core.components.save(&core.database).await?;
     if core.components.refresh(&core.database).await? > 0 {
         core.live.remove(|s| s.component.is_purged());
+    }
+    Ok(())
+}
+
+async fn take_inserted(core: &Core, inserted: &mut Inserted) -> Result<(), StoreError> {
+    let describe = core.live.describer();
+    let (recent_ms, series) = (core.stale_after_ms, &core.series);
+    for points in inserted.read(&core.database, &core.components, series, recent_ms, &describe).await? {
+        core.committed(&points);
     }
     Ok(())
 }

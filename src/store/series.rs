@@ -1,7 +1,7 @@
 //! The index that resolves (component, name, labels) to a series: from memory, and from the
 //! database only for a series that is new here.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -82,6 +82,16 @@ impl SeriesIndex {
     /// All series in memory, in no order.
     pub fn all(&self) -> Vec<Arc<Series>> {
         self.table.read().iter().cloned().collect()
+    }
+
+    /// Those of these ids that are in memory.
+    pub fn with_ids(&self, ids: &HashSet<i32>) -> HashMap<i32, Arc<Series>> {
+        if ids.is_empty() {
+            return HashMap::new();
+        }
+        let table = self.table.read();
+        let wanted = table.iter().filter(|s| ids.contains(&s.id.0) && !s.component.is_purged());
+        wanted.map(|s| (s.id.0, Arc::clone(s))).collect()
     }
 
     /// The series of each sample, in the order of the samples.
@@ -203,7 +213,7 @@ impl SeriesIndex {
         }
         let room = self.limits.component_series.saturating_sub(component.series() as usize);
         let total_room = self.limits.total_series.saturating_sub(self.len());
-        let mut lines = std::collections::HashSet::new();
+        let mut lines = HashSet::new();
         let mut left = Vec::with_capacity(still.len());
         for at in still.into_iter().map(|i| open[i]) {
             let mut line = Vec::new();
