@@ -136,13 +136,16 @@ pub(super) struct TtlReply {
         (status = 200, description = "Set", body = TtlReply),
         (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
         (status = 401, description = "A token is needed", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "Unknown metric", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "The database is unavailable", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 pub(super) async fn set_ttl(app: &Arc<App>, request: &Request) -> Result<Reply, Problem> {
     request.params.only(&["metric_name", "ttl_days"])?;
     let name = required(request, "metric_name")?;
     let days = ttl_days(request)?;
-    let updated = set_metric_ttl(&app.core()?.database, &name, days).await?;
+    let updated = set_metric_ttl(&app.core()?.database, &name, days).await?.ok_or_else(|| {
+        Problem::new(Kind::UNKNOWN_METRIC, format!("no metric has the name '{name}'"))
+    })?;
     Ok(Reply::json(&TtlReply {
         status: "ok",
         message: format!("Samples of {name} are kept for {days} days"),

@@ -35,6 +35,7 @@ kinds! {
     UNAUTHENTICATED: 401 "unauthenticated" "Authentication is required", "Send Authorization: Bearer <token> with a token of the server's --auth-token-file.";
     NOT_FOUND: 404 "not-found" "There is nothing here", "/openapi.json lists every endpoint.";
     UNKNOWN_COMPONENT: 404 "unknown-component" "The component is not registered", "Register it: POST /api/worker/pool/register {\"name\": …, \"component_type\": …}, or start the server with --unknown-components register.";
+    UNKNOWN_METRIC: 404 "unknown-metric" "There is no such metric", "Report it first; GET /api/metrics/query shows the names that there are.";
     METHOD: 405 "method-not-allowed" "The method is not allowed here", "The Allow header lists those that are.";
     NOT_ACCEPTABLE: 406 "not-acceptable" "No acceptable format", "Ask for application/json, application/x-ndjson or text/csv.";
     TIMEOUT: 408 "request-timeout" "The body did not arrive in time", "Send the whole body within 30 seconds.";
