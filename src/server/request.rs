@@ -128,10 +128,8 @@ impl Params {
         match self.pairs.iter().find(|(name, _)| !is_known(name)) {
             Some((name, _)) => {
                 let name: String = name.chars().take(60).collect();
-                Err(Problem::parameter(
-                    &name,
-                    format!("is not a parameter here; there are {}", known.join(", ")),
-                ))
+                let there_are = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+                Err(Problem::parameter(&name, format!("is not a parameter here; there are {there_are}")))
             }
             None => Ok(()),
         }

@@ -1,9 +1,11 @@
 //! The connection pool, transactions, and what can go wrong with a database.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgPool, PgPoolOptions, Postgres};
 use sqlx::query::Query;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// A transaction of the pool; dropped without a commit it is rolled back.
 pub type Transaction = sqlx::Transaction<'static, Postgres>;
@@ -62,7 +64,12 @@ impl StoreError {
 #[derive(Clone, Debug)]
 pub struct Database {
     pool: PgPool,
+    /// Connections that queries may hold at once; the others are left to reports.
+    queries: Arc<Semaphore>,
 }
+
+/// Who waits longer for a connection is told to come back.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What every transaction begins with: a reply of success means on disk, and nothing hangs.
 const BEGIN: &str = "BEGIN; SET LOCAL synchronous_commit = on; SET LOCAL statement_timeout = '30s'; \
@@ -82,16 +89,24 @@ impl Database {
             options.extra_float_digits(None).statement_cache_capacity(0).application_name("noetl-metrics");
         let pool = PgPoolOptions::new()
             .max_connections(max_connections)
-            .acquire_timeout(Duration::from_secs(5))
+            .acquire_timeout(ACQUIRE_TIMEOUT)
             .idle_timeout(Duration::from_mins(5))
             .max_lifetime(Duration::from_mins(30))
             .connect_lazy_with(options);
-        Ok(Self { pool })
+        let queries = usize::try_from(max_connections / 2).unwrap_or(1).max(1);
+        Ok(Self { pool, queries: Arc::new(Semaphore::new(queries)) })
     }
 
     /// Begins a transaction with bounds on time.
     pub async fn begin(&self) -> Result<Transaction, StoreError> {
         Ok(self.pool.begin_with(BEGIN).await?)
+    }
+
+    /// A turn for a query, which may take long; held while it runs.
+    pub async fn query_turn(&self) -> Result<OwnedSemaphorePermit, StoreError> {
+        let turn = tokio::time::timeout(ACQUIRE_TIMEOUT, Arc::clone(&self.queries).acquire_owned()).await;
+        let busy = || StoreError::Unavailable("too many queries run already".into());
+        turn.ok().and_then(Result::ok).ok_or_else(busy)
     }
 
     /// Begins a transaction for work that may take long.
