@@ -16,7 +16,7 @@ use super::report;
 use super::request::Request;
 use crate::model::{Component, Millis, is_component_kind};
 use crate::store::{Lookup, Registration, RuntimeRow};
-use crate::wire::report::decode;
+use crate::wire::report::{Rejected, decode};
 
 /// A registration. Unknown fields are passed over.
 #[derive(utoipa::ToSchema)]
@@ -74,6 +74,23 @@ pub(super) struct HeardReply {
     /// Samples committed, where the heartbeat carried some.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metrics_inserted: Option<usize>,
+    /// Samples that were refused, where there are some.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rejected: Vec<Rejected>,
+}
+
+impl Default for HeardReply {
+    fn default() -> Self {
+        let (message, rejected) = ("", Vec::new());
+        Self { status: "ok", message, name: None, runtime_id: None, metrics_inserted: None, rejected }
+    }
+}
+
+impl HeardReply {
+    fn of(component: &Component, message: &'static str) -> Self {
+        let name = Some(component.name.to_string());
+        Self { message, name, runtime_id: Some(component.id.0), ..Self::default() }
+    }
 }
 
 /// Register a component, or bring its registration up to date
@@ -133,14 +150,7 @@ pub(super) async fn heartbeat(app: &Arc<App>, request: &mut Request) -> Result<R
     let core = app.core()?;
     let body = body(app, request).await?;
     if body.is_empty() {
-        let heard = HeardReply {
-            status: "ok",
-            message: "Heartbeat recorded",
-            name: None,
-            runtime_id: None,
-            metrics_inserted: None,
-        };
-        return Ok(Reply::json(&heard));
+        return Ok(Reply::json(&HeardReply { message: "Heartbeat recorded", ..HeardReply::default() }));
     }
     let fields = Fields::read(&body)?;
     let component = fields.component(app, core).await?;
@@ -149,21 +159,15 @@ pub(super) async fn heartbeat(app: &Arc<App>, request: &mut Request) -> Result<R
         return Err(unknown(&component.name));
     }
     component.heard();
-    let mut inserted = None;
+    let mut heard = HeardReply::of(&component, "Heartbeat recorded");
     if fields.0.get("metrics").is_some_and(|m| !m.is_null()) {
         let now = Millis::now();
         let report = decode(&body, &app.config.limits, now)?;
-        let before = component.accepted();
-        report::take(app, core, &component, report, now, None).await?;
-        inserted = usize::try_from(component.accepted().saturating_sub(before)).ok();
+        let taken = report::take(app, core, &component, report, now, None).await?;
+        heard.metrics_inserted = Some(taken.metrics_inserted);
+        heard.rejected = taken.rejected;
     }
-    Ok(Reply::json(&HeardReply {
-        status: "ok",
-        message: "Heartbeat recorded",
-        name: Some(component.name.to_string()),
-        runtime_id: Some(component.id.0),
-        metrics_inserted: inserted,
-    }))
+    Ok(Reply::json(&heard))
 }
 
 /// The same, under its older path
@@ -208,13 +212,7 @@ pub(super) async fn deregister(app: &Arc<App>, request: &mut Request) -> Result<
     component.set_live(false);
     core.live.remove(|series| series.component.id == component.id);
     tracing::info!(name = %component.name, kind = %component.kind, "component deregistered");
-    Ok(Reply::json(&HeardReply {
-        status: "ok",
-        message: "Deregistered",
-        name: Some(component.name.to_string()),
-        runtime_id: Some(component.id.0),
-        metrics_inserted: None,
-    }))
+    Ok(Reply::json(&HeardReply::of(&component, "Deregistered")))
 }
 
 /// The same, as NoETL's server has it

@@ -104,11 +104,40 @@ pub(super) async fn post(app: &Arc<App>, request: &mut Request) -> Result<Reply,
     let now = Millis::now();
     let report = decode(&body, &app.config.limits, now).map_err(Problem::from)?;
     let component = component(app, core, &report).await?;
-    let key = key.map(|key| format!("{}:{key}", component.id.0));
-    if let Some(reply) = kept(core, key.as_deref()).await? {
+    let Some(key) = key.map(|key| format!("{}:{key}", component.id.0)) else {
+        return Ok(Reply::json(&take(app, core, &component, report, now, None).await?));
+    };
+    if let Some(reply) = kept(core, &key).await? {
         return Ok(reply);
     }
-    take(app, core, &component, report, now, key).await
+    match take(app, core, &component, report, now, Some(key.clone())).await {
+        Ok(reply) => Ok(Reply::json(&reply)),
+        Err(Untaken::Repeated) => kept(core, &key).await?.ok_or_else(|| WriteError::Repeated.into()),
+        Err(Untaken::Problem(problem)) => Err(problem),
+    }
+}
+
+/// Why a report was not stored.
+pub(super) enum Untaken {
+    /// Another request with its key was stored meanwhile; its answer is kept.
+    Repeated,
+    /// Anything else.
+    Problem(Problem),
+}
+
+impl<T: Into<Problem>> From<T> for Untaken {
+    fn from(problem: T) -> Self {
+        Self::Problem(problem.into())
+    }
+}
+
+impl From<Untaken> for Problem {
+    fn from(untaken: Untaken) -> Self {
+        match untaken {
+            Untaken::Repeated => WriteError::Repeated.into(),
+            Untaken::Problem(problem) => problem,
+        }
+    }
 }
 
 /// Stores a decoded report; the heartbeat uses it too.
@@ -119,7 +148,7 @@ pub(super) async fn take(
     mut report: Report<'_>,
     now: Millis,
     key: Option<String>,
-) -> Result<Reply, Problem> {
+) -> Result<ReportReply, Untaken> {
     let mut rejected = std::mem::take(&mut report.rejected);
     let (points, refused) = resolve(core, component, &report, now).await?;
     rejected.extend(refused);
@@ -129,28 +158,24 @@ pub(super) async fn take(
         component.refused(rejected.len() as u64, &format!("{}: {}", last.field, last.reason));
     }
     if points.is_empty() && !rejected.is_empty() {
-        return Err(all_rejected(rejected));
+        return Err(all_rejected(rejected).into());
     }
     let inserted = points.len();
     let reply =
         ReportReply { status: "ok", runtime_id: component.id.0, metrics_inserted: inserted, rejected };
     let idempotent = key
-        .clone()
         .map(|key| IdempotentReply { key, reply: serde_json::to_string(&reply).unwrap_or_default() });
     // An empty report changes nothing; it only shows that the component is alive.
     if inserted == 0 && idempotent.is_none() {
         component.beat(now);
-        return Ok(Reply::json(&reply));
+        return Ok(reply);
     }
     match core.writer.write(component, points, idempotent).await {
         Ok(()) => {
             app.own.accepted(inserted);
-            Ok(Reply::json(&reply))
+            Ok(reply)
         }
-        Err(WriteError::Repeated) => match kept(core, key.as_deref()).await? {
-            Some(reply) => Ok(reply),
-            None => Err(WriteError::Repeated.into()),
-        },
+        Err(WriteError::Repeated) => Err(Untaken::Repeated),
         Err(error) => Err(error.into()),
     }
 }
@@ -278,8 +303,7 @@ fn idempotency_key(request: &Request) -> Result<Option<String>, Problem> {
 }
 
 /// The answer that was kept with this key.
-async fn kept(core: &Core, key: Option<&str>) -> Result<Option<Reply>, Problem> {
-    let Some(key) = key else { return Ok(None) };
+async fn kept(core: &Core, key: &str) -> Result<Option<Reply>, Problem> {
     let kept = crate::store::kept_reply(&core.database, key).await?;
     Ok(kept.map(|json| Reply::new("application/json", json).status(StatusCode::OK)))
 }
