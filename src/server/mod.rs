@@ -6,6 +6,7 @@
 
 mod admin;
 mod auth;
+mod body;
 mod components;
 mod core;
 mod export;
@@ -106,6 +107,7 @@ pub struct App {
     /// Why the core is not there yet.
     waiting_for: parking_lot::Mutex<String>,
     auth: auth::Auth,
+    bodies: body::Bodies,
     own: own::OwnMetrics,
     host: parking_lot::Mutex<HostReader>,
     rates: rates::Rates,
@@ -143,6 +145,7 @@ pub async fn run(
     let (stop, stopping) = watch::channel(false);
     let app = Arc::new(App {
         auth,
+        bodies: body::Bodies::new(config.limits.body_bytes),
         own: own::OwnMetrics::new(),
         host: parking_lot::Mutex::new(HostReader::new(HostPaths::default())),
         rates: rates::Rates::default(),

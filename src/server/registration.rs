@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 use super::App;
@@ -107,7 +106,7 @@ impl HeardReply {
 pub(super) async fn register(app: &Arc<App>, request: &mut Request) -> Result<Reply, Problem> {
     request.params.only(&[])?;
     let core = app.core()?;
-    let body = body(app, request).await?;
+    let body = request.json_body(&app.bodies).await?;
     let fields = Fields::read(&body)?;
     let registration = fields.registration(app.config.limits.name_bytes)?;
     let registered = core.components.register(&core.database, &registration).await;
@@ -148,7 +147,7 @@ pub(super) async fn register(app: &Arc<App>, request: &mut Request) -> Result<Re
 pub(super) async fn heartbeat(app: &Arc<App>, request: &mut Request) -> Result<Reply, Problem> {
     request.params.only(&[])?;
     let core = app.core()?;
-    let body = body(app, request).await?;
+    let body = request.json_body(&app.bodies).await?;
     if body.is_empty() {
         return Ok(Reply::json(&HeardReply { message: "Heartbeat recorded", ..HeardReply::default() }));
     }
@@ -205,7 +204,7 @@ pub(super) fn heartbeat_at_root() {}
 pub(super) async fn deregister(app: &Arc<App>, request: &mut Request) -> Result<Reply, Problem> {
     request.params.only(&[])?;
     let core = app.core()?;
-    let body = body(app, request).await?;
+    let body = request.json_body(&app.bodies).await?;
     let component = Fields::read(&body)?.component(app, core).await?;
     core.components.deregister(&core.database, &component).await?;
     component.went_offline();
@@ -249,10 +248,6 @@ pub(super) async fn list(app: &Arc<App>, request: &Request) -> Result<Reply, Pro
     let core = app.core()?;
     let (kind, status, name) = (params.get("kind")?, params.get("status")?, params.get("name")?);
     Ok(Reply::json(&core.components.list(&core.database, kind, status, name).await?))
-}
-
-async fn body(app: &App, request: &mut Request) -> Result<Bytes, Problem> {
-    request.json_body(app.config.limits.body_bytes).await
 }
 
 fn unknown(name: &str) -> Problem {

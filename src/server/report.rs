@@ -100,7 +100,7 @@ pub(super) async fn post(app: &Arc<App>, request: &mut Request) -> Result<Reply,
     request.params.only(&[])?;
     let core = app.core()?;
     let key = idempotency_key(request)?;
-    let body = request.json_body(app.config.limits.body_bytes).await?;
+    let body = request.json_body(&app.bodies).await?;
     let now = Millis::now();
     let report = decode(&body, &app.config.limits, now).map_err(Problem::from)?;
     let component = component(app, core, &report).await?;

@@ -1,18 +1,14 @@
-//! A request as handlers see it: its parts, its query parameters, its body within limits.
+//! A request as handlers see it: its parts, its query parameters, its body.
 
-use std::time::Duration;
-
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 use futures_util::{Stream, StreamExt};
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, Method};
 use parking_lot::Mutex;
 
+use super::body::{Bodies, Body};
 use super::problem::{Kind, Problem};
-use crate::wire::encoding::{Encoding, EncodingError, decompress};
-
-/// A client that sends its body slower than this is not waited for.
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+use crate::wire::encoding::Encoding;
 
 /// A request.
 pub(super) struct Request {
@@ -55,9 +51,8 @@ impl Request {
         self.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default()
     }
 
-    /// Reads a JSON body of at most `limit` bytes, as sent and after decompression. A missing
-    /// content type is taken for JSON.
-    pub(super) async fn json_body(&mut self, limit: usize) -> Result<Bytes, Problem> {
+    /// Reads a JSON body. A missing content type is taken for JSON.
+    pub(super) async fn json_body(&mut self, bodies: &Bodies) -> Result<Body, Problem> {
         let media =
             self.header(CONTENT_TYPE).split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         let is_json = media.is_empty() || media == "application/json" || media.ends_with("+json");
@@ -68,41 +63,11 @@ impl Request {
         let encoding = Encoding::parse(self.header(CONTENT_ENCODING)).map_err(|e| {
             Problem::new(Kind::MEDIA_TYPE, e.to_string()).with_header("accept-encoding", "gzip, zstd")
         })?;
-        let sent = self.read(limit).await?;
-        if encoding == Encoding::Identity {
-            return Ok(sent);
-        }
-        let unpack = tokio::task::spawn_blocking(move || decompress(encoding, &sent, limit)).await;
-        match unpack {
-            Ok(Ok(plain)) => Ok(plain.into()),
-            Ok(Err(e @ EncodingError::TooLarge(_))) => Err(Problem::new(Kind::TOO_LARGE, e.to_string())),
-            Ok(Err(e)) => Err(Problem::new(Kind::MALFORMED, e.to_string())),
-            Err(_) => Err(Problem::new(Kind::INTERNAL, "the body could not be decompressed")),
-        }
-    }
-
-    async fn read(&mut self, limit: usize) -> Result<Bytes, Problem> {
-        let too_large = || Problem::new(Kind::TOO_LARGE, format!("the body has more than {limit} bytes"));
         let announced: usize = self.header(CONTENT_LENGTH).parse().unwrap_or(0);
-        if announced > limit {
-            return Err(too_large());
+        match self.body.get_mut().take() {
+            Some(stream) => bodies.read(stream, announced, encoding).await,
+            None => Err(Problem::new(Kind::INTERNAL, "the body was read already")),
         }
-        let Some(mut stream) = self.body.get_mut().take() else { return Ok(Bytes::new()) };
-        let collect = async {
-            let mut body = BytesMut::with_capacity(announced.min(1 << 20));
-            while let Some(chunk) = stream.next().await {
-                let chunk =
-                    chunk.map_err(|e| Problem::new(Kind::MALFORMED, format!("the body broke off: {e}")))?;
-                if body.len() + chunk.len() > limit {
-                    return Err(too_large());
-                }
-                body.extend_from_slice(&chunk);
-            }
-            Ok(body.freeze())
-        };
-        tokio::time::timeout(BODY_TIMEOUT, collect)
-            .await
-            .unwrap_or_else(|_| Err(Problem::new(Kind::TIMEOUT, "the body did not arrive within 30 s")))
     }
 }
 
