@@ -125,6 +125,11 @@ impl Writer {
         reply.await.unwrap_or(Err(WriteError::Stopping))
     }
 
+    /// Whether the task that writes is there; it ends only by a fault.
+    pub fn is_alive(&self) -> bool {
+        !self.queue.is_closed()
+    }
+
     /// What was done since the start.
     pub fn stats(&self) -> &WriterStats {
         &self.stats
