@@ -134,8 +134,15 @@ pub fn export_line(out: &mut Vec<u8>, name: &str, component: &str, kind: &str, l
         _ => false,
     };
     if labels.iter().any(clashes) {
-        let mut renamed: Vec<(Cow<'_, str>, &str)> =
-            labels.iter().map(|label| (if clashes(label) { free_name(&label.0, labels) } else { label.0.as_ref().into() }, label.1.as_ref())).collect();
+        let mut renamed: Vec<(Cow<'_, str>, &str)> = labels
+            .iter()
+            .map(|label| {
+                (
+                    if clashes(label) { free_name(&label.0, labels) } else { label.0.as_ref().into() },
+                    label.1.as_ref(),
+                )
+            })
+            .collect();
         // Under its other name the label has another place: equal sets have to be equal lines.
         renamed.sort();
         write_labels(out, component, kind, renamed.iter().map(|(k, v)| (k.as_ref(), *v)));

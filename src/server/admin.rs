@@ -143,9 +143,9 @@ pub(super) async fn set_ttl(app: &Arc<App>, request: &Request) -> Result<Reply, 
     request.params.only(&["metric_name", "ttl_days"])?;
     let name = required(request, "metric_name")?;
     let days = ttl_days(request)?;
-    let updated = set_metric_ttl(&app.core()?.database, &name, days).await?.ok_or_else(|| {
-        Problem::new(Kind::UNKNOWN_METRIC, format!("no metric has the name '{name}'"))
-    })?;
+    let updated = set_metric_ttl(&app.core()?.database, &name, days)
+        .await?
+        .ok_or_else(|| Problem::new(Kind::UNKNOWN_METRIC, format!("no metric has the name '{name}'")))?;
     Ok(Reply::json(&TtlReply {
         status: "ok",
         message: format!("Samples of {name} are kept for {days} days"),

@@ -130,6 +130,11 @@ impl Problem {
         self.kind.title
     }
 
+    /// Whether it is of this kind.
+    pub(super) fn is(&self, kind: Kind) -> bool {
+        self.kind == kind
+    }
+
     /// HTTP status.
     pub(super) const fn status(&self) -> u16 {
         self.kind.status

@@ -113,7 +113,10 @@ pub(super) async fn register(app: &Arc<App>, request: &mut Request) -> Result<Re
     let (row, component) = registered.map_err(|e| {
         if e.is_check() {
             let kind = &registration.kind;
-            Problem::field("component_type", format!("noetl.runtime, which NoETL made, does not take a {kind}"))
+            Problem::field(
+                "component_type",
+                format!("noetl.runtime, which NoETL made, does not take a {kind}"),
+            )
         } else {
             e.into()
         }

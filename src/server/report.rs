@@ -10,7 +10,7 @@ use super::problem::{FieldError, Kind, Problem, ProblemBody};
 use super::reply::Reply;
 use super::request::Request;
 use crate::model::{Component, Millis, Point, RuntimeId, is_component_kind};
-use crate::store::{IdempotentReply, Lookup, NewSample, Registration, StoreError, WriteError};
+use crate::store::{IdempotentReply, Lookup, NewSample, Registration, StoreError};
 use crate::wire::report::{Rejected, Report, ReportError, decode};
 
 /// The answer to a report of which at least one sample was stored, or that had none.
@@ -112,31 +112,9 @@ pub(super) async fn post(app: &Arc<App>, request: &mut Request) -> Result<Reply,
     }
     match take(app, core, &component, report, now, Some(key.clone())).await {
         Ok(reply) => Ok(Reply::json(&reply)),
-        Err(Untaken::Repeated) => kept(core, &key).await?.ok_or_else(|| WriteError::Repeated.into()),
-        Err(Untaken::Problem(problem)) => Err(problem),
-    }
-}
-
-/// Why a report was not stored.
-pub(super) enum Untaken {
-    /// Another request with its key was stored meanwhile; its answer is kept.
-    Repeated,
-    /// Anything else.
-    Problem(Problem),
-}
-
-impl<T: Into<Problem>> From<T> for Untaken {
-    fn from(problem: T) -> Self {
-        Self::Problem(problem.into())
-    }
-}
-
-impl From<Untaken> for Problem {
-    fn from(untaken: Untaken) -> Self {
-        match untaken {
-            Untaken::Repeated => WriteError::Repeated.into(),
-            Untaken::Problem(problem) => problem,
-        }
+        // Another request with this key was stored meanwhile: it has the answer.
+        Err(problem) if problem.is(Kind::CONFLICT) => kept(core, &key).await?.ok_or(problem),
+        Err(problem) => Err(problem),
     }
 }
 
@@ -148,7 +126,7 @@ pub(super) async fn take(
     mut report: Report<'_>,
     now: Millis,
     key: Option<String>,
-) -> Result<ReportReply, Untaken> {
+) -> Result<ReportReply, Problem> {
     let mut rejected = std::mem::take(&mut report.rejected);
     let (points, refused) = resolve(core, component, &report, now).await?;
     rejected.extend(refused);
@@ -158,26 +136,21 @@ pub(super) async fn take(
         component.refused(rejected.len() as u64, &format!("{}: {}", last.field, last.reason));
     }
     if points.is_empty() && !rejected.is_empty() {
-        return Err(all_rejected(rejected).into());
+        return Err(all_rejected(rejected));
     }
     let inserted = points.len();
     let reply =
         ReportReply { status: "ok", runtime_id: component.id.0, metrics_inserted: inserted, rejected };
-    let idempotent = key
-        .map(|key| IdempotentReply { key, reply: serde_json::to_string(&reply).unwrap_or_default() });
+    let idempotent =
+        key.map(|key| IdempotentReply { key, reply: serde_json::to_string(&reply).unwrap_or_default() });
     // An empty report changes nothing; it only shows that the component is alive.
     if inserted == 0 && idempotent.is_none() {
         component.beat(now);
         return Ok(reply);
     }
-    match core.writer.write(component, points, idempotent).await {
-        Ok(()) => {
-            app.own.accepted(inserted);
-            Ok(reply)
-        }
-        Err(WriteError::Repeated) => Err(Untaken::Repeated),
-        Err(error) => Err(error.into()),
-    }
+    core.writer.write(component, points, idempotent).await?;
+    app.own.accepted(inserted);
+    Ok(reply)
 }
 
 /// The series of each sample; samples that have none are refused.

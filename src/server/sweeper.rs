@@ -79,8 +79,8 @@ async fn keep_retention(app: &App, core: &Core) {
     let mut ticks = ticks(RETENTION_EVERY);
     loop {
         ticks.tick().await;
-        let run = admin::retention(app).run(&core.database, |step| tracing::debug!(step));
-        if let Err(error) = run.await {
+        let retention = admin::retention(app);
+        if let Err(error) = retention.run(&core.database, |step| tracing::debug!(step)).await {
             tracing::warn!(%error, "retention could not be enforced");
         }
     }

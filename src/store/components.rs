@@ -339,16 +339,16 @@ impl Components {
         sql("update noetl.runtime set status = 'offline', updated_at = now() \
              where runtime_id = any($1) and status <> 'offline' and heartbeat < now() - $2 * interval '1 ms' \
                and obj_description('noetl.runtime'::regclass) like '%Made by NoETL Metrics%'")
-            .bind(ids(silent))
-            .bind(stale_after_ms)
-            .execute(&mut *tx)
-            .await?;
+        .bind(ids(silent))
+        .bind(stale_after_ms)
+        .execute(&mut *tx)
+        .await?;
         sql("update noetl.runtime set status = 'ready', updated_at = now() \
              where runtime_id = any($1) and status = 'offline' \
                and obj_description('noetl.runtime'::regclass) like '%Made by NoETL Metrics%'")
-            .bind(ids(returned))
-            .execute(&mut *tx)
-            .await?;
+        .bind(ids(returned))
+        .execute(&mut *tx)
+        .await?;
         Ok(tx.commit().await?)
     }
 
