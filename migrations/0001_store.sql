@@ -115,6 +115,7 @@ create table noetl_metrics.maintenance_run (
   finished_at        timestamptz,
   dropped_partitions text[] not null default '{}',
   deleted_samples    bigint not null default 0,
+  freed_bytes        bigint not null default 0,
   error              text
 );
 

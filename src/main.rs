@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches};
 use noetl_metrics::cli::{self, Cli, Role};
+use noetl_metrics::server::page::data::Flag;
 use noetl_metrics::store::{self, Database, Retention};
 use noetl_metrics::{agent, server, telemetry};
 
@@ -29,7 +30,7 @@ fn main() -> ExitCode {
     }
 }
 
-async fn run(role: Role, changed: Vec<(String, String)>) -> Result<(), String> {
+async fn run(role: Role, changed: Vec<Flag>) -> Result<(), String> {
     match role {
         Role::Server(args) => {
             let config = args.into_config(changed)?;
@@ -38,8 +39,8 @@ async fn run(role: Role, changed: Vec<(String, String)>) -> Result<(), String> {
         Role::Agent(args) => agent::run(args.into_config()?, told_to_stop()).await.map_err(|e| e.to_string()),
         #[cfg(feature = "demo")]
         Role::Demo(args) => {
-            let config = args.into_config();
-            noetl_metrics::demo::run(config, |line| println!("{line}"), told_to_stop())
+            let config = args.into_config(changed);
+            Box::pin(noetl_metrics::demo::run(config, |line| println!("{line}"), told_to_stop()))
                 .await
                 .map_err(|e| e.to_string())
         }

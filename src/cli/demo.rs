@@ -8,6 +8,7 @@ use clap::Args;
 
 use super::values::duration;
 use crate::demo::{DemoConfig, default_data_dir};
+use crate::server::page::data::Flag;
 
 /// Flags of `demo`.
 #[derive(Args, Clone, Debug)]
@@ -36,7 +37,7 @@ pub struct DemoArgs {
 
 impl DemoArgs {
     /// The configuration.
-    pub fn into_config(self) -> DemoConfig {
+    pub fn into_config(self, changed_flags: Vec<Flag>) -> DemoConfig {
         DemoConfig {
             listen: self.listen,
             data_dir: self.data_dir.unwrap_or_else(default_data_dir),
@@ -44,6 +45,7 @@ impl DemoArgs {
             metrics_interval: self.metrics_interval,
             textfile_dir: self.textfile_dir,
             retention_raw: self.retention_raw,
+            changed_flags,
         }
     }
 }

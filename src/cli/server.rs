@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 use super::values::duration;
 use crate::model::Limits;
 use crate::server::ServerConfig;
+use crate::server::page::data::Flag;
 
 /// How to reach PostgreSQL.
 #[derive(Args, Clone, Debug)]
@@ -117,7 +118,7 @@ pub struct ServerArgs {
 
 impl ServerArgs {
     /// The configuration, checked.
-    pub fn into_config(self, changed_flags: Vec<(String, String)>) -> Result<ServerConfig, String> {
+    pub fn into_config(self, changed_flags: Vec<Flag>) -> Result<ServerConfig, String> {
         let name_bytes = Limits::default().name_bytes;
         if self.server_name.is_empty() || self.server_name.len() > name_bytes {
             return Err(format!("--server-name must have 1 to {name_bytes} bytes"));

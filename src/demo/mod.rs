@@ -12,9 +12,10 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::agent::{self, AgentConfig};
+use crate::agent::{self, AgentConfig, ServerUrl};
 use crate::model::Limits;
-use crate::server::{self, ServerConfig};
+use crate::server::page::data::Flag;
+use crate::server::{self, ServerConfig, ServerEvent};
 
 /// How the demo runs.
 #[derive(Clone, Debug)]
@@ -31,6 +32,8 @@ pub struct DemoConfig {
     pub textfile_dir: Option<PathBuf>,
     /// How long samples are kept.
     pub retention_raw: Duration,
+    /// Flags that differ from their defaults, for the status page.
+    pub changed_flags: Vec<Flag>,
 }
 
 /// Why the demo did not start, or ended.
@@ -66,7 +69,7 @@ pub fn default_data_dir() -> PathBuf {
 /// Runs all of it until `shutdown`; `announce` is told each step for people to read.
 pub async fn run(
     config: DemoConfig,
-    announce: impl Fn(&str),
+    announce: impl Fn(&str) + Send + Sync + 'static,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), DemoError> {
     let listen = free_port(config.listen)?;
@@ -80,30 +83,51 @@ pub async fn run(
     });
     let database = postgres::Child::start(&config.data_dir, pg_bin.as_deref()).await?;
     let (stop, stopping) = watch::channel(false);
+    let told = stop.clone();
     tokio::spawn(async move {
         shutdown.await;
-        let _ = stop.send(true);
+        let _ = told.send(true);
     });
     let when = |mut stopping: watch::Receiver<bool>| async move {
         let _ = stopping.wait_for(|stop| *stop).await;
     };
     let url_file = config.data_dir.join("database-url");
-    let on_listen = |address: SocketAddr| {
-        announce(&format!("NoETL Metrics is running. Open http://{address}/"));
-        announce(&format!("  export for scrapers   curl http://{address}/api/metrics/prometheus"));
-        announce(&format!(
-            "  SQL                   psql \"$(cat {})\" -c 'select * from noetl.metrics limit 5'",
-            url_file.display()
-        ));
-        announce("Ctrl-C stops all of it; the data stays for the next start.");
+    let (ready, is_ready) = watch::channel(false);
+    let on_event = move |event| match event {
+        ServerEvent::Listening(_) => {}
+        ServerEvent::Ready => {
+            announce(&format!("NoETL Metrics is running. Open http://{listen}/"));
+            announce(&format!("  export for scrapers   curl http://{listen}/api/metrics/prometheus"));
+            let psql = format!("psql \"$(cat {})\"", url_file.display());
+            announce(&format!("  SQL                   {psql} -c 'select * from noetl.metrics limit 5'"));
+            announce("Ctrl-C stops all of it; the data stays for the next start.");
+            let _ = ready.send(true);
+        }
     };
     let server =
-        server::run(server_config(&config, listen, database.url()), on_listen, when(stopping.clone()));
-    let agent = agent::run(agent_config(&config, listen), when(stopping.clone()));
-    let (served, reported) = tokio::join!(server, agent);
+        server::run(server_config(&config, listen, database.url()), on_event, when(stopping.clone()));
+    let agent_config = agent_config(&config, listen)?;
+    let agent = async {
+        when(is_ready).await;
+        agent::run(agent_config, when(stopping.clone())).await
+    };
+    // Whichever ends first, for whatever reason, ends the other.
+    let (stop_agent, stop_server) = (stop.clone(), stop);
+    let (server_result, agent_result) = tokio::join!(
+        async {
+            let result = server.await;
+            let _ = stop_agent.send(true);
+            result
+        },
+        async {
+            let result = agent.await;
+            let _ = stop_server.send(true);
+            result
+        }
+    );
     database.stop().await;
-    served?;
-    reported.map_err(|e| DemoError::Agent(e.to_string()))
+    server_result?;
+    agent_result.map_err(|e| DemoError::Agent(e.to_string()))
 }
 
 fn server_config(config: &DemoConfig, listen: SocketAddr, database_url: &str) -> ServerConfig {
@@ -112,28 +136,29 @@ fn server_config(config: &DemoConfig, listen: SocketAddr, database_url: &str) ->
         database_url: database_url.to_owned(),
         max_connections: 8,
         auth_token_file: None,
-        stale_after: Duration::from_secs(300),
+        stale_after: Duration::from_mins(5),
         register_unknown: false,
         migrate: true,
         name: "noetl-server".into(),
         metrics_interval: config.metrics_interval,
         retention_raw: Some(config.retention_raw),
         limits: Limits::default(),
-        changed_flags: vec![
-            ("listen".into(), listen.to_string()),
-            ("data-dir".into(), config.data_dir.display().to_string()),
-        ],
+        changed_flags: config.changed_flags.clone(),
     }
 }
 
-fn agent_config(config: &DemoConfig, listen: SocketAddr) -> AgentConfig {
-    AgentConfig::for_demo(&format!("http://{listen}"), config.metrics_interval, config.textfile_dir.clone())
+fn agent_config(config: &DemoConfig, listen: SocketAddr) -> Result<AgentConfig, DemoError> {
+    let server_url =
+        ServerUrl::parse(&format!("http://{listen}")).map_err(|e| DemoError::Agent(e.clone()))?;
+    let (metrics_interval, textfile_dir) = (config.metrics_interval, config.textfile_dir.clone());
+    Ok(AgentConfig { metrics_interval, textfile_dir, ..AgentConfig::new(server_url) })
 }
 
 /// The address, or one with the next free port.
 fn free_port(listen: SocketAddr) -> Result<SocketAddr, DemoError> {
     if listen.port() == 0 {
-        return Ok(listen);
+        let any = TcpListener::bind(listen).and_then(|l| l.local_addr());
+        return any.map_err(|_| DemoError::NoPort(listen));
     }
     let ports = listen.port()..=listen.port().saturating_add(100);
     let mut candidates = ports.map(|port| SocketAddr::new(listen.ip(), port));

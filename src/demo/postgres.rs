@@ -15,7 +15,7 @@ use tokio::process::Command;
 use super::{DemoError, install, make_dir};
 
 /// PostgreSQL may recover for long after a crash.
-const START_TIMEOUT: Duration = Duration::from_secs(120);
+const START_TIMEOUT: Duration = Duration::from_mins(2);
 /// Name of the database.
 const DATABASE: &str = "noetl";
 
@@ -90,7 +90,7 @@ fn keep_url(data_dir: &Path, url: &str) -> std::io::Result<()> {
 /// The child: runs PostgreSQL, tells its URL to `announce`, and stops it when the standard input
 /// closes.
 pub async fn serve(home: PathBuf, pg_bin: Option<PathBuf>, announce: impl Fn(&str)) -> Result<(), String> {
-    let settings = settings(&home, pg_bin).map_err(|e| format!("{}: {e}", home.display()))?;
+    let settings = settings(&home, pg_bin.as_deref()).map_err(|e| format!("{}: {e}", home.display()))?;
     let leftover = settings.data_dir.join("postmaster.pid").exists();
     let mut postgres = PostgreSQL::new(settings);
     postgres.setup().await.map_err(|e| e.to_string())?;
@@ -118,7 +118,7 @@ async fn open(postgres: &PostgreSQL, announce: impl Fn(&str)) -> Result<(), Stri
     closed.map(|_| ()).map_err(|e| e.to_string())
 }
 
-fn settings(home: &Path, pg_bin: Option<PathBuf>) -> std::io::Result<Settings> {
+fn settings(home: &Path, pg_bin: Option<&Path>) -> std::io::Result<Settings> {
     let password_file = home.join("password");
     let mut settings = Settings::new();
     // A database made by an earlier run keeps its password.
@@ -130,7 +130,7 @@ fn settings(home: &Path, pg_bin: Option<PathBuf>) -> std::io::Result<Settings> {
         std::fs::write(&password_file, &settings.password)?;
     }
     settings.trust_installation_dir = pg_bin.is_some();
-    settings.installation_dir = match pg_bin.as_deref().and_then(Path::parent) {
+    settings.installation_dir = match pg_bin.and_then(Path::parent) {
         Some(dir) => dir.to_owned(),
         None => home.join("postgresql"),
     };

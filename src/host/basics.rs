@@ -2,6 +2,7 @@
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use rustix::time::{ClockId, clock_gettime};
 use sysinfo::{MemoryRefreshKind, Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 
 use super::HostPaths;
@@ -78,7 +79,7 @@ impl Basics {
             system.refresh_processes_specifics(
                 ProcessesToUpdate::Some(&[pid]),
                 false,
-                ProcessRefreshKind::nothing().with_cpu().with_memory().without_tasks(),
+                ProcessRefreshKind::nothing().with_memory().without_tasks(),
             );
         }
     }
@@ -96,9 +97,7 @@ impl Basics {
             let help = "CPU used, in percent of the limit where there is one, else of the node.";
             out.gauge("noetl_system_cpu_usage_percent", help, &[], percent);
         }
-        let Some(used) = self.process().map(|p| p.accumulated_cpu_time() as f64 / 1000.0) else {
-            return;
-        };
+        let used = own_cpu_seconds();
         if let Some(percent) = self.process_usage.look(now, Look { used, ..look }) {
             let help = "CPU used by the process, in percent of the same as \
                         noetl_system_cpu_usage_percent.";
@@ -161,6 +160,13 @@ impl CpuTimes {
         self.last = Some((now, cpu.cpus));
         Look { used: cpu.used_seconds, available: self.available }
     }
+}
+
+/// CPU seconds of this process. From the clock that counts them to the nanosecond: `/proc` counts
+/// ticks of 10 ms, in which an idle process has none for minutes.
+fn own_cpu_seconds() -> f64 {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
 fn node_look(stat: &str) -> Option<Look> {

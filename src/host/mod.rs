@@ -11,7 +11,6 @@
 mod basics;
 mod cgroup;
 mod collector;
-
 mod error;
 mod paths;
 mod reader;
@@ -51,6 +50,7 @@ pub use collector::Outcome;
 pub use error::CollectError;
 pub use paths::HostPaths;
 pub use reader::HostReader;
+pub(crate) use readings::Readings;
 pub use uname::node_name;
 
 #[cfg(test)]

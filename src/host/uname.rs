@@ -7,12 +7,12 @@ use super::readings::Readings;
 use super::{CollectError, HostPaths};
 
 #[expect(clippy::unnecessary_wraps, reason = "one shape for every collector")]
-pub(super) fn collect(_: &HostPaths, out: &mut Readings) -> Result<(), CollectError> {
+pub(super) fn collect(paths: &HostPaths, out: &mut Readings) -> Result<(), CollectError> {
     let uname = rustix::system::uname();
     let labels: [(&'static str, Cow<'_, str>); 6] = [
         ("domainname", uname.domainname().to_string_lossy()),
         ("machine", uname.machine().to_string_lossy()),
-        ("nodename", uname.nodename().to_string_lossy()),
+        ("nodename", node_name(paths).into()),
         ("release", uname.release().to_string_lossy()),
         ("sysname", uname.sysname().to_string_lossy()),
         ("version", uname.version().to_string_lossy()),

@@ -44,21 +44,29 @@ impl Family {
         family
     }
 
-    /// Adds a series that is not there. [`Self::sort`] has to follow.
-    pub(super) fn add(&mut self, series: Arc<Series>) {
+    /// Adds a series; whether it replaced one that a scraper can't tell from it. [`Self::sort`] has
+    /// to follow.
+    pub(super) fn add(&mut self, series: Arc<Series>) -> bool {
         match &mut self.members {
             Members::Plain { sorted, dirty } => {
                 sorted.push(series);
                 *dirty = true;
+                false
             }
             Members::Grouped(groups) => {
                 let (key, bound) = group_key(&series);
-                groups.entry(key).or_default().add(series, bound);
+                let replaced = groups.entry(key).or_default().add(series, bound);
+                if let Some(old) = &replaced {
+                    old.exported.store(false, Ordering::Release);
+                }
+                replaced.is_some()
             }
         }
     }
 
-    pub(super) fn sort(&mut self) {
+    /// Brings the series into their order; returns how many were replaced by newer ones.
+    pub(super) fn sort(&mut self) -> usize {
+        let mut replaced = 0;
         if let Members::Plain { sorted, dirty: dirty @ true } = &mut self.members {
             sorted.sort_by(|a, b| a.line.cmp(&b.line));
             // A component that was purged and came back has new series with the lines of the old.
@@ -66,11 +74,14 @@ impl Family {
                 let same = later.line == earlier.line;
                 if same {
                     std::mem::swap(later, earlier);
+                    later.exported.store(false, Ordering::Release);
+                    replaced += 1;
                 }
                 same
             });
             *dirty = false;
         }
+        replaced
     }
 
     /// Takes out the series that `gone` says; returns how many.
@@ -133,20 +144,26 @@ impl Family {
 }
 
 impl Group {
-    fn add(&mut self, series: Arc<Series>, bound: Option<f64>) {
-        let name = series.metric_name();
-        if let Some(bound) = bound {
-            let at = self.parts.partition_point(|(b, _)| *b < bound);
-            match self.parts.get_mut(at) {
-                Some((same, slot)) if *same == bound => *slot = series,
-                _ => self.parts.insert(at, (bound, series)),
+    /// Adds a series; the one that had its place.
+    fn add(&mut self, series: Arc<Series>, bound: Option<f64>) -> Option<Arc<Series>> {
+        let Some(bound) = bound else {
+            let name = series.metric_name();
+            let place = if name.ends_with("_sum") {
+                &mut self.sum
+            } else if name.ends_with("_count") {
+                &mut self.count
+            } else {
+                &mut self.bare
+            };
+            return place.replace(series);
+        };
+        let at = self.parts.partition_point(|(b, _)| *b < bound);
+        match self.parts.get_mut(at) {
+            Some((same, slot)) if *same == bound => Some(std::mem::replace(slot, series)),
+            _ => {
+                self.parts.insert(at, (bound, series));
+                None
             }
-        } else if name.ends_with("_sum") {
-            self.sum = Some(series);
-        } else if name.ends_with("_count") {
-            self.count = Some(series);
-        } else {
-            self.bare = Some(series);
         }
     }
 

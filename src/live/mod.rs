@@ -71,9 +71,13 @@ impl Live {
                 point.series.arrived(now);
             }
         }
-        let absent = |s: &Series| !s.exported.load(Ordering::Acquire) && s.component.is_live();
-        let new: Vec<Arc<Series>> =
-            points.iter().filter(|p| absent(&p.series)).map(|p| Arc::clone(&p.series)).collect();
+        // The lock orders this look against `remove`: either that still finds the series exported and
+        // its component not silent any more, or this finds the series gone.
+        let new: Vec<Arc<Series>> = {
+            let _families = self.families.read();
+            let absent = |p: &&Point| !p.series.exported.load(Ordering::Acquire);
+            points.iter().filter(absent).map(|p| Arc::clone(&p.series)).collect()
+        };
         if !new.is_empty() {
             self.add(new);
         }
@@ -82,28 +86,28 @@ impl Live {
     /// Adds series; those that are there already, or have no value, are passed over.
     pub fn add(&self, series: Vec<Arc<Series>>) {
         let mut families = self.families.write();
-        let mut added = 0;
+        let (mut added, mut replaced) = (0, 0);
         for one in series {
             if one.newest.get().is_none() || one.exported.swap(true, Ordering::AcqRel) {
                 continue;
             }
             added += 1;
             let family = family_of(one.metric_name(), one.kind);
-            match families.get_mut(family.name) {
-                Some(known) => known.add(one),
-                None => {
-                    let name = family.name.into();
-                    families.insert(name, Family::new(one));
-                }
+            if let Some(known) = families.get_mut(family.name) {
+                replaced += usize::from(known.add(one));
+            } else {
+                let name = family.name.into();
+                families.insert(name, Family::new(one));
             }
         }
         for family in families.values_mut() {
-            family.sort();
+            replaced += family.sort();
         }
         self.series.fetch_add(added, Ordering::Relaxed);
+        self.series.fetch_sub(replaced, Ordering::Relaxed);
     }
 
-    /// Takes the series out that `gone` says.
+    /// Takes the series out that `gone` says; asked while nothing is added.
     pub fn remove(&self, gone: impl Fn(&Series) -> bool) -> usize {
         let mut families = self.families.write();
         let mut removed = 0;
@@ -126,6 +130,11 @@ impl Live {
         let entry = metadata.entry(name.into()).or_default();
         entry.help = entry.help.take().or_else(|| help.map(Into::into));
         entry.unit = entry.unit.take().or_else(|| unit.map(Into::into));
+    }
+
+    /// [`Self::describe`] for those who read series from elsewhere.
+    pub fn describer(&self) -> impl Fn(&str, MetricType, Option<&str>, Option<&str>) + '_ {
+        |name, kind, help, unit| self.describe(name, kind, help, unit)
     }
 
     /// Live series.
@@ -168,6 +177,13 @@ impl Live {
     pub fn of_component(&self, id: RuntimeId) -> Vec<Arc<Series>> {
         let families = self.families.read();
         families.values().flat_map(Family::series).filter(|s| s.component.id == id).cloned().collect()
+    }
+
+    /// The live series of a family, or of all; at most `limit`.
+    pub fn of_family(&self, name: Option<&str>, limit: usize) -> Vec<Arc<Series>> {
+        let families = self.families.read();
+        let wanted = families.iter().filter(|(family, _)| name.is_none_or(|n| n == &***family));
+        wanted.flat_map(|(_, family)| family.series()).take(limit).cloned().collect()
     }
 
     /// Help and unit of a family.

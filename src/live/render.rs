@@ -161,13 +161,12 @@ impl FamilyWriter<'_> {
 
     fn plain_header(&mut self, kind: MetricType, clashes: bool) {
         match (self.options.format, kind) {
-            (Format::Text, _) => self.header(self.name, kind.as_str()),
             // A counter without _total has no form in OpenMetrics that keeps its name.
             (Format::OpenMetrics, MetricType::Counter) => match self.name.strip_suffix("_total") {
                 Some(base) if !clashes => self.header(base, "counter"),
                 _ => self.header(self.name, "unknown"),
             },
-            (Format::OpenMetrics, _) => self.header(self.name, kind.as_str()),
+            _ => self.header(self.name, kind.as_str()),
         }
     }
 
@@ -205,7 +204,9 @@ impl FamilyWriter<'_> {
         let word = if self.options.format == Format::Text { "untyped" } else { "unknown" };
         for (name, series) in by_name {
             self.header(name, word);
-            series.into_iter().for_each(|s| self.sample(s));
+            for one in series {
+                self.sample(one);
+            }
         }
     }
 
@@ -230,7 +231,9 @@ impl FamilyWriter<'_> {
     }
 
     fn line(&mut self, parts: &[&str]) {
-        parts.iter().for_each(|part| self.out.extend_from_slice(part.as_bytes()));
+        for part in parts {
+            self.out.extend_from_slice(part.as_bytes());
+        }
     }
 
     fn sample(&mut self, series: &Series) {

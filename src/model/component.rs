@@ -35,8 +35,12 @@ pub struct Component {
     heartbeat: AtomicI64,
     /// Whether its series are exported.
     live: AtomicBool,
-    /// Whether it said goodbye.
+    /// Whether it said goodbye, or its row says so.
     offline: AtomicBool,
+    /// Whether it was heard since its row said that it is offline.
+    returned: AtomicBool,
+    /// Whether its row is gone, or another one took its name.
+    purged: AtomicBool,
     /// Series in memory.
     series: AtomicU32,
     /// Samples accepted.
@@ -44,7 +48,7 @@ pub struct Component {
     /// Samples refused.
     rejected: AtomicU64,
     /// Why the last refused sample was refused.
-    last_reason: Mutex<Option<Box<str>>>,
+    last_reason: Mutex<Option<(Millis, Box<str>)>>,
 }
 
 impl Component {
@@ -58,6 +62,8 @@ impl Component {
             heartbeat: AtomicI64::new(heartbeat.0),
             live: AtomicBool::new(false),
             offline: AtomicBool::new(false),
+            returned: AtomicBool::new(false),
+            purged: AtomicBool::new(false),
             series: AtomicU32::new(0),
             accepted: AtomicU64::new(0),
             rejected: AtomicU64::new(0),
@@ -83,7 +89,7 @@ impl Component {
     /// A report of `samples` was committed at `now`.
     pub fn reported(&self, now: Millis, samples: u64) {
         self.last_report.fetch_max(now.0, Ordering::Relaxed);
-        self.set_offline(false);
+        self.heard();
         self.accepted.fetch_add(samples, Ordering::Relaxed);
     }
 
@@ -95,7 +101,8 @@ impl Component {
     /// `count` samples were refused, the last one for `reason`.
     pub fn refused(&self, count: u64, reason: &str) {
         self.rejected.fetch_add(count, Ordering::Relaxed);
-        *self.last_reason.lock() = Some(reason.chars().take(300).collect::<String>().into());
+        let reason: String = reason.chars().take(300).collect();
+        *self.last_reason.lock() = Some((Millis::now(), reason.into()));
     }
 
     /// What the database remembers of it: newest report, samples accepted and refused.
@@ -120,9 +127,36 @@ impl Component {
         self.offline.load(Ordering::Relaxed)
     }
 
-    /// It said goodbye, or was heard again.
-    pub fn set_offline(&self, offline: bool) {
-        self.offline.store(offline, Ordering::Relaxed);
+    /// It said goodbye, or its row says that it is offline.
+    pub fn went_offline(&self) {
+        self.offline.store(true, Ordering::Relaxed);
+    }
+
+    /// It was heard: whatever was said of it, it is not offline.
+    pub fn heard(&self) {
+        if self.offline.swap(false, Ordering::Relaxed) {
+            self.returned.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether its row still says offline although it was heard since; asked once.
+    pub fn take_returned(&self) -> bool {
+        self.returned.swap(false, Ordering::Relaxed)
+    }
+
+    /// Its row still says offline, although it was heard since.
+    pub fn set_returned(&self) {
+        self.returned.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether its row is gone, or another one took its name.
+    pub fn is_purged(&self) -> bool {
+        self.purged.load(Ordering::Relaxed)
+    }
+
+    /// Its row is gone, or another one took its name.
+    pub fn set_purged(&self) {
+        self.purged.store(true, Ordering::Relaxed);
     }
 
     /// Series of it in memory.
@@ -145,8 +179,13 @@ impl Component {
         self.accepted.load(Ordering::Relaxed)
     }
 
-    /// Samples refused, and why the last one was.
-    pub fn rejected(&self) -> (u64, Option<Box<str>>) {
-        (self.rejected.load(Ordering::Relaxed), self.last_reason.lock().clone())
+    /// Samples refused.
+    pub fn rejected(&self) -> u64 {
+        self.rejected.load(Ordering::Relaxed)
+    }
+
+    /// When and why the last refused sample was refused, since the start.
+    pub fn last_rejection(&self) -> Option<(Millis, Box<str>)> {
+        self.last_reason.lock().clone()
     }
 }

@@ -128,29 +128,56 @@ pub fn export_line(out: &mut Vec<u8>, name: &str, component: &str, kind: &str, l
     out.extend_from_slice(b"\",component_type=\"");
     escape_into(out, kind);
     out.push(b'"');
+    let clashes = |(key, value): &Label<'_>| match key.as_ref() {
+        "component" => !value.is_empty() && value != component,
+        "component_type" => !value.is_empty() && value != kind,
+        _ => false,
+    };
+    if labels.iter().any(clashes) {
+        let mut renamed: Vec<(Cow<'_, str>, &str)> = labels
+            .iter()
+            .map(|label| {
+                (
+                    if clashes(label) { free_name(&label.0, labels) } else { label.0.as_ref().into() },
+                    label.1.as_ref(),
+                )
+            })
+            .collect();
+        // Under its other name the label has another place: equal sets have to be equal lines.
+        renamed.sort();
+        write_labels(out, component, kind, renamed.iter().map(|(k, v)| (k.as_ref(), *v)));
+    } else {
+        write_labels(out, component, kind, labels.iter().map(|(k, v)| (k.as_ref(), v.as_ref())));
+    }
+    out.extend_from_slice(b"} ");
+}
+
+/// `exported_<name>`; again and again where that is itself reported.
+fn free_name<'a>(name: &str, labels: &[Label<'_>]) -> Cow<'a, str> {
+    let mut candidate = format!("exported_{name}");
+    while labels.iter().any(|(k, v)| *k == candidate && !v.is_empty()) {
+        candidate.insert_str(0, "exported_");
+    }
+    candidate.into()
+}
+
+fn write_labels<'a>(
+    out: &mut Vec<u8>,
+    component: &str,
+    kind: &str,
+    labels: impl Iterator<Item = (&'a str, &'a str)>,
+) {
     for (key, value) in labels {
-        let own = match key.as_ref() {
-            "component" => Some(component),
-            "component_type" => Some(kind),
-            _ => None,
-        };
-        if value.is_empty() || own == Some(value.as_ref()) {
+        let is_own = (key == "component" && value == component) || (key == "component_type" && value == kind);
+        if value.is_empty() || is_own {
             continue;
         }
         out.push(b',');
-        let mut clash = own.is_some();
-        // `exported_component` may itself be reported beside a clashing `component`.
-        let mut candidate = Cow::Borrowed(key.as_ref());
-        while clash {
-            candidate = format!("exported_{candidate}").into();
-            clash = labels.iter().any(|(k, v)| *k == candidate && !v.is_empty());
-        }
-        out.extend_from_slice(candidate.as_bytes());
+        out.extend_from_slice(key.as_bytes());
         out.extend_from_slice(b"=\"");
         escape_into(out, value);
         out.push(b'"');
     }
-    out.extend_from_slice(b"} ");
 }
 
 /// Escapes a label value for both text formats.
@@ -227,7 +254,12 @@ mod tests {
         assert_eq!(line("up", &[("component", "w1")]), line("up", &[]));
         assert!(line("up", &[("component", "w2")]).contains(",exported_component=\"w2\"}"));
         let both = line("up", &[("component", "w2"), ("exported_component", "w3")]);
-        assert!(both.contains(",exported_exported_component=\"w2\",exported_component=\"w3\"}"), "{both}");
+        assert!(both.contains(",exported_component=\"w3\",exported_exported_component=\"w2\"}"), "{both}");
+        assert_eq!(
+            line("up", &[("component", "x"), ("d", "1")]),
+            line("up", &[("d", "1"), ("exported_component", "x")]),
+            "equal sets are equal lines"
+        );
     }
 
     #[test]

@@ -15,6 +15,8 @@ pub struct Limits {
     pub help_bytes: usize,
     /// Samples of one report, after histograms and summaries were taken apart.
     pub samples: usize,
+    /// Buckets or quantiles of one metric.
+    pub bounds: usize,
     /// Live series of one component.
     pub component_series: usize,
     /// Live series of all components.
@@ -32,6 +34,7 @@ impl Default for Limits {
             label_value_bytes: 4096,
             help_bytes: 4096,
             samples: 200_000,
+            bounds: 1000,
             component_series: 10_000,
             total_series: 1_000_000,
             future_ms: 10 * 60 * 1000,

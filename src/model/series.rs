@@ -32,7 +32,7 @@ pub struct Series {
     pub line: Box<[u8]>,
     /// The newest value.
     pub newest: Newest,
-    /// Time of the newest sample that the writer appended, or tried to.
+    /// Time of the newest sample that was stored, or tried to be.
     pub appended: AtomicI64,
     /// When a sample of it arrived last, whatever its time: seconds since 1970.
     arrived: AtomicU32,

@@ -18,7 +18,7 @@ const MAX_TTL_DAYS: i32 = 3660;
 
 /// What clean-up did.
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
-pub struct CleanupReply {
+pub(super) struct CleanupReply {
     /// Always `ok`.
     pub status: &'static str,
     /// Partitions that were dropped.
@@ -62,7 +62,7 @@ pub(super) fn retention(app: &App) -> Retention {
 
 /// What was made.
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
-pub struct PartitionsReply {
+pub(super) struct PartitionsReply {
     /// Always `ok`.
     pub status: &'static str,
     /// Partitions that were made just now.
@@ -107,7 +107,7 @@ pub(super) async fn create_partitions(app: &Arc<App>, request: &Request) -> Resu
 
 /// What was set.
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
-pub struct TtlReply {
+pub(super) struct TtlReply {
     /// Always `ok`.
     pub status: &'static str,
     /// The metric.
@@ -136,13 +136,16 @@ pub struct TtlReply {
         (status = 200, description = "Set", body = TtlReply),
         (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
         (status = 401, description = "A token is needed", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "Unknown metric", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "The database is unavailable", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 pub(super) async fn set_ttl(app: &Arc<App>, request: &Request) -> Result<Reply, Problem> {
     request.params.only(&["metric_name", "ttl_days"])?;
     let name = required(request, "metric_name")?;
     let days = ttl_days(request)?;
-    let updated = set_metric_ttl(&app.core()?.database, &name, days).await?;
+    let updated = set_metric_ttl(&app.core()?.database, &name, days)
+        .await?
+        .ok_or_else(|| Problem::new(Kind::UNKNOWN_METRIC, format!("no metric has the name '{name}'")))?;
     Ok(Reply::json(&TtlReply {
         status: "ok",
         message: format!("Samples of {name} are kept for {days} days"),

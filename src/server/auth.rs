@@ -81,7 +81,7 @@ impl TokenFile {
             }
             // The file may be half replaced; the old tokens stay until it can be read.
             Err(reason) => {
-                tracing::warn!(path = %self.path.display(), reason, "tokens could not be read again")
+                tracing::warn!(path = %self.path.display(), reason, "tokens could not be read again");
             }
         }
     }

@@ -11,7 +11,7 @@ use crate::model::Millis;
 
 /// A component and how it is doing.
 #[derive(Clone, Debug, serde::Serialize, utoipa::ToSchema)]
-pub struct ComponentStatus {
+pub(super) struct ComponentStatus {
     /// Id, a 64-bit number.
     pub runtime_id: i64,
     /// Name.
@@ -37,7 +37,7 @@ pub struct ComponentStatus {
 
 /// Every component.
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
-pub struct ComponentsReply {
+pub(super) struct ComponentsReply {
     /// By name.
     pub components: Vec<ComponentStatus>,
 }
@@ -49,7 +49,7 @@ pub struct ComponentsReply {
         (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "The server is starting", body = ProblemBody, content_type = "application/problem+json"),
     ))]
-pub(super) async fn get(app: &Arc<App>, request: &Request) -> Result<Reply, Problem> {
+pub(super) fn get(app: &Arc<App>, request: &Request) -> Result<Reply, Problem> {
     request.params.only(&[])?;
     let core = app.core()?;
     Ok(Reply::json(&ComponentsReply { components: statuses(core) }))
@@ -59,7 +59,6 @@ pub(super) async fn get(app: &Arc<App>, request: &Request) -> Result<Reply, Prob
 pub(super) fn statuses(core: &Core) -> Vec<ComponentStatus> {
     let now = Millis::now();
     let status = |component: &Arc<crate::model::Component>| {
-        let (rejected, last_rejection) = component.rejected();
         let word = if component.is_offline() {
             "offline"
         } else if core.is_up(component, now) {
@@ -76,8 +75,8 @@ pub(super) fn statuses(core: &Core) -> Vec<ComponentStatus> {
             last_report: component.last_report().map(Millis::rfc3339),
             series: component.series(),
             accepted_samples: component.accepted(),
-            rejected_samples: rejected,
-            last_rejection: last_rejection.map(Into::into),
+            rejected_samples: component.rejected(),
+            last_rejection: component.last_rejection().map(|(_, reason)| reason.into()),
         }
     };
     core.components.all().iter().map(status).collect()

@@ -47,16 +47,26 @@ impl Core {
         let partitions = Arc::new(Partitions::default());
         partitions.ensure(&database, HOURS_AHEAD).await?;
         let components = Components::default();
-        components.load(&database).await?;
+        components.refresh(&database).await?;
         let stale_after_ms = i64::try_from(config.stale_after.as_millis()).unwrap_or(i64::MAX);
         let live = Arc::new(Live::default());
         let series = SeriesIndex::new(config.limits);
         let reporting = reporting(&components.all(), stale_after_ms);
-        reporting.iter().for_each(|c| {
-            c.set_live(true);
-        });
-        let loaded = series.load(&database, &reporting, &live_metadata(&live)).await?;
-        live.add(loaded);
+        let loaded = series.load(&database, &reporting, &live.describer()).await?;
+        // A server that was killed had no time to write down who reported last; the samples tell.
+        for one in &loaded {
+            if let Some((at, _)) = one.newest.get().filter(|(at, _)| *at <= Millis::now()) {
+                one.component.restore(Some(at), 0, 0);
+            }
+        }
+        let now = Millis::now();
+        let recent = |c: &Component| {
+            !c.is_offline() && c.last_report().is_some_and(|t| now.since(t) <= stale_after_ms)
+        };
+        for component in reporting.iter().filter(|c| recent(c)) {
+            component.set_live(true);
+        }
+        live.add(loaded.into_iter().filter(|s| s.component.is_live()).collect());
         let exported = Arc::clone(&live);
         let on_commit = move |points: &[Point]| export(&exported, points);
         let (writer, _) = Writer::start(database.clone(), Arc::clone(&partitions), Box::new(on_commit));
@@ -86,14 +96,9 @@ fn export(live: &Live, points: &[Point]) {
     live.apply(points);
 }
 
-/// Components whose newest report is recent enough to be exported.
+/// Components that may be exported: they reported or registered recently, or sent a heartbeat.
 fn reporting(all: &[Arc<Component>], stale_after_ms: i64) -> Vec<Arc<Component>> {
     let now = Millis::now();
-    let recent = |c: &&Arc<Component>| c.last_report().is_some_and(|t| now.since(t) <= stale_after_ms);
+    let recent = |c: &&Arc<Component>| c.last_seen().is_some_and(|t| now.since(t) <= stale_after_ms);
     all.iter().filter(recent).cloned().collect()
-}
-
-/// Where the metadata of loaded series goes.
-fn live_metadata(live: &Live) -> impl Fn(&str, crate::model::MetricType, Option<&str>, Option<&str>) + '_ {
-    |name, kind, help, unit| live.describe(name, kind, help, unit)
 }

@@ -43,6 +43,8 @@ pub(super) async fn readyz(app: &Arc<App>, request: &Request) -> Result<Reply, P
             let ahead = core.partitions.hold(crate::model::Millis::now());
             let partitions = if ahead { Ok(()) } else { Err("there is no partition for now".to_owned()) };
             checks.push(("partitions", partitions));
+            let writer = if core.writer.is_alive() { Ok(()) } else { Err("it ended".to_owned()) };
+            checks.push(("writer", writer));
         }
         Err(problem) => checks.push(("started", Err(problem.detail().to_owned()))),
     }

@@ -6,14 +6,17 @@
 
 mod admin;
 mod auth;
+mod body;
 mod components;
 mod core;
 mod export;
 mod health;
 mod openapi;
 mod own;
+pub mod page;
 mod problem;
 mod query;
+mod rates;
 mod registration;
 mod reply;
 mod report;
@@ -21,11 +24,12 @@ mod request;
 mod routes;
 mod self_report;
 mod sweeper;
+mod view;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -33,11 +37,14 @@ use warp::Filter;
 
 use crate::host::{HostPaths, HostReader};
 use crate::model::{Limits, Millis};
-use crate::store::{Database, StoreError};
+use crate::store::{Database, Sizes, StoreError};
 
 pub use self::core::Core;
 pub use openapi::document as openapi_document;
 use request::Request;
+
+/// How long requests may take to finish once the server is told to stop; Kubernetes kills after 30 s.
+const DRAIN_FOR: Duration = Duration::from_secs(20);
 
 /// How a server runs.
 #[derive(Clone, Debug)]
@@ -65,7 +72,16 @@ pub struct ServerConfig {
     /// What a report may hold.
     pub limits: Limits,
     /// Flags that differ from their defaults, secrets masked, for the status page.
-    pub changed_flags: Vec<(String, String)>,
+    pub changed_flags: Vec<page::data::Flag>,
+}
+
+/// What a server tells its caller as it starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServerEvent {
+    /// It listens on this address.
+    Listening(SocketAddr),
+    /// It can do its work.
+    Ready,
 }
 
 /// Why a server ended, or did not start.
@@ -91,8 +107,11 @@ pub struct App {
     /// Why the core is not there yet.
     waiting_for: parking_lot::Mutex<String>,
     auth: auth::Auth,
+    bodies: body::Bodies,
     own: own::OwnMetrics,
     host: parking_lot::Mutex<HostReader>,
+    rates: rates::Rates,
+    sizes: parking_lot::Mutex<Option<(Instant, Arc<Sizes>)>>,
     started: Millis,
     stopping: watch::Receiver<bool>,
 }
@@ -112,10 +131,10 @@ impl App {
 }
 
 /// Runs a server until `shutdown` is done: then it takes no new connections, finishes what it has,
-/// and returns. `on_listen` is told the address, which matters for port 0.
+/// and returns. `on_event` is told the address, which matters for port 0, and when it is ready.
 pub async fn run(
     config: ServerConfig,
-    on_listen: impl FnOnce(SocketAddr),
+    on_event: impl Fn(ServerEvent) + Send + Sync + 'static,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServerError> {
     let database = Database::new(&config.database_url, config.max_connections)?;
@@ -126,24 +145,31 @@ pub async fn run(
     let (stop, stopping) = watch::channel(false);
     let app = Arc::new(App {
         auth,
+        bodies: body::Bodies::new(config.limits.body_bytes),
         own: own::OwnMetrics::new(),
         host: parking_lot::Mutex::new(HostReader::new(HostPaths::default())),
+        rates: rates::Rates::default(),
+        sizes: parking_lot::Mutex::default(),
         core: OnceLock::new(),
         waiting_for: parking_lot::Mutex::new("the database was not reached yet".into()),
         started: Millis::now(),
         stopping: stopping.clone(),
         config,
     });
-    let background = tokio::spawn(start(Arc::clone(&app), database.clone()));
-    on_listen(address);
+    on_event(ServerEvent::Listening(address));
+    let background =
+        tokio::spawn(start(Arc::clone(&app), database.clone(), move || on_event(ServerEvent::Ready)));
     tracing::info!(%address, "listening");
     tokio::spawn(async move {
         shutdown.await;
         let _ = stop.send(true);
     });
-    let stopped = stopping.clone();
-    warp::serve(filter(Arc::clone(&app))).incoming(listener).graceful(when(stopped)).run().await;
-    tracing::info!("stopping: finishing what is under way");
+    let serve =
+        warp::serve(filter(Arc::clone(&app))).incoming(listener).graceful(when(stopping.clone())).run();
+    tokio::select! {
+        () = serve => {}
+        () = overdue(stopping) => tracing::warn!("stopping without those that still read or send"),
+    }
     finish(&app, background).await;
     database.close().await;
     Ok(())
@@ -154,25 +180,32 @@ async fn when(mut stopping: watch::Receiver<bool>) {
     let _ = stopping.wait_for(|stop| *stop).await;
 }
 
+/// Resolves when requests had long enough to finish after the server was told to stop.
+async fn overdue(stopping: watch::Receiver<bool>) {
+    when(stopping).await;
+    tokio::time::sleep(DRAIN_FOR).await;
+}
+
 /// Writes down what components reported last; the writer's queue is empty, since all requests are
 /// answered.
 async fn finish(app: &App, background: tokio::task::JoinHandle<()>) {
     background.abort();
-    if let Some(core) = app.core.get() {
-        if let Err(error) = core.components.save(&core.database, &[], &[]).await {
-            tracing::warn!(%error, "what components reported last was not written down");
-        }
+    if let Some(core) = app.core.get()
+        && let Err(error) = core.components.save(&core.database).await
+    {
+        tracing::warn!(%error, "what components reported last was not written down");
     }
 }
 
 /// Reaches the database, however long it takes, then sweeps until the end.
-async fn start(app: Arc<App>, database: Database) {
+async fn start(app: Arc<App>, database: Database, on_ready: impl Fn() + Send + 'static) {
     loop {
         match Core::open(&app.config, database.clone()).await {
             Ok(core) => {
                 tracing::info!(series = core.live.len(), "ready");
                 let core = Arc::new(core);
                 let _ = app.core.set(Arc::clone(&core));
+                on_ready();
                 sweeper::run(&app, &core).await;
                 return;
             }

@@ -8,7 +8,7 @@ use crate::store::{StoreError, WriteError};
 
 /// A kind of error. Its `type` is `/problems/<slug>`, where the server explains it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Kind {
+pub(super) struct Kind {
     /// Last part of the type.
     pub slug: &'static str,
     /// HTTP status.
@@ -22,9 +22,9 @@ pub struct Kind {
 macro_rules! kinds {
     ($($name:ident: $status:literal $slug:literal $title:literal, $advice:literal;)*) => {
         impl Kind {
-            $(#[doc = $title] pub const $name: Self = Self { slug: $slug, status: $status, title: $title, advice: $advice };)*
+            $(#[doc = $title] pub(super) const $name: Self = Self { slug: $slug, status: $status, title: $title, advice: $advice };)*
             /// All kinds, for the documentation.
-            pub const ALL: &'static [Self] = &[$(Self::$name),*];
+            pub(super) const ALL: &'static [Self] = &[$(Self::$name),*];
         }
     };
 }
@@ -35,6 +35,7 @@ kinds! {
     UNAUTHENTICATED: 401 "unauthenticated" "Authentication is required", "Send Authorization: Bearer <token> with a token of the server's --auth-token-file.";
     NOT_FOUND: 404 "not-found" "There is nothing here", "/openapi.json lists every endpoint.";
     UNKNOWN_COMPONENT: 404 "unknown-component" "The component is not registered", "Register it: POST /api/worker/pool/register {\"name\": …, \"component_type\": …}, or start the server with --unknown-components register.";
+    UNKNOWN_METRIC: 404 "unknown-metric" "There is no such metric", "Report it first; GET /api/metrics/query shows the names that there are.";
     METHOD: 405 "method-not-allowed" "The method is not allowed here", "The Allow header lists those that are.";
     NOT_ACCEPTABLE: 406 "not-acceptable" "No acceptable format", "Ask for application/json, application/x-ndjson or text/csv.";
     TIMEOUT: 408 "request-timeout" "The body did not arrive in time", "Send the whole body within 30 seconds.";
@@ -51,7 +52,7 @@ kinds! {
 
 /// One field that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
-pub struct FieldError {
+pub(super) struct FieldError {
     /// Place in the report's list of metrics, where the field belongs to one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub index: Option<usize>,
@@ -63,7 +64,7 @@ pub struct FieldError {
 
 /// An error, ready to be sent.
 #[derive(Clone, Debug)]
-pub struct Problem {
+pub(super) struct Problem {
     kind: Kind,
     detail: String,
     errors: Vec<FieldError>,
@@ -72,7 +73,7 @@ pub struct Problem {
 
 /// The body of an error.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-pub struct ProblemBody {
+pub(super) struct ProblemBody {
     /// Which kind of error, as a reference that the server itself answers.
     #[serde(rename = "type")]
     pub kind: String,
@@ -89,18 +90,18 @@ pub struct ProblemBody {
 
 impl Problem {
     /// An error of this kind.
-    pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
+    pub(super) fn new(kind: Kind, detail: impl Into<String>) -> Self {
         Self { kind, detail: detail.into(), errors: Vec::new(), headers: Vec::new() }
     }
 
     /// A query parameter is wrong.
-    pub fn parameter(name: &str, reason: impl Into<String>) -> Self {
+    pub(super) fn parameter(name: &str, reason: impl Into<String>) -> Self {
         let reason = reason.into();
         Self::new(Kind::PARAMETER, format!("{name}: {reason}")).with_field(name, reason)
     }
 
     /// A field of the body is wrong.
-    pub fn field(field: &str, reason: impl Into<String>) -> Self {
+    pub(super) fn field(field: &str, reason: impl Into<String>) -> Self {
         let reason = reason.into();
         Self::new(Kind::INVALID, format!("{field}: {reason}")).with_field(field, reason)
     }
@@ -112,30 +113,40 @@ impl Problem {
 
     /// Adds fields that are wrong.
     #[must_use]
-    pub fn with_errors(mut self, errors: Vec<FieldError>) -> Self {
+    pub(super) fn with_errors(mut self, errors: Vec<FieldError>) -> Self {
         self.errors.extend(errors);
         self
     }
 
     /// Adds a header.
     #[must_use]
-    pub fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+    pub(super) fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self
     }
 
+    /// What the kind means.
+    pub(super) const fn title(&self) -> &'static str {
+        self.kind.title
+    }
+
+    /// Whether it is of this kind.
+    pub(super) fn is(&self, kind: Kind) -> bool {
+        self.kind == kind
+    }
+
     /// HTTP status.
-    pub const fn status(&self) -> u16 {
+    pub(super) const fn status(&self) -> u16 {
         self.kind.status
     }
 
     /// What went wrong.
-    pub fn detail(&self) -> &str {
+    pub(super) fn detail(&self) -> &str {
         &self.detail
     }
 
     /// The reply to send.
-    pub fn into_reply(self) -> Reply {
+    pub(super) fn into_reply(self) -> Reply {
         let body = ProblemBody {
             kind: format!("/problems/{}", self.kind.slug),
             title: self.kind.title,
@@ -158,6 +169,7 @@ impl From<StoreError> for Problem {
             StoreError::Unavailable(detail) => {
                 Self::new(Kind::UNAVAILABLE, detail).with_header("retry-after", "2")
             }
+            StoreError::UnknownComponent => Self::new(Kind::UNKNOWN_COMPONENT, error.to_string()),
             other => {
                 tracing::error!(error = %other, "the database refused a statement");
                 Self::new(Kind::INTERNAL, "the database refused a statement; the server's log has the reason")

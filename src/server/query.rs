@@ -16,7 +16,7 @@ const LIMIT: (usize, usize) = (1000, 10_000);
 
 /// One page of samples.
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
-pub struct QueryReply {
+pub(super) struct QueryReply {
     /// The samples, newest first.
     pub metrics: Vec<Row>,
     /// How many there are on this page.
@@ -56,7 +56,10 @@ pub(super) async fn get(app: &Arc<App>, request: &Request) -> Result<Reply, Prob
     let format = Format::negotiate(request.header(http::header::ACCEPT))?;
     let query = read(request)?;
     let core = app.core()?;
-    let rows = query.run(&core.database).await.map_err(|QueryError::Store(e)| Problem::from(e))?;
+    let rows = query.run(&core.database).await.map_err(|e| match e {
+        QueryError::Store(e) => Problem::from(e),
+        QueryError::OutOfRange => Problem::parameter("agg", e.to_string()),
+    })?;
     let next = (rows.len() >= query.limit).then(|| rows.last().map(|r| token(r.place))).flatten();
     Ok(match format {
         Format::Json => {
@@ -117,20 +120,22 @@ fn read(request: &Request) -> Result<Query, Problem> {
 }
 
 fn labels(request: &Request) -> Result<Vec<(String, String)>, Problem> {
-    request
-        .params
-        .with_prefix("label.")
-        .map(|(name, value)| {
-            if !is_label_name(name) || value.contains('\0') {
-                let name: String = name.chars().take(60).collect();
-                return Err(Problem::parameter(
-                    &format!("label.{name}"),
-                    "is not a label name, or its value holds U+0000",
-                ));
-            }
-            Ok((name.to_owned(), value.to_owned()))
-        })
-        .collect()
+    let mut labels: Vec<(String, String)> = Vec::new();
+    for (name, value) in request.params.with_prefix("label.") {
+        let clipped: String = name.chars().take(60).collect();
+        let refuse = |reason: &str| Err(Problem::parameter(&format!("label.{clipped}"), reason));
+        if !is_label_name(name) {
+            return refuse("is not a label name");
+        }
+        if value.contains('\0') {
+            return refuse("must not hold the character U+0000");
+        }
+        if labels.iter().any(|(known, _)| known == name) {
+            return refuse("occurs twice");
+        }
+        labels.push((name.to_owned(), value.to_owned()));
+    }
+    Ok(labels)
 }
 
 fn time(request: &Request, name: &str) -> Result<Option<Millis>, Problem> {

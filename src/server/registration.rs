@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 use super::App;
@@ -16,12 +15,12 @@ use super::report;
 use super::request::Request;
 use crate::model::{Component, Millis, is_component_kind};
 use crate::store::{Lookup, Registration, RuntimeRow};
-use crate::wire::report::decode;
+use crate::wire::report::{Rejected, decode};
 
 /// A registration. Unknown fields are passed over.
 #[derive(utoipa::ToSchema)]
 #[allow(dead_code, reason = "only describes the body")]
-pub struct RegistrationBody {
+pub(super) struct RegistrationBody {
     /// Name; unique within a kind.
     #[schema(min_length = 1, max_length = 255)]
     name: String,
@@ -47,7 +46,7 @@ pub struct RegistrationBody {
 /// The component that a heartbeat or a farewell comes from.
 #[derive(utoipa::ToSchema)]
 #[allow(dead_code, reason = "only describes the body")]
-pub struct ComponentBody {
+pub(super) struct ComponentBody {
     /// Name.
     #[schema(min_length = 1, max_length = 255)]
     name: String,
@@ -61,7 +60,7 @@ pub struct ComponentBody {
 
 /// A component was heard.
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
-pub struct HeardReply {
+pub(super) struct HeardReply {
     /// Always `ok`.
     pub status: &'static str,
     /// The same in words.
@@ -74,6 +73,23 @@ pub struct HeardReply {
     /// Samples committed, where the heartbeat carried some.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metrics_inserted: Option<usize>,
+    /// Samples that were refused, where there are some.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rejected: Vec<Rejected>,
+}
+
+impl Default for HeardReply {
+    fn default() -> Self {
+        let (message, rejected) = ("", Vec::new());
+        Self { status: "ok", message, name: None, runtime_id: None, metrics_inserted: None, rejected }
+    }
+}
+
+impl HeardReply {
+    fn of(component: &Component, message: &'static str) -> Self {
+        let name = Some(component.name.to_string());
+        Self { message, name, runtime_id: Some(component.id.0), ..Self::default() }
+    }
 }
 
 /// Register a component, or bring its registration up to date
@@ -90,11 +106,22 @@ pub struct HeardReply {
 pub(super) async fn register(app: &Arc<App>, request: &mut Request) -> Result<Reply, Problem> {
     request.params.only(&[])?;
     let core = app.core()?;
-    let body = body(app, request).await?;
+    let body = request.json_body(&app.bodies).await?;
     let fields = Fields::read(&body)?;
     let registration = fields.registration(app.config.limits.name_bytes)?;
-    let (row, component) = core.components.register(&core.database, &registration).await?;
-    component.set_offline(false);
+    let registered = core.components.register(&core.database, &registration).await;
+    let (row, component) = registered.map_err(|e| {
+        if e.is_check() {
+            let kind = &registration.kind;
+            Problem::field(
+                "component_type",
+                format!("noetl.runtime, which NoETL made, does not take a {kind}"),
+            )
+        } else {
+            e.into()
+        }
+    })?;
+    component.heard();
     tracing::info!(
         name = registration.name,
         kind = registration.kind,
@@ -123,16 +150,9 @@ pub(super) async fn register(app: &Arc<App>, request: &mut Request) -> Result<Re
 pub(super) async fn heartbeat(app: &Arc<App>, request: &mut Request) -> Result<Reply, Problem> {
     request.params.only(&[])?;
     let core = app.core()?;
-    let body = body(app, request).await?;
+    let body = request.json_body(&app.bodies).await?;
     if body.is_empty() {
-        let heard = HeardReply {
-            status: "ok",
-            message: "Heartbeat recorded",
-            name: None,
-            runtime_id: None,
-            metrics_inserted: None,
-        };
-        return Ok(Reply::json(&heard));
+        return Ok(Reply::json(&HeardReply { message: "Heartbeat recorded", ..HeardReply::default() }));
     }
     let fields = Fields::read(&body)?;
     let component = fields.component(app, core).await?;
@@ -140,22 +160,16 @@ pub(super) async fn heartbeat(app: &Arc<App>, request: &mut Request) -> Result<R
     if !core.components.heartbeat(&core.database, &component, status.as_deref()).await? {
         return Err(unknown(&component.name));
     }
-    component.set_offline(false);
-    let mut inserted = None;
+    component.heard();
+    let mut heard = HeardReply::of(&component, "Heartbeat recorded");
     if fields.0.get("metrics").is_some_and(|m| !m.is_null()) {
         let now = Millis::now();
         let report = decode(&body, &app.config.limits, now)?;
-        let before = component.accepted();
-        report::take(app, core, &component, report, now, None).await?;
-        inserted = usize::try_from(component.accepted().saturating_sub(before)).ok();
+        let taken = report::take(app, core, &component, report, now, None).await?;
+        heard.metrics_inserted = Some(taken.metrics_inserted);
+        heard.rejected = taken.rejected;
     }
-    Ok(Reply::json(&HeardReply {
-        status: "ok",
-        message: "Heartbeat recorded",
-        name: Some(component.name.to_string()),
-        runtime_id: Some(component.id.0),
-        metrics_inserted: inserted,
-    }))
+    Ok(Reply::json(&heard))
 }
 
 /// The same, under its older path
@@ -193,20 +207,14 @@ pub(super) fn heartbeat_at_root() {}
 pub(super) async fn deregister(app: &Arc<App>, request: &mut Request) -> Result<Reply, Problem> {
     request.params.only(&[])?;
     let core = app.core()?;
-    let body = body(app, request).await?;
+    let body = request.json_body(&app.bodies).await?;
     let component = Fields::read(&body)?.component(app, core).await?;
     core.components.deregister(&core.database, &component).await?;
-    component.set_offline(true);
+    component.went_offline();
     component.set_live(false);
     core.live.remove(|series| series.component.id == component.id);
     tracing::info!(name = %component.name, kind = %component.kind, "component deregistered");
-    Ok(Reply::json(&HeardReply {
-        status: "ok",
-        message: "Deregistered",
-        name: Some(component.name.to_string()),
-        runtime_id: Some(component.id.0),
-        metrics_inserted: None,
-    }))
+    Ok(Reply::json(&HeardReply::of(&component, "Deregistered")))
 }
 
 /// The same, as NoETL's server has it
@@ -243,10 +251,6 @@ pub(super) async fn list(app: &Arc<App>, request: &Request) -> Result<Reply, Pro
     let core = app.core()?;
     let (kind, status, name) = (params.get("kind")?, params.get("status")?, params.get("name")?);
     Ok(Reply::json(&core.components.list(&core.database, kind, status, name).await?))
-}
-
-async fn body(app: &App, request: &mut Request) -> Result<Bytes, Problem> {
-    request.json_body(app.config.limits.body_bytes).await
 }
 
 fn unknown(name: &str) -> Problem {

@@ -14,7 +14,7 @@ const COMPRESS_ASIDE: usize = 64 << 10;
 
 /// A handler's answer.
 #[derive(Clone, Debug)]
-pub struct Reply {
+pub(super) struct Reply {
     /// HTTP status.
     pub status: StatusCode,
     /// Headers.
@@ -25,18 +25,18 @@ pub struct Reply {
 
 impl Reply {
     /// 200 with a body of a type.
-    pub fn new(content_type: &'static str, body: impl Into<Bytes>) -> Self {
+    pub(super) fn new(content_type: &'static str, body: impl Into<Bytes>) -> Self {
         let reply = Self { status: StatusCode::OK, headers: HeaderMap::new(), body: body.into() };
         reply.content_type(content_type)
     }
 
     /// 200 with JSON.
-    pub fn json(value: &impl Serialize) -> Self {
+    pub(super) fn json(value: &impl Serialize) -> Self {
         Self::json_with(StatusCode::OK, value)
     }
 
     /// JSON with a status.
-    pub fn json_with(status: StatusCode, value: &impl Serialize) -> Self {
+    pub(super) fn json_with(status: StatusCode, value: &impl Serialize) -> Self {
         let body =
             serde_json::to_vec(value).unwrap_or_else(|e| format!("{{\"detail\":\"{e}\"}}").into_bytes());
         Self { status, ..Self::new("application/json", body) }
@@ -44,13 +44,13 @@ impl Reply {
 
     /// Says another type.
     #[must_use]
-    pub fn content_type(self, content_type: &'static str) -> Self {
+    pub(super) fn content_type(self, content_type: &'static str) -> Self {
         self.header("content-type", content_type)
     }
 
     /// Sets a header; a value that no header can hold is left out.
     #[must_use]
-    pub fn header(mut self, name: &'static str, value: impl AsRef<str>) -> Self {
+    pub(super) fn header(mut self, name: &'static str, value: impl AsRef<str>) -> Self {
         if let Ok(value) = HeaderValue::from_str(value.as_ref()) {
             self.headers.insert(HeaderName::from_static(name), value);
         }
@@ -59,20 +59,20 @@ impl Reply {
 
     /// Sets the status.
     #[must_use]
-    pub const fn status(mut self, status: StatusCode) -> Self {
+    pub(super) const fn status(mut self, status: StatusCode) -> Self {
         self.status = status;
         self
     }
 
     /// The response on the wire.
-    pub async fn send(mut self, accept_encoding: &str) -> warp::reply::Response {
+    pub(super) async fn send(mut self, accept_encoding: &str) -> warp::reply::Response {
         let encoding = Encoding::accepted(accept_encoding);
         self.headers.append(VARY, HeaderValue::from_static("accept-encoding"));
-        if let (Some(name), true) = (encoding.name(), self.body.len() >= COMPRESS_FROM) {
-            if let Some(packed) = pack(encoding, self.body.clone()).await {
-                self.body = packed;
-                self.headers.insert(CONTENT_ENCODING, HeaderValue::from_static(name));
-            }
+        if let (Some(name), true) = (encoding.name(), self.body.len() >= COMPRESS_FROM)
+            && let Some(packed) = pack(encoding, self.body.clone()).await
+        {
+            self.body = packed;
+            self.headers.insert(CONTENT_ENCODING, HeaderValue::from_static(name));
         }
         self.headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static("text/plain; charset=utf-8"));
         let mut response = warp::reply::Response::new(self.body.into());

@@ -10,12 +10,12 @@ use super::problem::{FieldError, Kind, Problem, ProblemBody};
 use super::reply::Reply;
 use super::request::Request;
 use crate::model::{Component, Millis, Point, RuntimeId, is_component_kind};
-use crate::store::{IdempotentReply, Lookup, NewSample, Registration, WriteError};
+use crate::store::{IdempotentReply, Lookup, NewSample, Registration, StoreError};
 use crate::wire::report::{Rejected, Report, ReportError, decode};
 
 /// The answer to a report of which at least one sample was stored, or that had none.
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
-pub struct ReportReply {
+pub(super) struct ReportReply {
     /// Always `ok`.
     pub status: &'static str,
     /// Id of the component, a 64-bit number.
@@ -30,7 +30,7 @@ pub struct ReportReply {
 /// The body of a report. Unknown fields are passed over.
 #[derive(utoipa::ToSchema)]
 #[allow(dead_code, reason = "only describes the body")]
-pub struct ReportBody {
+pub(super) struct ReportBody {
     /// Id of the component; wins over its name.
     #[schema(schema_with = super::openapi::id_schema)]
     runtime_id: Option<i64>,
@@ -47,7 +47,7 @@ pub struct ReportBody {
 /// One sample, or a whole histogram or summary.
 #[derive(utoipa::ToSchema)]
 #[allow(dead_code, reason = "only describes the body")]
-pub struct MetricBody {
+pub(super) struct MetricBody {
     /// Name of the metric.
     #[schema(pattern = "^[a-zA-Z_:][a-zA-Z0-9_:]*$", max_length = 255)]
     metric_name: String,
@@ -100,15 +100,22 @@ pub(super) async fn post(app: &Arc<App>, request: &mut Request) -> Result<Reply,
     request.params.only(&[])?;
     let core = app.core()?;
     let key = idempotency_key(request)?;
-    let body = request.json_body(app.config.limits.body_bytes).await?;
+    let body = request.json_body(&app.bodies).await?;
     let now = Millis::now();
     let report = decode(&body, &app.config.limits, now).map_err(Problem::from)?;
     let component = component(app, core, &report).await?;
-    let key = key.map(|key| format!("{}:{key}", component.id.0));
-    if let Some(reply) = kept(core, key.as_deref()).await? {
+    let Some(key) = key.map(|key| format!("{}:{key}", component.id.0)) else {
+        return Ok(Reply::json(&take(app, core, &component, report, now, None).await?));
+    };
+    if let Some(reply) = kept(core, &key).await? {
         return Ok(reply);
     }
-    take(app, core, &component, report, now, key).await
+    match take(app, core, &component, report, now, Some(key.clone())).await {
+        Ok(reply) => Ok(Reply::json(&reply)),
+        // Another request with this key was stored meanwhile: it has the answer.
+        Err(problem) if problem.is(Kind::CONFLICT) => kept(core, &key).await?.ok_or(problem),
+        Err(problem) => Err(problem),
+    }
 }
 
 /// Stores a decoded report; the heartbeat uses it too.
@@ -119,7 +126,7 @@ pub(super) async fn take(
     mut report: Report<'_>,
     now: Millis,
     key: Option<String>,
-) -> Result<Reply, Problem> {
+) -> Result<ReportReply, Problem> {
     let mut rejected = std::mem::take(&mut report.rejected);
     let (points, refused) = resolve(core, component, &report, now).await?;
     rejected.extend(refused);
@@ -134,25 +141,16 @@ pub(super) async fn take(
     let inserted = points.len();
     let reply =
         ReportReply { status: "ok", runtime_id: component.id.0, metrics_inserted: inserted, rejected };
-    let idempotent = key
-        .clone()
-        .map(|key| IdempotentReply { key, reply: serde_json::to_string(&reply).unwrap_or_default() });
+    let idempotent =
+        key.map(|key| IdempotentReply { key, reply: serde_json::to_string(&reply).unwrap_or_default() });
     // An empty report changes nothing; it only shows that the component is alive.
     if inserted == 0 && idempotent.is_none() {
         component.beat(now);
-        return Ok(Reply::json(&reply));
+        return Ok(reply);
     }
-    match core.writer.write(component, points, idempotent).await {
-        Ok(()) => {
-            app.own.accepted(inserted);
-            Ok(Reply::json(&reply))
-        }
-        Err(WriteError::Repeated) => match kept(core, key.as_deref()).await? {
-            Some(reply) => Ok(reply),
-            None => Err(WriteError::Repeated.into()),
-        },
-        Err(error) => Err(error.into()),
-    }
+    core.writer.write(component, points, idempotent).await?;
+    app.own.accepted(inserted);
+    Ok(reply)
 }
 
 /// The series of each sample; samples that have none are refused.
@@ -173,7 +171,11 @@ async fn resolve(
             unit: s.unit.as_deref(),
         })
         .collect();
-    let resolved = core.series.resolve(&core.database, component, &samples).await?;
+    let resolved = core.series.resolve(&core.database, component, &samples).await.inspect_err(|error| {
+        if matches!(error, StoreError::UnknownComponent) {
+            core.components.forget(component);
+        }
+    })?;
     let mut points = Vec::with_capacity(resolved.len());
     let mut refused = Vec::new();
     for (sample, series) in report.samples.iter().zip(resolved) {
@@ -190,7 +192,7 @@ async fn resolve(
                 points.push(Point { series, at: sample.at.unwrap_or(now), value: sample.value });
             }
             Err(why) => {
-                refused.push(Rejected { index: sample.index, field: why.field.into(), reason: why.reason })
+                refused.push(Rejected { index: sample.index, field: why.field.into(), reason: why.reason });
             }
         }
     }
@@ -274,8 +276,7 @@ fn idempotency_key(request: &Request) -> Result<Option<String>, Problem> {
 }
 
 /// The answer that was kept with this key.
-async fn kept(core: &Core, key: Option<&str>) -> Result<Option<Reply>, Problem> {
-    let Some(key) = key else { return Ok(None) };
+async fn kept(core: &Core, key: &str) -> Result<Option<Reply>, Problem> {
     let kept = crate::store::kept_reply(&core.database, key).await?;
     Ok(kept.map(|json| Reply::new("application/json", json).status(StatusCode::OK)))
 }

@@ -1,25 +1,23 @@
-//! A request as handlers see it: its parts, its query parameters, its body within limits.
+//! A request as handlers see it: its parts, its query parameters, its body.
 
-use std::time::Duration;
-
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 use futures_util::{Stream, StreamExt};
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, Method};
 use parking_lot::Mutex;
 
+use super::body::{Bodies, Body};
 use super::problem::{Kind, Problem};
-use crate::wire::encoding::{Encoding, EncodingError, decompress};
-
-/// A client that sends its body slower than this is not waited for.
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+use crate::wire::encoding::Encoding;
 
 /// A request.
-pub struct Request {
+pub(super) struct Request {
     /// Method.
     pub method: Method,
     /// Path, still percent-encoded.
     pub path: String,
+    /// Query, as sent.
+    pub query: String,
     /// Query parameters.
     pub params: Params,
     /// Headers.
@@ -32,23 +30,29 @@ type BodyStream = std::pin::Pin<Box<dyn Stream<Item = Result<Bytes, warp::Error>
 
 impl Request {
     /// A request out of what warp took apart.
-    pub fn new<S, B>(method: Method, path: String, query: &str, headers: HeaderMap, body: S) -> Self
+    pub(super) fn new<S, B>(method: Method, path: String, query: &str, headers: HeaderMap, body: S) -> Self
     where
         S: Stream<Item = Result<B, warp::Error>> + Send + 'static,
         B: Buf,
     {
         let body = body.map(|chunk| chunk.map(|mut b| b.copy_to_bytes(b.remaining())));
-        Self { method, path, params: Params::parse(query), headers, body: Mutex::new(Some(Box::pin(body))) }
+        Self {
+            method,
+            path,
+            query: query.to_owned(),
+            params: Params::parse(query),
+            headers,
+            body: Mutex::new(Some(Box::pin(body))),
+        }
     }
 
     /// A header's text, empty where it is missing or no text.
-    pub fn header(&self, name: impl http::header::AsHeaderName) -> &str {
+    pub(super) fn header(&self, name: impl http::header::AsHeaderName) -> &str {
         self.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default()
     }
 
-    /// Reads a JSON body of at most `limit` bytes, as sent and after decompression. A missing
-    /// content type is taken for JSON.
-    pub async fn json_body(&mut self, limit: usize) -> Result<Bytes, Problem> {
+    /// Reads a JSON body. A missing content type is taken for JSON.
+    pub(super) async fn json_body(&mut self, bodies: &Bodies) -> Result<Body, Problem> {
         let media =
             self.header(CONTENT_TYPE).split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         let is_json = media.is_empty() || media == "application/json" || media.ends_with("+json");
@@ -59,47 +63,17 @@ impl Request {
         let encoding = Encoding::parse(self.header(CONTENT_ENCODING)).map_err(|e| {
             Problem::new(Kind::MEDIA_TYPE, e.to_string()).with_header("accept-encoding", "gzip, zstd")
         })?;
-        let sent = self.read(limit).await?;
-        if encoding == Encoding::Identity {
-            return Ok(sent);
-        }
-        let unpack = tokio::task::spawn_blocking(move || decompress(encoding, &sent, limit)).await;
-        match unpack {
-            Ok(Ok(plain)) => Ok(plain.into()),
-            Ok(Err(e @ EncodingError::TooLarge(_))) => Err(Problem::new(Kind::TOO_LARGE, e.to_string())),
-            Ok(Err(e)) => Err(Problem::new(Kind::MALFORMED, e.to_string())),
-            Err(_) => Err(Problem::new(Kind::INTERNAL, "the body could not be decompressed")),
-        }
-    }
-
-    async fn read(&mut self, limit: usize) -> Result<Bytes, Problem> {
-        let too_large = || Problem::new(Kind::TOO_LARGE, format!("the body has more than {limit} bytes"));
         let announced: usize = self.header(CONTENT_LENGTH).parse().unwrap_or(0);
-        if announced > limit {
-            return Err(too_large());
+        match self.body.get_mut().take() {
+            Some(stream) => bodies.read(stream, announced, encoding).await,
+            None => Err(Problem::new(Kind::INTERNAL, "the body was read already")),
         }
-        let Some(mut stream) = self.body.get_mut().take() else { return Ok(Bytes::new()) };
-        let collect = async {
-            let mut body = BytesMut::with_capacity(announced.min(1 << 20));
-            while let Some(chunk) = stream.next().await {
-                let chunk =
-                    chunk.map_err(|e| Problem::new(Kind::MALFORMED, format!("the body broke off: {e}")))?;
-                if body.len() + chunk.len() > limit {
-                    return Err(too_large());
-                }
-                body.extend_from_slice(&chunk);
-            }
-            Ok(body.freeze())
-        };
-        tokio::time::timeout(BODY_TIMEOUT, collect)
-            .await
-            .unwrap_or_else(|_| Err(Problem::new(Kind::TIMEOUT, "the body did not arrive within 30 s")))
     }
 }
 
 /// Query parameters, in their order.
 #[derive(Clone, Debug, Default)]
-pub struct Params {
+pub(super) struct Params {
     pairs: Vec<(String, String)>,
 }
 
@@ -110,7 +84,7 @@ impl Params {
 
     /// Refuses parameters that are not in `known`; a name that ends in `.` stands for all that begin
     /// with it. A typing error in a filter would otherwise let everything pass.
-    pub fn only(&self, known: &[&str]) -> Result<(), Problem> {
+    pub(super) fn only(&self, known: &[&str]) -> Result<(), Problem> {
         let is_known = |name: &str| {
             known
                 .iter()
@@ -119,17 +93,15 @@ impl Params {
         match self.pairs.iter().find(|(name, _)| !is_known(name)) {
             Some((name, _)) => {
                 let name: String = name.chars().take(60).collect();
-                Err(Problem::parameter(
-                    &name,
-                    format!("is not a parameter here; there are {}", known.join(", ")),
-                ))
+                let there_are = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+                Err(Problem::parameter(&name, format!("is not a parameter here; there are {there_are}")))
             }
             None => Ok(()),
         }
     }
 
     /// The value of a parameter that may occur once; empty is as good as missing.
-    pub fn get(&self, name: &str) -> Result<Option<&str>, Problem> {
+    pub(super) fn get(&self, name: &str) -> Result<Option<&str>, Problem> {
         let mut values = self.all(name);
         let value = values.next();
         if values.next().is_some() {
@@ -142,7 +114,11 @@ impl Params {
     }
 
     /// The value of a parameter, parsed.
-    pub fn parse_as<T: std::str::FromStr>(&self, name: &str, what: &str) -> Result<Option<T>, Problem> {
+    pub(super) fn parse_as<T: std::str::FromStr>(
+        &self,
+        name: &str,
+        what: &str,
+    ) -> Result<Option<T>, Problem> {
         let parse = |text: &str| {
             text.parse().map_err(|_| {
                 let text: String = text.chars().take(60).collect();
@@ -153,17 +129,17 @@ impl Params {
     }
 
     /// The value of a parameter that is a metric type.
-    pub fn parse_as_type(&self, name: &str) -> Result<Option<crate::model::MetricType>, Problem> {
+    pub(super) fn parse_as_type(&self, name: &str) -> Result<Option<crate::model::MetricType>, Problem> {
         self.parse_as(name, "gauge, counter, histogram or summary")
     }
 
     /// All values of a parameter.
-    pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+    pub(super) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
         self.pairs.iter().filter(move |(n, _)| n == name).map(|(_, v)| v.as_str())
     }
 
     /// Parameters whose name begins with `prefix`, without it.
-    pub fn with_prefix(&self, prefix: &str) -> impl Iterator<Item = (&str, &str)> {
+    pub(super) fn with_prefix(&self, prefix: &str) -> impl Iterator<Item = (&str, &str)> {
         self.pairs.iter().filter_map(move |(n, v)| Some((n.strip_prefix(prefix)?, v.as_str())))
     }
 }

@@ -8,11 +8,13 @@ use http::Method;
 use super::problem::{Kind, Problem};
 use super::reply::Reply;
 use super::request::Request;
-use super::{App, admin, components, export, health, openapi, query, registration, report, self_report};
+use super::{
+    App, admin, components, export, health, openapi, query, registration, report, self_report, view,
+};
 
 /// What an endpoint needs of its caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
+pub(super) enum Access {
     /// Anyone may read.
     Read,
     /// A token is needed where tokens are configured.
@@ -21,7 +23,7 @@ pub enum Access {
 
 /// An endpoint: method, path, access, and one line of help.
 #[derive(Clone, Copy, Debug)]
-pub struct Route {
+pub(super) struct Route {
     /// Method.
     pub method: &'static str,
     /// Path as the API's description writes it.
@@ -41,7 +43,7 @@ const fn write(method: &'static str, path: &'static str, help: &'static str) -> 
 }
 
 /// Every endpoint but the pages for people.
-pub const ROUTES: &[Route] = &[
+pub(super) const ROUTES: &[Route] = &[
     write("POST", "/api/metrics/report", "report samples of one component"),
     read("GET", "/api/metrics/query", "stored samples, newest first, or aggregated in steps"),
     read("GET", "/api/metrics/prometheus", "newest value of every live series, for scrapers"),
@@ -65,7 +67,7 @@ pub const ROUTES: &[Route] = &[
 ];
 
 /// Answers a request; every error is a problem.
-pub async fn answer(app: Arc<App>, mut request: Request) -> Reply {
+pub(super) async fn answer(app: Arc<App>, mut request: Request) -> Reply {
     let began = Instant::now();
     let endpoint = endpoint(&request.path);
     let reply = match dispatch(&app, &mut request, endpoint).await {
@@ -98,6 +100,9 @@ fn endpoint(path: &str) -> &'static str {
 
 async fn dispatch(app: &Arc<App>, request: &mut Request, endpoint: &str) -> Result<Reply, Problem> {
     if endpoint.is_empty() {
+        if let Some(page) = view::answer(app, request).await {
+            return Ok(page);
+        }
         return Err(Problem::new(Kind::NOT_FOUND, format!("nothing is at {}", clip(&request.path))));
     }
     let method = if request.method == Method::HEAD { Method::GET } else { request.method.clone() };
@@ -115,7 +120,7 @@ async fn dispatch(app: &Arc<App>, request: &mut Request, endpoint: &str) -> Resu
         ("POST", "/api/metrics/report") => report::post(app, request).await,
         ("GET", "/api/metrics/query") => query::get(app, request).await,
         ("GET", "/api/metrics/prometheus") => export::get(app, request).await,
-        ("GET", "/api/metrics/components") => components::get(app, request).await,
+        ("GET", "/api/metrics/components") => components::get(app, request),
         ("POST", "/api/metrics/self-report") => self_report::post(app, request).await,
         ("POST", "/api/metrics/cleanup") => admin::cleanup(app, request).await,
         ("POST", "/api/metrics/partitions/create") => admin::create_partitions(app, request).await,

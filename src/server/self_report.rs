@@ -15,7 +15,7 @@ pub(super) const SERVER_KIND: &str = "server_api";
 
 /// What was reported.
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
-pub struct SelfReportReply {
+pub(super) struct SelfReportReply {
     /// Always `ok`.
     pub status: &'static str,
     /// Component that it was reported under.

@@ -1,83 +1,157 @@
 //! What goes on by itself: silent components leave the exposition, partitions are made ahead, what
-//! is remembered of components is written down, the server reports on itself.
+//! is remembered of components is written down, the server reports on itself, retention is
+//! enforced. None of these waits for another: a slow database must not keep silent series alive.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use tokio::time::{Interval, MissedTickBehavior, interval};
+
 use super::core::{Core, HOURS_AHEAD};
 use super::{App, admin, self_report};
-use crate::model::{Component, Millis, RuntimeId};
+use crate::model::{Component, Millis, RuntimeId, Series};
+use crate::store::{Inserted, StoreError};
 
 /// A series without a new sample for a day leaves memory, even if its component goes on.
 const IDLE_SERIES_MS: i64 = 86_400_000;
+/// Components named in the log when many fall silent at once.
+const LOGGED: usize = 10;
+/// Memory is looked through for them this often.
+const FORGET_EVERY: Duration = Duration::from_mins(1);
 /// Retention is enforced this often where the server does it.
-const RETENTION_EVERY: Duration = Duration::from_secs(3600);
+const RETENTION_EVERY: Duration = Duration::from_hours(1);
 
 /// Sweeps until it is aborted. A step that fails is tried again at the next sweep.
 pub(super) async fn run(app: &Arc<App>, core: &Arc<Core>) {
     let every = (app.config.stale_after / 4).clamp(Duration::from_millis(250), Duration::from_secs(15));
-    let mut ticks = tokio::time::interval(every);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
-    let mut inserted = crate::store::Inserted::from_now();
-    let (mut reported, mut retained): (Option<Instant>, Option<Instant>) = (None, None);
+    tokio::join!(keep_expiring(app, core, every), keep_house(app, core, every), keep_retention(app, core));
+}
+
+fn ticks(every: Duration) -> Interval {
+    let mut ticks = interval(every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    ticks
+}
+
+async fn keep_expiring(app: &App, core: &Core, every: Duration) {
+    let mut ticks = ticks(every);
+    let mut forgot = Instant::now();
     loop {
         ticks.tick().await;
+        let (accepted, rejected) = app.own.samples();
+        app.rates.note(Millis::now(), accepted, rejected);
         expire(core);
+        if forgot.elapsed() >= FORGET_EVERY {
+            forgot = Instant::now();
+            forget(core);
+        }
+    }
+}
+
+async fn keep_house(app: &App, core: &Core, every: Duration) {
+    let mut ticks = ticks(every);
+    let mut inserted = Inserted::from_now();
+    let mut reported: Option<Instant> = None;
+    loop {
+        ticks.tick().await;
         if let Err(error) = core.partitions.ensure(&core.database, HOURS_AHEAD).await {
             tracing::warn!(%error, "partitions could not be made ahead");
         }
         if let Err(error) = remember(core).await {
             tracing::warn!(%error, "components could not be written down");
         }
-        match inserted.read(&core.database, &core.components, &core.series, core.stale_after_ms).await {
-            Ok(points) => points.iter().for_each(|points| core.committed(points)),
-            Err(error) => tracing::warn!(%error, "samples inserted by SQL could not be read"),
+        if let Err(error) = take_inserted(core, &mut inserted).await {
+            tracing::warn!(%error, "samples inserted by SQL could not be read");
         }
         if reported.is_none_or(|at| at.elapsed() >= app.config.metrics_interval) {
             reported = Some(Instant::now());
             report(app, core).await;
         }
-        if app.config.retention_raw.is_some() && retained.is_none_or(|at| at.elapsed() >= RETENTION_EVERY) {
-            retained = Some(Instant::now());
-            if let Err(error) = admin::retention(app).run(&core.database, |step| tracing::debug!(step)).await
-            {
-                tracing::warn!(%error, "retention could not be enforced");
-            }
+    }
+}
+
+async fn keep_retention(app: &App, core: &Core) {
+    if app.config.retention_raw.is_none() {
+        return;
+    }
+    let mut ticks = ticks(RETENTION_EVERY);
+    loop {
+        ticks.tick().await;
+        let retention = admin::retention(app);
+        if let Err(error) = retention.run(&core.database, |step| tracing::debug!(step)).await {
+            tracing::warn!(%error, "retention could not be enforced");
         }
     }
 }
 
-/// Series of silent components leave the exposition, and later memory.
+/// Series of silent components leave the exposition.
 fn expire(core: &Core) {
     let now = Millis::now();
-    let silent = |c: &Component| c.last_report().is_none_or(|t| now.since(t) > core.stale_after_ms);
-    for component in core.components.all() {
-        // A report that is committed in this moment sets it live again.
-        if silent(&component) && component.set_live(false) {
-            let removed = core.live.remove(|s| s.component.id == component.id);
-            tracing::info!(name = %component.name, kind = %component.kind, series = removed, "component is silent");
-        }
+    let mut gone = core.components.all();
+    gone.retain(|c| is_silent(core, c, now) && c.set_live(false));
+    if gone.is_empty() {
+        return;
     }
-    let stale = |s: &crate::model::Series| s.idle_ms(now) > IDLE_SERIES_MS;
-    core.live.remove(&stale);
-    core.series.forget(|s| !s.exported.load(Ordering::Acquire) && (silent(&s.component) || stale(s)));
+    let ids: HashSet<RuntimeId> = gone.iter().map(|c| c.id).collect();
+    let series = core.live.remove(|s| ids.contains(&s.component.id) && is_silent(core, &s.component, now));
+    // A report that is committed in this moment keeps its component's series, or brings them back.
+    for component in gone.iter().filter(|c| !is_silent(core, c, now)) {
+        component.set_live(true);
+    }
+    for component in gone.iter().take(LOGGED) {
+        tracing::info!(name = %component.name, kind = %component.kind, "component is silent");
+    }
+    tracing::info!(components = gone.len(), series, "series of silent components left the exposition");
 }
 
-/// Writes down what components reported last, and which are offline or up again.
-async fn remember(core: &Core) -> Result<(), crate::store::StoreError> {
+/// Series of silent components, and those without a sample for long, leave memory.
+fn forget(core: &Core) {
     let now = Millis::now();
-    let (up, down): (Vec<_>, Vec<_>) = core.components.all().into_iter().partition(|c| core.is_up(c, now));
-    let ids = |list: Vec<Arc<Component>>| list.iter().map(|c| c.id).collect::<Vec<RuntimeId>>();
-    let (up, said_goodbye): (Vec<_>, Vec<_>) = up.into_iter().partition(|c| !c.is_offline());
-    drop(said_goodbye);
-    core.components.save(&core.database, &ids(down), &ids(up)).await
+    let stale = |s: &Series| s.idle_ms(now) > IDLE_SERIES_MS || s.component.is_purged();
+    core.live.remove(stale);
+    core.series
+        .forget(|s| !s.exported.load(Ordering::Acquire) && (is_silent(core, &s.component, now) || stale(s)));
+}
+
+fn is_silent(core: &Core, component: &Component, now: Millis) -> bool {
+    component.last_report().is_none_or(|t| now.since(t) > core.stale_after_ms)
+}
+
+/// Writes down what components reported last, which are silent and which returned; and looks at
+/// what others wrote about them.
+async fn remember(core: &Core) -> Result<(), StoreError> {
+    let now = Millis::now();
+    let all = core.components.all();
+    let returned: Vec<_> = all.iter().filter(|c| c.take_returned()).collect();
+    let silent: Vec<_> = all.iter().filter(|c| !core.is_up(c, now)).map(|c| c.id).collect();
+    let ids: Vec<_> = returned.iter().map(|c| c.id).collect();
+    if let Err(error) = core.components.mark(&core.database, &silent, &ids, core.stale_after_ms).await {
+        for component in returned {
+            component.set_returned();
+        }
+        return Err(error);
+    }
+    core.components.save(&core.database).await?;
+    if core.components.refresh(&core.database).await? > 0 {
+        core.live.remove(|s| s.component.is_purged());
+    }
+    Ok(())
+}
+
+async fn take_inserted(core: &Core, inserted: &mut Inserted) -> Result<(), StoreError> {
+    let describe = core.live.describer();
+    let (recent_ms, series) = (core.stale_after_ms, &core.series);
+    for points in inserted.read(&core.database, &core.components, series, recent_ms, &describe).await? {
+        core.committed(&points);
+    }
+    Ok(())
 }
 
 async fn report(app: &App, core: &Core) {
     let result = async {
         let component = self_report::own_component(app, core).await?;
-        component.set_offline(false);
         self_report::report(app, core, &component).await
     };
     if let Err(problem) = result.await {

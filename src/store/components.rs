@@ -1,6 +1,6 @@
 //! Components: rows of `noetl.runtime`, held in memory by id and by name and kind.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use parking_lot::RwLock;
@@ -93,11 +93,15 @@ const COLUMNS: &str = "runtime_id, name, kind, uri, status, labels::text as labe
     floor(extract(epoch from updated_at) * 1000)::bigint as updated_at";
 
 impl Components {
-    /// Reads all components and what is remembered of them.
-    pub async fn load(&self, database: &Database) -> Result<(), StoreError> {
+    /// Reads all components and what is remembered of them. NoETL's server, or SQL, may have added,
+    /// changed or removed some; what this process heard since it began to ask counts for more.
+    /// Returns how many are gone.
+    pub async fn refresh(&self, database: &Database) -> Result<usize, StoreError> {
+        let began = Millis::now();
+        let before: Vec<Arc<Component>> = self.known.read().by_id.values().cloned().collect();
         let mut tx = database.begin().await?;
         let rows = sql(
-            "select r.runtime_id, r.name, r.kind, floor(extract(epoch from r.heartbeat) * 1000)::bigint as heartbeat, \
+            "select r.runtime_id, r.name, r.kind, r.status = 'offline' as offline, floor(extract(epoch from r.heartbeat) * 1000)::bigint as heartbeat, \
                     floor(extract(epoch from c.last_report) * 1000)::bigint as last_report, \
                     coalesce(c.accepted, 0) as accepted, coalesce(c.rejected, 0) as rejected \
              from noetl.runtime r left join noetl_metrics.component c using (runtime_id)",
@@ -105,20 +109,27 @@ impl Components {
         .fetch_all(&mut *tx)
         .await?;
         tx.commit().await?;
-        for row in rows {
-            let component = self.hold(
-                RuntimeId(row.try_get("runtime_id")?),
-                row.try_get("name")?,
-                row.try_get("kind")?,
-                Millis(row.try_get("heartbeat")?),
-            );
+        let mut present = HashSet::with_capacity(rows.len());
+        for row in &rows {
+            let component = self.hold_row(row)?;
+            present.insert(component.id);
             component.restore(
                 row.try_get::<Option<i64>, _>("last_report")?.map(Millis),
                 row.try_get::<i64, _>("accepted")?.unsigned_abs(),
                 row.try_get::<i64, _>("rejected")?.unsigned_abs(),
             );
+            let says_offline: bool = row.try_get("offline")?;
+            match component.last_report() {
+                _ if !says_offline || component.is_offline() => {}
+                Some(at) if at >= began => component.set_returned(),
+                _ => component.went_offline(),
+            }
         }
-        Ok(())
+        let gone: Vec<_> = before.iter().filter(|c| !present.contains(&c.id)).collect();
+        for component in &gone {
+            self.forget(component);
+        }
+        Ok(gone.len())
     }
 
     /// The components in memory.
@@ -285,16 +296,19 @@ impl Components {
         rows.iter().map(runtime_row).collect()
     }
 
-    /// Writes down what is remembered of components, and which of them are offline or up again.
-    pub async fn save(
-        &self,
-        database: &Database,
-        offline: &[RuntimeId],
-        online: &[RuntimeId],
-    ) -> Result<(), StoreError> {
+    /// The row of one component.
+    pub async fn row(&self, database: &Database, id: RuntimeId) -> Result<Option<RuntimeRow>, StoreError> {
+        let mut tx = database.begin().await?;
+        let text = format!("select {COLUMNS} from noetl.runtime where runtime_id = $1");
+        let row = super::db::sql_made(text).bind(id.0).fetch_optional(&mut *tx).await?;
+        tx.commit().await?;
+        row.as_ref().map(runtime_row).transpose()
+    }
+
+    /// Writes down what is remembered of components.
+    pub async fn save(&self, database: &Database) -> Result<(), StoreError> {
         let all = self.all();
-        let ids = |list: &[RuntimeId]| list.iter().map(|id| id.0).collect::<Vec<_>>();
-        let known: Vec<_> = all.iter().filter(|c| c.last_report().is_some() || c.rejected().0 > 0).collect();
+        let known: Vec<_> = all.iter().filter(|c| c.last_report().is_some() || c.rejected() > 0).collect();
         let mut tx = database.begin().await?;
         sql("insert into noetl_metrics.component as c (runtime_id, last_report, accepted, rejected) \
              select id, case when at > 0 then timestamptz 'epoch' + at * interval '1 ms' end, accepted, rejected \
@@ -305,17 +319,36 @@ impl Components {
             .bind(known.iter().map(|c| c.id.0).collect::<Vec<_>>())
             .bind(known.iter().map(|c| c.last_report().map_or(0, |t| t.0)).collect::<Vec<_>>())
             .bind(known.iter().map(|c| c.accepted().cast_signed()).collect::<Vec<_>>())
-            .bind(known.iter().map(|c| c.rejected().0.cast_signed()).collect::<Vec<_>>())
+            .bind(known.iter().map(|c| c.rejected().cast_signed()).collect::<Vec<_>>())
             .execute(&mut *tx)
             .await?;
-        sql("update noetl.runtime set status = 'offline', updated_at = now() where runtime_id = any($1) and status <> 'offline'")
-            .bind(ids(offline))
-            .execute(&mut *tx)
-            .await?;
-        sql("update noetl.runtime set status = 'ready', updated_at = now() where runtime_id = any($1) and status = 'offline'")
-            .bind(ids(online))
-            .execute(&mut *tx)
-            .await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Says in `noetl.runtime` which components are silent, and which were heard again. A table that
+    /// NoETL made is left alone: its status is NoETL's word, and its workers' heartbeats decide there.
+    pub async fn mark(
+        &self,
+        database: &Database,
+        silent: &[RuntimeId],
+        returned: &[RuntimeId],
+        stale_after_ms: i64,
+    ) -> Result<(), StoreError> {
+        let ids = |list: &[RuntimeId]| list.iter().map(|id| id.0).collect::<Vec<_>>();
+        let mut tx = database.begin().await?;
+        sql("update noetl.runtime set status = 'offline', updated_at = now() \
+             where runtime_id = any($1) and status <> 'offline' and heartbeat < now() - $2 * interval '1 ms' \
+               and obj_description('noetl.runtime'::regclass) like '%Made by NoETL Metrics%'")
+        .bind(ids(silent))
+        .bind(stale_after_ms)
+        .execute(&mut *tx)
+        .await?;
+        sql("update noetl.runtime set status = 'ready', updated_at = now() \
+             where runtime_id = any($1) and status = 'offline' \
+               and obj_description('noetl.runtime'::regclass) like '%Made by NoETL Metrics%'")
+        .bind(ids(returned))
+        .execute(&mut *tx)
+        .await?;
         Ok(tx.commit().await?)
     }
 
@@ -337,15 +370,24 @@ impl Components {
         }
         let component = Arc::new(Component::new(id, name, kind, heartbeat));
         known.by_id.insert(id, Arc::clone(&component));
-        let same_name = known.by_name.entry(name.into()).or_default();
+        let Known { by_id, by_name } = &mut *known;
+        let same_name = by_name.entry(name.into()).or_default();
         // A row that was deleted and made again has a new id.
-        same_name.retain(|c| &*c.kind != kind);
+        same_name.retain(|old| {
+            let replaced = &*old.kind == kind;
+            if replaced {
+                old.set_purged();
+                by_id.remove(&old.id);
+            }
+            !replaced
+        });
         same_name.push(Arc::clone(&component));
         component
     }
 
     /// Drops a component whose row is gone.
-    fn forget(&self, component: &Component) {
+    pub fn forget(&self, component: &Component) {
+        component.set_purged();
         let mut known = self.known.write();
         known.by_id.remove(&component.id);
         if let Some(same_name) = known.by_name.get_mut(&component.name) {

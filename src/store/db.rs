@@ -1,9 +1,11 @@
 //! The connection pool, transactions, and what can go wrong with a database.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgPool, PgPoolOptions, Postgres};
 use sqlx::query::Query;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// A transaction of the pool; dropped without a commit it is rolled back.
 pub type Transaction = sqlx::Transaction<'static, Postgres>;
@@ -20,6 +22,9 @@ pub enum StoreError {
     /// The schema can't be brought forward.
     #[error("migration failed: {0}")]
     Migration(String),
+    /// The component's row is gone.
+    #[error("the component is not registered any more")]
+    UnknownComponent,
     /// The database refused a statement.
     #[error("the database refused a statement: {0}")]
     Refused(sqlx::Error),
@@ -29,8 +34,9 @@ impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         match &error {
             sqlx::Error::Database(e) => match e.code().as_deref().map(|c| &c[..2]) {
-                // Connection exceptions, out of resources, operator intervention, read-only.
-                Some("08" | "53" | "57" | "25") => Self::Unavailable(e.message().to_owned()),
+                // Connection exceptions, out of resources, operator intervention, read-only, a lost
+                // race for rows or locks: all of them may be gone at the next try.
+                Some("08" | "53" | "57" | "25" | "40" | "55") => Self::Unavailable(e.message().to_owned()),
                 _ => Self::Refused(error),
             },
             sqlx::Error::Configuration(e) => Self::Url(e.to_string()),
@@ -43,18 +49,35 @@ impl From<sqlx::Error> for StoreError {
     }
 }
 
+impl StoreError {
+    /// Whether the database refused a value because of a rule of its own (a CHECK).
+    pub fn is_check(&self) -> bool {
+        self.has_code("23514")
+    }
+
+    pub(super) fn has_code(&self, code: &str) -> bool {
+        matches!(self, Self::Refused(sqlx::Error::Database(e)) if e.code().is_some_and(|c| c == code))
+    }
+}
+
 /// A pool of connections, cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Database {
     pool: PgPool,
+    /// Connections that queries may hold at once; the others are left to reports.
+    queries: Arc<Semaphore>,
 }
+
+/// Who waits longer for a connection is told to come back.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What every transaction begins with: a reply of success means on disk, and nothing hangs.
 const BEGIN: &str = "BEGIN; SET LOCAL synchronous_commit = on; SET LOCAL statement_timeout = '30s'; \
                      SET LOCAL lock_timeout = '10s'; SET LOCAL idle_in_transaction_session_timeout = '60s'";
 
-/// The same for work that may take long: migrations and maintenance.
-const BEGIN_LONG: &str = "BEGIN; SET LOCAL synchronous_commit = on; SET LOCAL lock_timeout = '10s'";
+/// The same for work that may take long: migrations and maintenance. What is there already is no news.
+const BEGIN_LONG: &str = "BEGIN; SET LOCAL synchronous_commit = on; SET LOCAL lock_timeout = '10s'; \
+                          SET LOCAL client_min_messages = warning";
 
 impl Database {
     /// A pool on `url` (`postgres://user:password@host:port/database`). No connection is made yet.
@@ -66,16 +89,24 @@ impl Database {
             options.extra_float_digits(None).statement_cache_capacity(0).application_name("noetl-metrics");
         let pool = PgPoolOptions::new()
             .max_connections(max_connections)
-            .acquire_timeout(Duration::from_secs(5))
-            .idle_timeout(Duration::from_secs(300))
-            .max_lifetime(Duration::from_secs(1800))
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .idle_timeout(Duration::from_mins(5))
+            .max_lifetime(Duration::from_mins(30))
             .connect_lazy_with(options);
-        Ok(Self { pool })
+        let queries = usize::try_from(max_connections / 2).unwrap_or(1).max(1);
+        Ok(Self { pool, queries: Arc::new(Semaphore::new(queries)) })
     }
 
     /// Begins a transaction with bounds on time.
     pub async fn begin(&self) -> Result<Transaction, StoreError> {
         Ok(self.pool.begin_with(BEGIN).await?)
+    }
+
+    /// A turn for a query, which may take long; held while it runs.
+    pub async fn query_turn(&self) -> Result<OwnedSemaphorePermit, StoreError> {
+        let turn = tokio::time::timeout(ACQUIRE_TIMEOUT, Arc::clone(&self.queries).acquire_owned()).await;
+        let busy = || StoreError::Unavailable("too many queries run already".into());
+        turn.ok().and_then(Result::ok).ok_or_else(busy)
     }
 
     /// Begins a transaction for work that may take long.

@@ -1,12 +1,13 @@
 //! Retention: late samples are brought into their partitions, what is past its time is dropped.
 //!
 //! Whole partitions go by DETACH CONCURRENTLY and DROP, so that neither ingest nor readers wait and
-//! nothing needs VACUUM FULL. One run at a time, held by a row lock in the database.
+//! nothing needs VACUUM FULL. One run at a time: it holds a lock in a transaction of its own, which
+//! ends with it in whatever way, and the next run finishes what a killed one left.
 
 use sqlx::Row as _;
 
 use super::db::{Database, StoreError, Transaction, sql};
-use super::partitions;
+use super::partitions::{self, Partition};
 use crate::model::Millis;
 
 /// How long samples are kept.
@@ -29,6 +30,8 @@ pub struct MaintenanceReport {
     pub merged_samples: u64,
     /// Samples that were deleted one by one: late ones, and those past their metric's own time.
     pub deleted_samples: u64,
+    /// Bytes of the partitions that were dropped.
+    pub freed_bytes: u64,
     /// Samples that outlive their partition, since their metric's or component's time is longer.
     pub kept_samples: u64,
 }
@@ -44,6 +47,8 @@ pub struct MaintenanceRun {
     pub dropped_partitions: i64,
     /// Samples it deleted one by one.
     pub deleted_samples: i64,
+    /// Bytes of the partitions it dropped.
+    pub freed_bytes: i64,
     /// Why it failed.
     pub error: Option<String>,
 }
@@ -61,7 +66,7 @@ impl Retention {
         progress: impl Fn(&str),
     ) -> Result<MaintenanceReport, StoreError> {
         let mut report = MaintenanceReport::default();
-        let cutoff = Millis::now().plus(-self.raw_ms);
+        let cutoff = Millis::now().plus(-self.raw_ms).max(Millis(0));
         if self.dry_run {
             let mut tx = database.begin().await?;
             let all = partitions::list(&mut tx).await?;
@@ -69,9 +74,12 @@ impl Retention {
             report.dropped_partitions = all.into_iter().filter(|p| p.to <= cutoff).map(|p| p.name).collect();
             return Ok(report);
         }
+        let guard = only_run(database).await?;
         let run = begin_run(database).await?;
         let result = self.steps(database, cutoff, &mut report, &progress).await;
         end_run(database, run, &report, result.as_ref().err()).await?;
+        // Nothing was written in it; where its connection is gone, so is its lock.
+        let _ = guard.rollback().await;
         result.map(|()| report)
     }
 
@@ -89,14 +97,17 @@ impl Retention {
         report.merged_samples = merge_late(&mut tx, cutoff).await?;
         tx.commit().await?;
         progress(&format!("{} late samples brought into their partitions", report.merged_samples));
-        let mut tx = database.begin().await?;
-        let gone: Vec<_> = partitions::list(&mut tx).await?.into_iter().filter(|p| p.to <= cutoff).collect();
-        tx.commit().await?;
-        for partition in gone {
+        for partition in past(database, cutoff).await? {
             report.kept_samples += keep_longer(database, &partition.name).await?;
-            drop_partition(database, &partition).await?;
+            detach(database, &partition).await?;
+            report.freed_bytes += drop_table(database, &partition.name).await?;
             progress(&format!("dropped {}", partition.name));
             report.dropped_partitions.push(partition.name);
+        }
+        for name in detached(database, cutoff).await? {
+            report.freed_bytes += drop_table(database, &name).await?;
+            progress(&format!("dropped {name}, which an earlier run had detached"));
+            report.dropped_partitions.push(name);
         }
         let mut tx = database.begin_long().await?;
         report.deleted_samples = delete_rows(&mut tx, cutoff).await?;
@@ -106,18 +117,25 @@ impl Retention {
     }
 }
 
-/// Notes that a run begins; fails where another one is under way.
+/// The transaction whose lock makes this run the only one; fails where another one is under way.
+async fn only_run(database: &Database) -> Result<Transaction, StoreError> {
+    let mut tx = database.begin_long().await?;
+    sql("set local idle_in_transaction_session_timeout = 0").execute(&mut *tx).await?;
+    let row = sql("select pg_try_advisory_xact_lock(hashtext('noetl_metrics.maintenance')), \
+                     (select max(started_at)::text from noetl_metrics.maintenance_run where finished_at is null)")
+        .fetch_one(&mut *tx)
+        .await?;
+    if row.try_get(0)? {
+        return Ok(tx);
+    }
+    let since: Option<String> = row.try_get(1)?;
+    let since = since.unwrap_or_else(|| "just now".into());
+    Err(StoreError::Unavailable(format!("another maintenance run is under way since {since}")))
+}
+
+/// Notes that a run begins.
 async fn begin_run(database: &Database) -> Result<i64, StoreError> {
     let mut tx = database.begin().await?;
-    sql("select pg_advisory_xact_lock(hashtext('noetl_metrics.maintenance'))").execute(&mut *tx).await?;
-    let busy = sql("select started_at::text from noetl_metrics.maintenance_run \
-                    where finished_at is null and started_at > now() - interval '1 hour' limit 1")
-    .fetch_optional(&mut *tx)
-    .await?;
-    if let Some(row) = busy {
-        let since: String = row.try_get(0)?;
-        return Err(StoreError::Unavailable(format!("another maintenance run is under way since {since}")));
-    }
     let row = sql("insert into noetl_metrics.maintenance_run default values returning run_id")
         .fetch_one(&mut *tx)
         .await?;
@@ -132,12 +150,13 @@ async fn end_run(
     error: Option<&StoreError>,
 ) -> Result<(), StoreError> {
     let mut tx = database.begin().await?;
-    sql("update noetl_metrics.maintenance_run set finished_at = now(), dropped_partitions = $2, deleted_samples = $3, error = $4 \
+    sql("update noetl_metrics.maintenance_run set finished_at = now(), dropped_partitions = $2, deleted_samples = $3, error = $4, freed_bytes = $5 \
          where run_id = $1")
         .bind(run)
         .bind(&report.dropped_partitions)
         .bind(report.deleted_samples.cast_signed())
         .bind(error.map(ToString::to_string))
+        .bind(report.freed_bytes.cast_signed())
         .execute(&mut *tx)
         .await?;
     sql("delete from noetl_metrics.maintenance_run where run_id < $1 - 1000")
@@ -178,15 +197,51 @@ async fn keep_longer(database: &Database, partition: &str) -> Result<u64, StoreE
     Ok(done.rows_affected())
 }
 
-/// Neither statement can be in a transaction with others; a run that died between them is finished
-/// by the next.
-async fn drop_partition(database: &Database, partition: &partitions::Partition) -> Result<(), StoreError> {
+/// Partitions that are past their time. One whose detach was begun comes first, whatever its time:
+/// no other can be detached beside it, and nobody sees its samples any more.
+async fn past(database: &Database, cutoff: Millis) -> Result<Vec<Partition>, StoreError> {
+    let mut tx = database.begin().await?;
+    let mut past = partitions::list(&mut tx).await?;
+    tx.commit().await?;
+    past.retain(|p| p.to <= cutoff || p.detach_pending);
+    past.sort_by_key(|p| !p.detach_pending);
+    Ok(past)
+}
+
+/// Tables that an earlier run detached and had no time to drop.
+async fn detached(database: &Database, cutoff: Millis) -> Result<Vec<String>, StoreError> {
+    let mut tx = database.begin().await?;
+    let rows = sql("select c.relname::text from pg_class c \
+                    where c.relnamespace = 'noetl_metrics'::regnamespace and c.relkind = 'r' and not c.relispartition \
+                      and c.relname ~ '^sample_[0-9]{8}_[0-9]{2}$' \
+                      and to_timestamp(substr(c.relname, 8) || ' +00', 'YYYYMMDD_HH24 TZH') + interval '1 hour' \
+                        <= timestamptz 'epoch' + $1 * interval '1 ms' order by 1")
+        .bind(cutoff.0)
+        .fetch_all(&mut *tx)
+        .await?;
+    tx.commit().await?;
+    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+}
+
+/// Takes a partition out of the table; can't be in a transaction with others.
+async fn detach(database: &Database, partition: &Partition) -> Result<(), StoreError> {
     let how = if partition.detach_pending { "finalize" } else { "concurrently" };
     let name = &partition.name;
     database
         .run_alone(format!("alter table noetl_metrics.sample detach partition noetl_metrics.{name} {how}"))
+        .await
+}
+
+/// Drops a table that no query sees any more; returns the bytes that it took.
+async fn drop_table(database: &Database, name: &str) -> Result<u64, StoreError> {
+    let mut tx = database.begin().await?;
+    let row = sql("select coalesce(pg_total_relation_size(to_regclass('noetl_metrics.' || $1)), 0)")
+        .bind(name)
+        .fetch_one(&mut *tx)
         .await?;
-    database.run_alone(format!("drop table noetl_metrics.{name}")).await
+    tx.commit().await?;
+    database.run_alone(format!("drop table noetl_metrics.{name}")).await?;
+    Ok(row.try_get::<i64, _>(0)?.unsigned_abs())
 }
 
 /// Rows past their time that no partition takes with it.
@@ -209,7 +264,7 @@ async fn delete_rows(tx: &mut Transaction, cutoff: Millis) -> Result<u64, StoreE
 pub(crate) async fn runs(database: &Database, limit: i64) -> Result<Vec<MaintenanceRun>, StoreError> {
     let mut tx = database.begin().await?;
     let rows = sql("select floor(extract(epoch from started_at) * 1000)::bigint, floor(extract(epoch from finished_at) * 1000)::bigint, \
-                      cardinality(dropped_partitions)::bigint, deleted_samples, error \
+                      cardinality(dropped_partitions)::bigint, deleted_samples, error, freed_bytes \
                     from noetl_metrics.maintenance_run order by run_id desc limit $1")
         .bind(limit)
         .fetch_all(&mut *tx)
@@ -223,19 +278,21 @@ pub(crate) async fn runs(database: &Database, limit: i64) -> Result<Vec<Maintena
                 dropped_partitions: row.try_get(2)?,
                 deleted_samples: row.try_get(3)?,
                 error: row.try_get(4)?,
+                freed_bytes: row.try_get(5)?,
             })
         })
         .collect()
 }
 
-/// Sets how long a metric's samples are kept, whatever the retention; returns its number of series.
+/// Sets how long a metric's samples are kept, whatever the retention; returns its number of series,
+/// nothing where there is no such metric.
 pub(crate) async fn set_metric_ttl(
     database: &Database,
     metric_name: &str,
     days: i32,
-) -> Result<i64, StoreError> {
+) -> Result<Option<i64>, StoreError> {
     let mut tx = database.begin().await?;
-    sql(
+    let set = sql(
         "update noetl_metrics.metric m set ttl = make_interval(days => $2) from noetl_metrics.metric_name n \
          where n.metric_name = $1 and m.family = n.family",
     )
@@ -243,6 +300,9 @@ pub(crate) async fn set_metric_ttl(
     .bind(days)
     .execute(&mut *tx)
     .await?;
+    if set.rows_affected() == 0 {
+        return Ok(None);
+    }
     let row = sql(
         "select count(*) from noetl_metrics.series s join noetl_metrics.metric_name n using (metric_name) \
                    where n.family = (select family from noetl_metrics.metric_name where metric_name = $1)",
@@ -251,7 +311,7 @@ pub(crate) async fn set_metric_ttl(
     .fetch_one(&mut *tx)
     .await?;
     tx.commit().await?;
-    Ok(row.try_get(0)?)
+    Ok(Some(row.try_get(0)?))
 }
 
 /// Keeps a component's samples for at least this long; returns its number of series.

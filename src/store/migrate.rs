@@ -5,6 +5,7 @@ use sqlx::Row as _;
 use sqlx::migrate::Migrator;
 
 use super::db::{Database, StoreError, sql};
+use crate::model::Millis;
 
 static MIGRATOR: Migrator = sqlx::migrate!("./migrations");
 
@@ -43,6 +44,39 @@ pub async fn state(database: &Database) -> Result<MigrationState, StoreError> {
     let applied = applied(&mut tx).await?;
     tx.commit().await?;
     Ok(MigrationState { applied, newest: MIGRATOR.iter().map(|m| m.version).max().unwrap_or(0) })
+}
+
+/// One step of the schema.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Migration {
+    /// Its number.
+    pub version: i64,
+    /// What it does.
+    pub description: String,
+    /// When it was applied, if it was.
+    pub applied_at: Option<Millis>,
+}
+
+/// All steps that this program knows, and when each was applied.
+pub async fn all(database: &Database) -> Result<Vec<Migration>, StoreError> {
+    let mut tx = database.begin().await?;
+    let rows = sql("select version, floor(extract(epoch from installed_on) * 1000)::bigint \
+                    from noetl_metrics.migration where success")
+    .fetch_all(&mut *tx)
+    .await?;
+    tx.commit().await?;
+    let mut applied = std::collections::HashMap::new();
+    for row in rows {
+        applied.insert(row.try_get::<i64, _>(0)?, Millis(row.try_get(1)?));
+    }
+    Ok(MIGRATOR
+        .iter()
+        .map(|m| Migration {
+            version: m.version,
+            description: m.description.to_string(),
+            applied_at: applied.get(&m.version).copied(),
+        })
+        .collect())
 }
 
 async fn applied(tx: &mut super::Transaction) -> Result<i64, StoreError> {

@@ -6,6 +6,7 @@ use parking_lot::RwLock;
 use sqlx::Row as _;
 
 use super::db::{StoreError, Transaction, sql};
+use super::series::Refused;
 use crate::model::{MetricType, family_of};
 
 /// Metric names that are claimed, and by which type.
@@ -46,7 +47,7 @@ impl Names {
         &self,
         tx: &mut Transaction,
         names: &[NewName<'_>],
-    ) -> Result<HashMap<String, String>, StoreError> {
+    ) -> Result<HashMap<String, Refused>, StoreError> {
         // In one order everywhere, so that two servers can't wait for each other.
         let mut sorted = names.to_vec();
         sorted.sort_by_key(|n| n.name);
@@ -61,8 +62,8 @@ impl Names {
             .await?;
         let mut refused = HashMap::new();
         for row in rows {
-            if let Some(reason) = row.try_get::<Option<String>, _>(1)? {
-                refused.insert(row.try_get(0)?, reason);
+            if let Some(reason) = row.try_get::<Option<&str>, _>(1)? {
+                refused.insert(row.try_get(0)?, refusal(reason));
             }
         }
         Ok(refused)
@@ -75,5 +76,14 @@ impl Names {
         for suffix in family.suffixes() {
             known.insert(format!("{}{suffix}", family.name).into(), kind);
         }
+    }
+}
+
+/// The database's reason begins with the field.
+fn refusal(reason: &str) -> Refused {
+    match reason.split_once(": ") {
+        Some(("metric_name", why)) => Refused { field: "metric_name", reason: why.into() },
+        Some(("metric_type", why)) => Refused { field: "metric_type", reason: why.into() },
+        _ => Refused { field: "metric_type", reason: reason.into() },
     }
 }

@@ -8,13 +8,11 @@ use super::db::{StoreError, Transaction, sql, sql_made};
 use super::partitions::{self, Partition};
 use crate::model::Millis;
 
-/// What is stored of one series.
-#[derive(Clone, Copy, Debug, Default)]
+/// The newest stored sample of one series, in a partition or among the late ones.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Stored {
-    /// Newest sample in a partition.
-    pub(super) appended: Option<Millis>,
-    /// Newest sample anywhere.
-    pub(super) newest: Option<(Millis, f64)>,
+    pub(super) at: Millis,
+    pub(super) value: f64,
 }
 
 /// Finds the newest samples of `ids`; a series without samples is not in the answer.
@@ -43,30 +41,33 @@ async fn in_partition(
     ids: &[i32],
     found: &mut HashMap<i32, Stored>,
 ) -> Result<(), StoreError> {
-    // One row of arrays: as rows, a hundred thousand answers would cost more than finding them.
+    // By its bounds and not by its name: maintenance may drop it in this moment. One row of arrays:
+    // as rows, a hundred thousand answers would cost more than finding them.
     let text = format!(
         "select array_agg(i.id), array_agg((date_part('epoch', s.at) * 1000)::bigint), array_agg(s.value) \
          from unnest($1::integer[]) i(id) \
-         cross join lateral (select \"timestamp\" as at, value from noetl_metrics.{} \
-           where series_id = i.id order by \"timestamp\" desc limit 1) s",
-        partition.name
+         cross join lateral (select \"timestamp\" as at, value from noetl_metrics.sample \
+           where series_id = i.id and {} order by \"timestamp\" desc limit 1) s",
+        within(partition)
     );
     let row = sql_made(text).bind(ids).fetch_one(&mut **tx).await?;
     let ids: Vec<i32> = row.try_get::<Option<_>, _>(0)?.unwrap_or_default();
     let times: Vec<i64> = row.try_get::<Option<_>, _>(1)?.unwrap_or_default();
     let values: Vec<f64> = row.try_get::<Option<_>, _>(2)?.unwrap_or_default();
     for ((id, at), value) in ids.into_iter().zip(times).zip(values) {
-        let at = Millis(at);
-        found.insert(id, Stored { appended: Some(at), newest: Some((at, value)) });
+        found.insert(id, Stored { at: Millis(at), value });
     }
     Ok(())
 }
 
-/// The name is one that the catalogue gave, of the form `sample_YYYYMMDD_HH`; the same goes for
-/// [`in_partition`].
 async fn is_empty(tx: &mut Transaction, partition: &Partition) -> Result<bool, StoreError> {
-    let text = format!("select not exists (select from noetl_metrics.{})", partition.name);
+    let text = format!("select not exists (select from noetl_metrics.sample where {})", within(partition));
     Ok(sql_made(text).fetch_one(&mut **tx).await?.try_get(0)?)
+}
+
+fn within(partition: &Partition) -> String {
+    let (from, to) = (partition.from.rfc3339(), partition.to.rfc3339());
+    format!("\"timestamp\" >= '{from}' and \"timestamp\" < '{to}'")
 }
 
 async fn late(tx: &mut Transaction, ids: &[i32], found: &mut HashMap<i32, Stored>) -> Result<(), StoreError> {
@@ -76,11 +77,11 @@ async fn late(tx: &mut Transaction, ids: &[i32], found: &mut HashMap<i32, Stored
         .fetch_all(&mut **tx)
         .await?;
     for row in rows {
-        let at = Millis(row.try_get(1)?);
-        let stored = found.entry(row.try_get(0)?).or_default();
+        let late = Stored { at: Millis(row.try_get(1)?), value: row.try_get(2)? };
+        let stored = found.entry(row.try_get(0)?).or_insert(late);
         // At the same time the late one overrides.
-        if stored.newest.is_none_or(|(newest, _)| at >= newest) {
-            stored.newest = Some((at, row.try_get(2)?));
+        if late.at >= stored.at {
+            *stored = late;
         }
     }
     Ok(())

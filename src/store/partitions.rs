@@ -8,7 +8,7 @@ use crate::model::Millis;
 
 /// One hour of samples.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Partition {
+pub(super) struct Partition {
     /// Name of the table in schema `noetl_metrics`.
     pub name: String,
     /// First millisecond.

@@ -65,12 +65,21 @@ pub struct Page {
 pub enum QueryError {
     /// The database failed.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(StoreError),
+    /// A sum or a difference is larger than a double can be.
+    #[error("the result is no number that a double can hold: the values are too large or too small")]
+    OutOfRange,
+}
+
+impl From<StoreError> for QueryError {
+    fn from(error: StoreError) -> Self {
+        if error.has_code("22003") { Self::OutOfRange } else { Self::Store(error) }
+    }
 }
 
 impl From<sqlx::Error> for QueryError {
     fn from(error: sqlx::Error) -> Self {
-        Self::Store(error.into())
+        StoreError::from(error).into()
     }
 }
 
@@ -109,6 +118,7 @@ pub struct Row {
     pub place: Page,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]
 fn number<S: serde::Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
     crate::wire::value::serialize(*value, serializer)
 }
@@ -130,6 +140,7 @@ struct Found {
 impl Query {
     /// Runs the query.
     pub async fn run(&self, database: &Database) -> Result<Vec<Row>, QueryError> {
+        let _turn = database.query_turn().await?;
         let mut tx = database.begin().await?;
         let ids = self.series(&mut tx).await?;
         if ids.as_ref().is_some_and(Vec::is_empty) {
@@ -241,7 +252,8 @@ impl Query {
         let within =
             format!("{only} and \"timestamp\" between '{}' and '{}'", start.rfc3339(), end.rfc3339());
         let value = match aggregate {
-            Aggregate::Avg => "avg(value)".to_owned(),
+            // avg() also squares what it adds up, which overflows much earlier.
+            Aggregate::Avg => "sum(value) / count(*)".to_owned(),
             Aggregate::Min => "min(value)".to_owned(),
             Aggregate::Max => "max(value)".to_owned(),
             Aggregate::Sum => "sum(value)".to_owned(),
@@ -268,7 +280,7 @@ impl Query {
 }
 
 /// Samples in partitions that no late one overrides, and the late ones.
-fn both_tables(within: &str) -> String {
+pub(super) fn both_tables(within: &str) -> String {
     format!(
         "select h.series_id, h.\"timestamp\", h.value, h.\"timestamp\" as created_at from noetl_metrics.sample h where {within} \
            and not exists (select from noetl_metrics.sample_late l where l.series_id = h.series_id and l.\"timestamp\" = h.\"timestamp\") \

@@ -1,10 +1,11 @@
 //! The index that resolves (component, name, labels) to a series: from memory, and from the
 //! database only for a series that is new here.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use foldhash::quality::RandomState;
 use hashbrown::HashTable;
@@ -15,6 +16,9 @@ use super::db::{Database, StoreError, Transaction, sql};
 use super::names::{Names, NewName};
 use super::newest;
 use crate::model::{Component, Label, Limits, MetricType, Series, SeriesId, export_line};
+
+/// A report with new series waits this long for those of other reports.
+const MAKING_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// What a sample says of its series.
 #[derive(Clone, Copy, Debug)]
@@ -80,6 +84,16 @@ impl SeriesIndex {
         self.table.read().iter().cloned().collect()
     }
 
+    /// Those of these ids that are in memory.
+    pub fn with_ids(&self, ids: &HashSet<i32>) -> HashMap<i32, Arc<Series>> {
+        if ids.is_empty() {
+            return HashMap::new();
+        }
+        let table = self.table.read();
+        let wanted = table.iter().filter(|s| ids.contains(&s.id.0) && !s.component.is_purged());
+        wanted.map(|s| (s.id.0, Arc::clone(s))).collect()
+    }
+
     /// The series of each sample, in the order of the samples.
     pub async fn resolve(
         &self,
@@ -136,7 +150,9 @@ impl SeriesIndex {
         missing: &[usize],
         resolved: &mut [Option<Resolved>],
     ) -> Result<(), StoreError> {
-        let _one_at_a_time = self.making.lock().await;
+        // While the database is away each of those that wait would wait for it in turn.
+        let busy = |_| StoreError::Unavailable("other new series are being made; try again".into());
+        let _one_at_a_time = tokio::time::timeout(MAKING_TIMEOUT, self.making.lock()).await.map_err(busy)?;
         let mut open: Vec<usize> = missing.to_vec();
         self.recheck(component, samples, &mut open, resolved);
         if open.is_empty() {
@@ -152,14 +168,16 @@ impl SeriesIndex {
         if !new_names.is_empty() {
             let refused = self.names.claim(&mut tx, &new_names).await?;
             open.retain(|at| match refused.get(samples[*at].name) {
-                Some(reason) => {
-                    resolved[*at] = Some(Err(Refused { field: "metric_type", reason: reason.clone() }));
+                Some(why) => {
+                    resolved[*at] = Some(Err(why.clone()));
                     false
                 }
                 None => true,
             });
         }
-        let ids = insert(&mut tx, component, samples, &open).await?;
+        let inserted = insert(&mut tx, component, samples, &open).await;
+        // The foreign key to noetl.runtime.
+        let ids = inserted.map_err(|e| if e.has_code("23503") { StoreError::UnknownComponent } else { e })?;
         let old: Vec<i32> = ids.iter().filter(|(_, made)| !made).map(|(id, _)| *id).collect();
         let stored = if old.is_empty() { HashMap::new() } else { newest::newest(&mut tx, &old).await? };
         tx.commit().await?;
@@ -197,17 +215,19 @@ impl SeriesIndex {
         }
         let room = self.limits.component_series.saturating_sub(component.series() as usize);
         let total_room = self.limits.total_series.saturating_sub(self.len());
-        let mut lines = std::collections::HashSet::new();
+        let mut lines = HashSet::new();
         let mut left = Vec::with_capacity(still.len());
         for at in still.into_iter().map(|i| open[i]) {
             let mut line = Vec::new();
             let sample = &samples[at];
             export_line(&mut line, sample.name, &component.name, &component.kind, sample.labels);
-            lines.insert(line);
-            if lines.len() > room || lines.len() > total_room {
-                resolved[at] = Some(Err(self.limit_reached(lines.len() > room)));
-            } else {
+            if lines.contains(&line) {
                 left.push(at);
+            } else if lines.len() < room.min(total_room) {
+                lines.insert(line);
+                left.push(at);
+            } else {
+                resolved[at] = Some(Err(self.limit_reached(room <= total_room)));
             }
         }
         *open = left;
@@ -243,10 +263,10 @@ impl SeriesIndex {
     pub(super) fn hold(&self, series: Series) -> Arc<Series> {
         let hash = self.hash(&series.line);
         let mut table = self.table.write();
-        if let Some(known) = table.find(hash, |s| s.line == series.line) {
-            if known.component.id == series.component.id {
-                return Arc::clone(known);
-            }
+        if let Some(known) = table.find(hash, |s| s.line == series.line)
+            && known.component.id == series.component.id
+        {
+            return Arc::clone(known);
         }
         if let Ok(stale) = table.find_entry(hash, |s| s.line == series.line) {
             let (old, _) = stale.remove();
@@ -273,12 +293,8 @@ fn type_clash(name: &str, is: MetricType, asked: MetricType) -> Refused {
 /// Gives a series the newest sample that the database has of it.
 pub(super) fn restore(series: &Series, stored: Option<&newest::Stored>) {
     let Some(stored) = stored else { return };
-    if let Some(at) = stored.appended {
-        series.appended.fetch_max(at.0, Ordering::Relaxed);
-    }
-    if let Some((at, value)) = stored.newest {
-        series.newest.offer(at, value);
-    }
+    series.appended.fetch_max(stored.at.0, Ordering::Relaxed);
+    series.newest.offer(stored.at, stored.value);
 }
 
 /// Inserts the series that are not there; returns each one's id and whether it was made just now.

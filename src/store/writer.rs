@@ -5,7 +5,7 @@
 //! retry never doubles. Requests are answered after the commit; what could not be committed, or may
 //! have been, is answered with an error and never silently tried again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -125,6 +125,11 @@ impl Writer {
         reply.await.unwrap_or(Err(WriteError::Stopping))
     }
 
+    /// Whether the task that writes is there; it ends only by a fault.
+    pub fn is_alive(&self) -> bool {
+        !self.queue.is_closed()
+    }
+
     /// What was done since the start.
     pub fn stats(&self) -> &WriterStats {
         &self.stats
@@ -158,8 +163,9 @@ impl Task {
     }
 
     /// Commits a group; where one member's key was taken meanwhile, the others go without it.
-    async fn commit(&self, mut group: Vec<Job>) {
+    async fn commit(&self, group: Vec<Job>) {
         let began = Instant::now();
+        let (mut group, followers) = first_of_each_key(group);
         let result = loop {
             match self.store(&group).await {
                 Err(Failure::Repeated(key)) => {
@@ -170,7 +176,7 @@ impl Task {
                     }
                     group = rest;
                     if group.is_empty() {
-                        return;
+                        break Ok(());
                     }
                 }
                 Err(Failure::Store(error)) => break Err(error),
@@ -178,11 +184,23 @@ impl Task {
             }
         };
         match result {
-            Ok(()) => self.succeeded(group, began),
+            Ok(()) => {
+                self.succeeded(group, began);
+                for job in followers {
+                    let _ = job.done.send(Err(WriteError::Repeated));
+                }
+            }
+            // One member may be to blame: the others must not pay for it.
+            Err(StoreError::Refused(error)) if group.len() > 1 => {
+                tracing::warn!(%error, requests = group.len(), "storing each request by itself");
+                for job in group.into_iter().chain(followers) {
+                    Box::pin(self.commit(vec![job])).await;
+                }
+            }
             Err(error) => {
                 self.stats.failures.fetch_add(1, Ordering::Relaxed);
                 tracing::warn!(%error, requests = group.len(), "samples were not committed");
-                for job in group {
+                for job in group.into_iter().chain(followers) {
                     let _ = job.done.send(Err(WriteError::Unavailable(error.to_string())));
                 }
             }
@@ -190,6 +208,9 @@ impl Task {
     }
 
     fn succeeded(&self, group: Vec<Job>, began: Instant) {
+        if group.is_empty() {
+            return;
+        }
         self.stats.commits.fetch_add(1, Ordering::Relaxed);
         let micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.stats.commit_micros.fetch_add(micros, Ordering::Relaxed);
@@ -241,6 +262,13 @@ impl Task {
     }
 }
 
+/// Equal requests that wait together: the first of each key is stored, the others follow it.
+fn first_of_each_key(group: Vec<Job>) -> (Vec<Job>, Vec<Job>) {
+    let mut seen = HashSet::new();
+    let is_first = |job: &Job| job.idempotent.as_ref().is_none_or(|i| seen.insert(i.key.clone()));
+    group.into_iter().partition(is_first)
+}
+
 enum Failure {
     Store(StoreError),
     Repeated(String),
@@ -272,14 +300,14 @@ const EPOCH_2000_MS: i64 = 946_684_800_000;
 
 impl Batch {
     /// Decides for each sample whether it is appended. The series remember what was tried: after a
-    /// failure of unknown outcome the same samples go the way that can't double them.
+    /// failure of unknown outcome the same samples go the way that can't double them. They remember
+    /// late samples too, since a late one would hide one that is appended at the same time after it.
     fn of(group: &[Job], partitions: &Partitions) -> Self {
         let samples: usize = group.iter().map(|job| job.points.len()).sum();
         let mut batch = Self::with_room_for(samples);
         for point in group.iter().flat_map(|job| &job.points) {
-            let newer = point.at.0 > point.series.appended.load(Ordering::Relaxed);
+            let newer = point.at.0 > point.series.appended.fetch_max(point.at.0, Ordering::Relaxed);
             if newer && partitions.hold(point.at) {
-                point.series.appended.store(point.at.0, Ordering::Relaxed);
                 batch.push_row(point);
             } else {
                 batch.late.insert((point.series.id.0, point.at.0), point.value);

@@ -3,4 +3,5 @@
 pub mod encoding;
 mod json;
 pub mod report;
+pub mod report_out;
 pub mod value;

@@ -1,0 +1,64 @@
+# The commands of this project. `make run` and `make test` are all a newcomer needs: each first
+# installs what it lacks (scripts/setup.sh) and says so.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help run test partners lint bench generate clean
+MAKEFLAGS += --no-print-directory
+
+# rustup puts cargo where a shell that started earlier does not look yet.
+export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(CURDIR)/.cache/cargo-tools/bin
+
+# One variable says where PostgreSQL's programs are, to the set-up, the tests and the demo.
+ifdef PG_BIN
+export NOETL_METRICS_PG_BIN ?= $(PG_BIN)
+endif
+
+ARGS ?=
+target := $(or $(CARGO_TARGET_DIR),target)
+venv := .cache/venv/bin
+python := $(venv)/python
+shell_scripts := $(wildcard scripts/*.sh benches/*.sh) .ci/run
+
+help: ## Say what there is (this text)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
+
+run: ## Install what is missing, build, start the demo (ARGS="--listen 127.0.0.1:9000"); Ctrl-C ends it
+	@scripts/setup.sh run
+	cargo build --release --locked
+	@exec $(target)/release/noetl-metrics demo $(ARGS)
+
+test: ## Install what is missing, run all tests: unit, contract, and against real partners
+	@scripts/setup.sh test
+	cargo test --locked
+	@$(MAKE) partners
+
+partners: ## Only the tests against real partners (ARGS="-k pgbouncer")
+	@scripts/setup.sh test
+	cargo build --locked
+	scripts/generate.sh --check
+	$(python) -m pytest tests/partners $(ARGS)
+
+lint: ## Formatting, clippy, licences and sources of the crates, shell and Python scripts
+	@scripts/setup.sh lint
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	cargo deny --locked check licenses bans sources
+	@scripts/advisories.sh
+	$(venv)/shellcheck --check-sourced --external-sources $(shell_scripts)
+	$(venv)/ruff check --quiet tests/partners
+	$(venv)/ruff format --quiet --check tests/partners
+
+bench: ## Measure against peers on this machine (ARGS="row…")
+	@scripts/setup.sh test
+	cargo build --release --locked
+	benches/run.sh $(ARGS)
+
+generate: ## Write what is made from the program: docs/openapi.json, docs/cli.md
+	@scripts/setup.sh build
+	cargo build --locked
+	scripts/generate.sh
+
+clean: ## Remove all that was built or fetched here (the demo's data stays)
+	rm -rf $(target) .cache

@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# Writes the files that are made from the program: docs/openapi.json and docs/cli.md.
+#
+#   scripts/generate.sh           writes them
+#   scripts/generate.sh --check   fails where a committed one is not what the program says now
+#
+# The program is $NOETL_METRICS_BIN, else the debug build.
+# shellcheck disable=SC2016 # backquotes are Markdown here
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+program=${NOETL_METRICS_BIN:-${CARGO_TARGET_DIR:-target}/debug/noetl-metrics}
+
+# The program with nothing of this shell's about it: no variables (help shows their values), no
+# terminal (help is wrapped to its width).
+plainly() { env -i COLUMNS=100 "$program" "$@" </dev/null 2>&1; }
+
+subcommands() { plainly --help | awk '/^Commands:/ { on = 1; next } /^$/ { on = 0 } on && /^  [a-z]/ && $1 != "help" { print $1 }'; }
+
+help_of() { printf '\n## `%s`\n\n```text\n%s\n```\n' "$1" "$(plainly "${@:2}" --help | sed 's/ *$//')"; }
+
+command_line() {
+    printf '# Command line\n\n%s\n' 'What `--help` says, for each role. Made by `make generate`.'
+    help_of noetl-metrics
+    local subcommand
+    for subcommand in $(subcommands); do
+        help_of "noetl-metrics $subcommand" "$subcommand"
+    done
+}
+
+new=$(mktemp -d)
+trap 'rm -r "$new"' EXIT
+plainly openapi >"$new/openapi.json"
+command_line >"$new/cli.md"
+
+if [ "${1:-}" = --check ]; then
+    for file in openapi.json cli.md; do
+        diff -u "docs/$file" "$new/$file" || {
+            echo "docs/$file is not what the program says; run: make generate" >&2
+            exit 1
+        }
+    done
+else
+    cp "$new/openapi.json" "$new/cli.md" docs/
+fi

@@ -1,0 +1,66 @@
+#!/usr/bin/env bash
+# Installs what one of the make targets needs, on Debian and Ubuntu.
+#
+#   scripts/setup.sh build   a C compiler and cargo
+#   scripts/setup.sh run     build, and PostgreSQL's programs
+#   scripts/setup.sh test    run, and the partners of the tests: Python packages, Prometheus,
+#                            VictoriaMetrics, PgBouncer, Chromium
+#   scripts/setup.sh lint    build, the Python packages, cargo-deny
+#
+# It says each thing before it does it, asks nothing, starts no service, and changes nothing where
+# all is there already. It needs root, or sudo, only where a package is missing. What does not have
+# to be installed in the system goes to .cache/ in this folder; `make clean` removes it.
+#
+# Environment: PG_BIN (folder of PostgreSQL's programs), PYTHON (interpreter, 3.10 or newer),
+# CHROMIUM (browser), CARGO_HOME.
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cache=$root/.cache
+cd "$root"
+
+# shellcheck source=scripts/setup/packages.sh
+source scripts/setup/packages.sh
+# shellcheck source=scripts/setup/rust.sh
+source scripts/setup/rust.sh
+# shellcheck source=scripts/setup/postgres.sh
+source scripts/setup/postgres.sh
+# shellcheck source=scripts/setup/python.sh
+source scripts/setup/python.sh
+# shellcheck source=scripts/setup/partners.sh
+source scripts/setup/partners.sh
+
+# Each part first says which packages it lacks (`want_…`), so that one apt-get call brings them
+# all; what is built on those packages (`make_…`) follows.
+case ${1:-} in
+    build)
+        want_rust
+        install_wanted
+        ;;
+    run)
+        want_rust
+        want_postgres
+        install_wanted
+        ;;
+    test)
+        want_rust
+        want_postgres
+        want_python
+        want_chromium
+        install_wanted
+        make_venv
+        make_daemons
+        make_chromium
+        ;;
+    lint)
+        want_rust
+        want_python
+        install_wanted
+        make_venv
+        make_cargo_deny
+        ;;
+    *)
+        echo "usage: scripts/setup.sh build|run|test|lint" >&2
+        exit 2
+        ;;
+esac

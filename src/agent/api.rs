@@ -1,0 +1,146 @@
+//! The server as the agent sees it: one POST at a time, its answer sorted by what follows from it.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Once;
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use reqwest::redirect::Policy;
+use reqwest::{Client, Response};
+
+use super::backoff::retry_after;
+use super::config::{AgentConfig, ServerUrl};
+use crate::model::Millis;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// As much of an answer as is read.
+const MAX_ANSWER_BYTES: usize = 1 << 20;
+
+/// The server.
+#[derive(Debug)]
+pub(super) struct Api {
+    client: Client,
+    server: ServerUrl,
+    token_file: Option<PathBuf>,
+}
+
+/// An answer.
+#[derive(Debug)]
+pub(super) struct Answer {
+    /// HTTP status.
+    pub(super) status: u16,
+    /// What the server asks to be waited for.
+    pub(super) retry_after: Option<Duration>,
+    /// The body, or as much of it as is read.
+    pub(super) body: Vec<u8>,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NoAnswer {
+    #[error("{}", causes(.0))]
+    Http(#[from] reqwest::Error),
+    #[error("cannot read the token file {}: {source}", path.display())]
+    Token { path: PathBuf, source: io::Error },
+    #[error("the token file {} holds no token that fits into a header", .0.display())]
+    BadToken(PathBuf),
+}
+
+impl Api {
+    /// A client for the server that `config` names.
+    pub(super) fn new(config: &AgentConfig) -> Result<Self, reqwest::Error> {
+        install_crypto();
+        let mut client = Client::builder()
+            .user_agent(concat!("noetl-metrics-agent/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(REQUEST_TIMEOUT)
+            .redirect(Policy::none());
+        // Roots are for TLS only, and loading none works in an image that has none.
+        if config.server_url.is_plain() {
+            client = client.tls_certs_only([]);
+        }
+        // A proxy of the environment could not reach this machine's own loopback.
+        if config.server_url.is_loopback() {
+            client = client.no_proxy();
+        }
+        Ok(Self {
+            client: client.build()?,
+            server: config.server_url.clone(),
+            token_file: config.auth_token_file.clone(),
+        })
+    }
+
+    /// Where the server is, for the log.
+    pub(super) fn server(&self) -> &ServerUrl {
+        &self.server
+    }
+
+    /// Sends a JSON body and waits for the answer, whatever it is.
+    pub(super) async fn post(&self, path: &str, body: Bytes, zstd: bool) -> Result<Answer, NoAnswer> {
+        let mut request = self.client.post(self.server.endpoint(path));
+        request = request.header(CONTENT_TYPE, "application/json");
+        if zstd {
+            request = request.header(CONTENT_ENCODING, "zstd");
+        }
+        if let Some(token) = self.token().await? {
+            request = request.header(AUTHORIZATION, token);
+        }
+        let mut response = request.body(body).send().await?;
+        let retry_after = asked_wait(&response);
+        let mut answer = Answer { status: response.status().as_u16(), retry_after, body: Vec::new() };
+        while let Some(chunk) = response.chunk().await? {
+            let room = MAX_ANSWER_BYTES - answer.body.len();
+            answer.body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+            if chunk.len() > room {
+                break;
+            }
+        }
+        Ok(answer)
+    }
+
+    // Read each time: a mounted token is replaced while the agent runs.
+    async fn token(&self) -> Result<Option<HeaderValue>, NoAnswer> {
+        let Some(path) = &self.token_file else { return Ok(None) };
+        let text = tokio::fs::read_to_string(path)
+            .await
+            .map_err(|source| NoAnswer::Token { path: path.clone(), source })?;
+        let token = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'));
+        let header = token.and_then(|token| HeaderValue::from_str(&format!("Bearer {token}")).ok());
+        let mut header = header.ok_or_else(|| NoAnswer::BadToken(path.clone()))?;
+        header.set_sensitive(true);
+        Ok(Some(header))
+    }
+}
+
+fn asked_wait(response: &Response) -> Option<Duration> {
+    let header = response.headers().get(RETRY_AFTER)?.to_str().ok()?;
+    retry_after(header, Millis::now().0)
+}
+
+/// Says which cryptography TLS uses, once for the process. Another part of it may have said so
+/// before, which is as good.
+fn install_crypto() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
+}
+
+/// An error with what caused it: reqwest's own text ends at "error sending request". Without the
+/// URL, which may carry credentials.
+pub(super) fn causes(error: &reqwest::Error) -> String {
+    let mut text = String::new();
+    let mut next = std::error::Error::source(error);
+    while let Some(cause) = next {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = if text.is_empty() { cause_text } else { format!("{text}: {cause_text}") };
+        }
+        next = cause.source();
+    }
+    if error.is_timeout() {
+        return format!("no answer within the time allowed ({text})");
+    }
+    if text.is_empty() { "the request failed".to_owned() } else { text }
+}

@@ -1,0 +1,298 @@
+//! The text exposition format 0.0.4, read strictly: a file's text in, readings out.
+//!
+//! A line that is not as the format has it makes the whole file bad, with the line's number, so
+//! that half a file is never taken for all of it. Samples without a type become gauges; those of
+//! a histogram or a summary go as their scalar series. Never panics, whatever the text.
+
+use std::collections::{HashMap, HashSet};
+
+use super::line::{Sample, sample, unescape_help};
+use crate::model::is_metric_name;
+use crate::model::{MetricType, Reading};
+
+/// Why a text is not a good exposition.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum ParseError {
+    /// A line breaks a rule.
+    #[error("line {line}: {what}")]
+    Line {
+        /// Number of the line, from 1.
+        line: usize,
+        /// The rule, and what was found.
+        what: String,
+    },
+    /// The last line has no end, as happens when a file is read while it is written.
+    #[error("the last line does not end: write to a temporary file beside it, then rename")]
+    Unfinished,
+    /// There are more samples than the caller takes.
+    #[error("it has more than {0} samples")]
+    TooMany(usize),
+}
+
+/// Reads `text`, which may hold at most `most` samples. Samples whose family has no help get
+/// `default_help`.
+pub(super) fn parse(text: &str, most: usize, default_help: &str) -> Result<Vec<Reading>, ParseError> {
+    if !text.is_empty() && !text.ends_with('\n') {
+        return Err(ParseError::Unfinished);
+    }
+    let mut families = Families::default();
+    let mut readings = Vec::new();
+    let mut seen = HashSet::new();
+    for (number, line) in text.lines().enumerate() {
+        let at = |what| ParseError::Line { line: number + 1, what };
+        let line = line.trim_matches([' ', '\t']);
+        if let Some(comment) = line.strip_prefix('#') {
+            families.comment(comment).map_err(at)?;
+        } else if !line.is_empty() {
+            let sample = sample(line).map_err(at)?;
+            if !seen.insert(series_key(&sample)) {
+                return Err(at(format!("{} with these labels was there before", sample.name)));
+            }
+            readings.push(families.reading(sample).map_err(at)?);
+            if readings.len() > most {
+                return Err(ParseError::TooMany(most));
+            }
+        }
+    }
+    for (reading, family) in readings.iter_mut().zip(&families.of_sample) {
+        let help = families.help.get(family).map_or(default_help, String::as_str);
+        reading.help = help.to_owned().into();
+    }
+    Ok(readings)
+}
+
+/// What comments said of metric families.
+#[derive(Default)]
+struct Families {
+    /// `None` for `untyped`.
+    types: HashMap<String, Option<MetricType>>,
+    help: HashMap<String, String>,
+    /// The family of each sample so far.
+    of_sample: Vec<String>,
+    /// Families that have a sample.
+    begun: HashSet<String>,
+}
+
+impl Families {
+    /// Takes a comment: `HELP` and `TYPE` have a meaning, others do not.
+    fn comment(&mut self, comment: &str) -> Result<(), String> {
+        let (keyword, rest) = split_word(comment.trim_start_matches([' ', '\t']));
+        if keyword != "HELP" && keyword != "TYPE" {
+            return Ok(());
+        }
+        let (name, rest) = split_word(rest);
+        if !is_metric_name(name) {
+            return Err(format!("{name:?} is not a metric name"));
+        }
+        if keyword == "HELP" { self.add_help(name, rest) } else { self.add_type(name, rest) }
+    }
+
+    fn add_help(&mut self, name: &str, text: &str) -> Result<(), String> {
+        match self.help.insert(name.to_owned(), unescape_help(text)) {
+            None => Ok(()),
+            Some(_) => Err(format!("a second HELP for {name}")),
+        }
+    }
+
+    fn add_type(&mut self, name: &str, text: &str) -> Result<(), String> {
+        let kind = match text {
+            "untyped" => None,
+            other => {
+                let kind = other.parse().map_err(|()| format!("{other:?} is not a metric type"))?;
+                Some(kind)
+            }
+        };
+        if self.begun.contains(name) {
+            return Err(format!("the TYPE of {name} comes after its first sample"));
+        }
+        match self.types.insert(name.to_owned(), kind) {
+            None => Ok(()),
+            Some(_) => Err(format!("a second TYPE for {name}")),
+        }
+    }
+
+    /// The reading of a sample; its help comes at the end, as it may be further down.
+    fn reading(&mut self, sample: Sample) -> Result<Reading, String> {
+        let (family, kind) = self.family(&sample)?;
+        if !self.begun.contains(&family) {
+            self.begun.insert(family.clone());
+        }
+        self.of_sample.push(family);
+        Ok(Reading {
+            name: sample.name.into(),
+            kind,
+            value: sample.value,
+            labels: sample.labels.into_iter().map(|(name, value)| (name.into(), value)).collect(),
+            help: "".into(),
+            unit: None,
+            timestamp_ms: sample.timestamp_ms,
+        })
+    }
+
+    /// The family a sample belongs to, and its type.
+    fn family(&self, sample: &Sample) -> Result<(String, MetricType), String> {
+        let name = sample.name.as_str();
+        match self.types.get(name) {
+            Some(Some(MetricType::Histogram)) => {
+                return Err(format!("{name} is a histogram: its samples are _bucket, _sum and _count"));
+            }
+            Some(Some(MetricType::Summary)) if !sample.has_label("quantile") => {
+                return Err(format!("{name} is a summary: its samples need a quantile"));
+            }
+            Some(kind) => return Ok((name.to_owned(), kind.unwrap_or(MetricType::Gauge))),
+            None => {}
+        }
+        for (suffix, of_summary) in [("_bucket", false), ("_sum", true), ("_count", true)] {
+            let Some(base) = name.strip_suffix(suffix) else { continue };
+            let kind = match self.types.get(base) {
+                Some(Some(kind @ MetricType::Histogram)) => *kind,
+                Some(Some(kind @ MetricType::Summary)) if of_summary => *kind,
+                _ => continue,
+            };
+            if suffix == "_bucket" && !sample.has_label("le") {
+                return Err(format!("{name} is a bucket and needs le"));
+            }
+            return Ok((base.to_owned(), kind));
+        }
+        Ok((name.to_owned(), MetricType::Gauge))
+    }
+}
+
+/// The first word, and what follows it.
+fn split_word(text: &str) -> (&str, &str) {
+    let (word, rest) = text.split_once([' ', '\t']).unwrap_or((text, ""));
+    (word, rest.trim_start_matches([' ', '\t']))
+}
+
+/// The same for two samples of one series, and for no others.
+fn series_key(sample: &Sample) -> (String, Vec<(String, String)>) {
+    let mut labels = sample.labels.clone();
+    labels.sort();
+    (sample.name.clone(), labels)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn good(text: &str) -> Vec<Reading> {
+        parse(text, 100, "none").unwrap()
+    }
+
+    fn error(text: &str) -> String {
+        parse(text, 3, "none").unwrap_err().to_string()
+    }
+
+    #[test]
+    fn types_and_help_are_taken_over() {
+        let readings = good(
+            "# HELP noetl_worker_active_tasks Tasks \\\\ that run\\nnow.\n\
+             # TYPE noetl_worker_active_tasks gauge\n\
+             noetl_worker_active_tasks 3\n\
+             # TYPE done_total counter\n\
+             done_total{queue=\"a\\\"b\"} 1e3 1704110400000\n\
+             \n# just a remark\n# TYPE later untyped\nlater +Inf\nbare NaN\n# HELP bare At last.\n",
+        );
+        assert_eq!(readings.len(), 4);
+        assert_eq!(readings[0].kind, MetricType::Gauge);
+        assert_eq!(readings[0].help, "Tasks \\ that run\nnow.");
+        assert_eq!(readings[1].kind, MetricType::Counter);
+        assert_eq!(readings[1].labels, vec![("queue".into(), "a\"b".to_owned())]);
+        assert_eq!(readings[1].timestamp_ms, Some(1_704_110_400_000));
+        assert_eq!(readings[1].help, "none");
+        assert_eq!((readings[2].kind, readings[2].value.is_infinite()), (MetricType::Gauge, true));
+        assert!(readings[3].value.is_nan());
+        assert_eq!(readings[3].help, "At last.");
+    }
+
+    #[test]
+    fn histograms_and_summaries_go_as_their_series() {
+        use MetricType::{Gauge, Histogram, Summary};
+        let readings = good(
+            "# TYPE h histogram\n\
+             h_bucket{le=\"1\"} 1\nh_bucket{le=\"+Inf\"} 2\nh_sum 2.5\nh_count 2\n\
+             # TYPE s summary\ns{quantile=\"0.5\"} 1\ns_sum 2\ns_count 3\ns_bucket 4\n",
+        );
+        let kinds: Vec<_> = readings.iter().map(|r| (r.name.as_ref(), r.kind)).collect();
+        assert_eq!(
+            kinds,
+            [
+                ("h_bucket", Histogram),
+                ("h_bucket", Histogram),
+                ("h_sum", Histogram),
+                ("h_count", Histogram),
+                ("s", Summary),
+                ("s_sum", Summary),
+                ("s_count", Summary),
+                ("s_bucket", Gauge),
+            ]
+        );
+    }
+
+    #[test]
+    fn bad_lines_are_named() {
+        for (text, part) in [
+            ("ok 1\nbad\n", "line 2"),
+            ("a 1\na 2\n", "was there before"),
+            ("a{x=\"1\",y=\"2\"} 1\na{y=\"2\",x=\"1\"} 2\n", "was there before"),
+            ("a 1\n# TYPE a gauge\n", "after its first sample"),
+            ("# TYPE a gauge\n# TYPE a gauge\n", "second TYPE"),
+            ("# HELP a A.\n# HELP a A.\n", "second HELP"),
+            ("# TYPE a thing\n", "not a metric type"),
+            ("# TYPE 9a gauge\n", "not a metric name"),
+            ("# TYPE h histogram\nh 1\n", "is a histogram"),
+            ("# TYPE h histogram\nh_bucket 1\n", "needs le"),
+            ("# TYPE s summary\ns 1\n", "need a quantile"),
+            ("a 1", "does not end"),
+            ("a 1\nb 1\nc 1\nd 1\n", "more than 3"),
+        ] {
+            let error = error(text);
+            assert!(error.contains(part), "{text:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_empty_file_has_no_samples() {
+        assert_eq!(good(""), []);
+        assert_eq!(good("\n \n#\n"), []);
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_answered(text in any::<String>()) {
+            let _ = parse(&text, 10, "");
+        }
+
+        #[test]
+        fn text_made_of_the_formats_own_parts_is_answered(
+            parts in proptest::collection::vec(
+                prop_oneof![
+                    Just("# TYPE "), Just("# HELP "), Just("a"), Just("_bucket"), Just(" "), Just("\n"),
+                    Just("{"), Just("}"), Just("le=\""), Just("\""), Just("\\"), Just(","), Just("1"),
+                    Just("histogram"), Just("é"), Just("NaN"), Just("-"), Just("\u{0}"),
+                ],
+                0..40,
+            ),
+        ) {
+            let _ = parse(&parts.concat(), 10, "");
+        }
+
+        #[test]
+        fn what_was_written_is_read(
+            value in any::<f64>().prop_filter("a number", |v| !v.is_nan()),
+            label in any::<String>(),
+            help in "[^\r\t ]([^\r]*[^\r\t ])?",
+        ) {
+            let escaped = label.replace('\\', "\\\\").replace('\n', "\\n").replace('"', "\\\"");
+            prop_assume!(!label.contains('\r'));
+            let help_line = help.replace('\\', "\\\\").replace('\n', "\\n");
+            let text = format!("# HELP a {help_line}\n# TYPE a counter\na{{l=\"{escaped}\"}} {value:e}\n");
+            let readings = parse(&text, 1, "none").unwrap();
+            prop_assert_eq!(readings[0].value.to_bits(), value.to_bits());
+            prop_assert_eq!(&readings[0].labels[0].1, &label);
+            prop_assert_eq!(readings[0].help.as_ref(), help.as_str());
+        }
+    }
+}

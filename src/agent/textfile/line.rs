@@ -1,0 +1,185 @@
+//! One line of the text exposition format.
+
+use crate::model::{is_label_name, is_metric_name};
+
+/// A sample as its line has it.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Sample {
+    pub(super) name: String,
+    pub(super) labels: Vec<(String, String)>,
+    pub(super) value: f64,
+    pub(super) timestamp_ms: Option<i64>,
+}
+
+impl Sample {
+    /// Whether it has a label of this name.
+    pub(super) fn has_label(&self, name: &str) -> bool {
+        self.labels.iter().any(|(label, _)| label == name)
+    }
+}
+
+/// Reads `name{label="value",…} value [timestamp]`. The error says what is wrong.
+pub(super) fn sample(line: &str) -> Result<Sample, String> {
+    let mut rest = Cursor(line);
+    let name = rest.take_while(|c| c.is_ascii_alphanumeric() || c == '_' || c == ':');
+    if !is_metric_name(name) {
+        return Err(format!("it does not start with a metric name: {line:?}"));
+    }
+    rest.skip_blanks();
+    let labels = if rest.take('{') { labels(&mut rest)? } else { Vec::new() };
+    rest.skip_blanks();
+    let value = rest.take_while(|c| !is_blank(c));
+    let value = value.parse().map_err(|_| format!("{value:?} is not a number"))?;
+    rest.skip_blanks();
+    let timestamp_ms = match rest.0 {
+        "" => None,
+        text => Some(text.parse().map_err(|_| format!("{text:?} is not a timestamp in milliseconds"))?),
+    };
+    Ok(Sample { name: name.to_owned(), labels, value, timestamp_ms })
+}
+
+/// What stands between `{` and `}`. A comma may follow the last label.
+fn labels(rest: &mut Cursor<'_>) -> Result<Vec<(String, String)>, String> {
+    let mut labels: Vec<(String, String)> = Vec::new();
+    loop {
+        rest.skip_blanks();
+        if rest.take('}') {
+            return Ok(labels);
+        }
+        let name = rest.take_while(|c| c.is_ascii_alphanumeric() || c == '_');
+        if !is_label_name(name) {
+            return Err(format!("no label name at {:?}", rest.0));
+        }
+        if labels.iter().any(|(seen, _)| seen == name) {
+            return Err(format!("label {name} occurs twice"));
+        }
+        labels.push((name.to_owned(), label_value(name, rest)?));
+        rest.skip_blanks();
+        if !rest.take(',') && !rest.0.starts_with('}') {
+            return Err(format!("neither , nor }} after label {name}"));
+        }
+    }
+}
+
+/// `="value"`, with `\\`, `\"` and `\n` undone.
+fn label_value(name: &str, rest: &mut Cursor<'_>) -> Result<String, String> {
+    rest.skip_blanks();
+    let equals = rest.take('=');
+    rest.skip_blanks();
+    if !equals || !rest.take('"') {
+        return Err(format!("no =\" after label {name}"));
+    }
+    let mut value = String::new();
+    loop {
+        value.push_str(rest.take_while(|c| c != '"' && c != '\\'));
+        if rest.take('"') {
+            return Ok(value);
+        }
+        rest.take('\\');
+        match rest.next() {
+            Some('n') => value.push('\n'),
+            Some(c @ ('\\' | '"')) => value.push(c),
+            Some(c) => return Err(format!("\\{c} in the value of label {name}")),
+            None => return Err(format!("the value of label {name} does not end")),
+        }
+    }
+}
+
+/// Help with `\\` and `\n` undone; other backslashes stand for themselves.
+pub(super) fn unescape_help(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = Cursor(text);
+    while !rest.0.is_empty() {
+        plain.push_str(rest.take_while(|c| c != '\\'));
+        if rest.take('\\') {
+            if rest.take('n') {
+                plain.push('\n');
+            } else {
+                rest.take('\\');
+                plain.push('\\');
+            }
+        }
+    }
+    plain
+}
+
+fn is_blank(c: char) -> bool {
+    c == ' ' || c == '\t'
+}
+
+/// What is left of a line.
+struct Cursor<'a>(&'a str);
+
+impl<'a> Cursor<'a> {
+    fn take_while(&mut self, wanted: impl Fn(char) -> bool) -> &'a str {
+        let end = self.0.find(|c| !wanted(c)).unwrap_or(self.0.len());
+        let (taken, rest) = self.0.split_at(end);
+        self.0 = rest;
+        taken
+    }
+
+    fn take(&mut self, wanted: char) -> bool {
+        let rest = self.0.strip_prefix(wanted);
+        self.0 = rest.unwrap_or(self.0);
+        rest.is_some()
+    }
+
+    fn next(&mut self) -> Option<char> {
+        let mut chars = self.0.chars();
+        let next = chars.next();
+        self.0 = chars.as_str();
+        next
+    }
+
+    fn skip_blanks(&mut self) {
+        self.0 = self.0.trim_start_matches(is_blank);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labels_of(line: &str) -> Vec<(String, String)> {
+        sample(line).unwrap().labels
+    }
+
+    #[test]
+    fn blanks_may_stand_between_all_parts() {
+        let sample = sample("a { x = \"1\" , y=\"\"\t, }\t2  -3").unwrap();
+        assert_eq!(sample.labels, [("x".into(), "1".into()), ("y".into(), String::new())]);
+        assert!((sample.value - 2.0).abs() < f64::EPSILON);
+        assert_eq!(sample.timestamp_ms, Some(-3));
+    }
+
+    #[test]
+    fn values_of_labels_may_hold_what_the_format_uses() {
+        assert_eq!(labels_of(r#"a{x="},=\"\\\n "} 1"#), [("x".into(), "},=\"\\\n ".into())]);
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        for (line, part) in [
+            ("9a 1", "metric name"),
+            ("{a=\"b\"} 1", "metric name"),
+            ("a", "not a number"),
+            ("a one", "not a number"),
+            ("a 0x10", "not a number"),
+            ("a 1 2 3", "timestamp"),
+            ("a 1 1.5", "timestamp"),
+            ("a{x} 1", "after label x"),
+            ("a{x=1} 1", "after label x"),
+            ("a{x=\"1} 1", "does not end"),
+            ("a{x=\"\\t\"} 1", "\\t"),
+            ("a{x=\"1\" y=\"2\"} 1", "neither"),
+            ("a{x=\"1\",x=\"2\"} 1", "twice"),
+            ("a{9=\"1\"} 1", "label name"),
+            ("a{,} 1", "label name"),
+            ("a{x=\"1\"", "neither"),
+            ("a.b 1", "not a number"),
+        ] {
+            let error = sample(line).unwrap_err();
+            assert!(error.contains(part), "{line}: {error}");
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! Bodies of requests: read, unpacked, and bounded, each by itself and all together.
+
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::{Stream, StreamExt};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::problem::{Kind, Problem};
+use crate::wire::encoding::{Encoding, EncodingError, decompress};
+
+/// A client that sends its body slower than this is not waited for.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Bodies that are unpacked at once; each may take its limit before it turns out to be small.
+const UNPACKING: usize = 4;
+/// All bodies together may be as large as this many of the largest.
+const LARGEST_BODIES: usize = 16;
+/// Bytes of a body that is too large which are read nevertheless, in largest bodies: a client that
+/// still sends does not listen.
+const OVERRUN: usize = 4;
+/// Memory is counted in these units.
+const UNIT: usize = 1024;
+
+/// How much memory bodies may take.
+#[derive(Debug)]
+pub(super) struct Bodies {
+    limit: usize,
+    room: Arc<Semaphore>,
+    unpacking: Semaphore,
+}
+
+/// A body, and the room that it takes while it is there.
+#[derive(Debug)]
+pub(super) struct Body {
+    bytes: Bytes,
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+impl Deref for Body {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Bodies {
+    /// For bodies of at most `limit` bytes each, as sent and after decompression.
+    pub(super) fn new(limit: usize) -> Self {
+        let units = limit.div_ceil(UNIT).saturating_mul(LARGEST_BODIES).min(Semaphore::MAX_PERMITS);
+        Self { limit, room: Arc::new(Semaphore::new(units)), unpacking: Semaphore::new(UNPACKING) }
+    }
+
+    /// Reads a body and unpacks it; `announced` is its `Content-Length`, 0 where it has none.
+    pub(super) async fn read<S>(
+        &self,
+        stream: S,
+        announced: usize,
+        encoding: Encoding,
+    ) -> Result<Body, Problem>
+    where
+        S: Stream<Item = Result<Bytes, warp::Error>> + Unpin,
+    {
+        let late = |_| Err(Problem::new(Kind::TIMEOUT, "the body did not arrive within 30 s"));
+        let sent = tokio::time::timeout(BODY_TIMEOUT, self.collect(stream, announced)).await;
+        let sent = sent.unwrap_or_else(late)?;
+        if encoding == Encoding::Identity { Ok(sent) } else { self.unpack(sent, encoding).await }
+    }
+
+    async fn collect<S>(&self, mut stream: S, announced: usize) -> Result<Body, Problem>
+    where
+        S: Stream<Item = Result<Bytes, warp::Error>> + Unpin,
+    {
+        let mut bytes = BytesMut::with_capacity(announced.min(self.limit).min(1 << 20));
+        let mut room = None;
+        while let Some(chunk) = stream.next().await {
+            let chunk =
+                chunk.map_err(|e| Problem::new(Kind::MALFORMED, format!("the body broke off: {e}")))?;
+            if bytes.len() + chunk.len() > self.limit {
+                drop((bytes, room));
+                self.overrun(stream).await;
+                return Err(Problem::new(
+                    Kind::TOO_LARGE,
+                    format!("the body has more than {} bytes", self.limit),
+                ));
+            }
+            bytes.extend_from_slice(&chunk);
+            self.reserve(&mut room, bytes.len())?;
+        }
+        Ok(Body { bytes: bytes.freeze(), _room: room })
+    }
+
+    /// Reads on for a while and forgets what comes.
+    async fn overrun(&self, mut stream: impl Stream<Item = Result<Bytes, warp::Error>> + Unpin) {
+        let mut left = self.limit.saturating_mul(OVERRUN);
+        while let Some(Ok(chunk)) = stream.next().await {
+            left = left.saturating_sub(chunk.len());
+            if left == 0 {
+                return;
+            }
+        }
+    }
+
+    async fn unpack(&self, sent: Body, encoding: Encoding) -> Result<Body, Problem> {
+        let failed = || Problem::new(Kind::INTERNAL, "the body could not be decompressed");
+        let _turn = self.unpacking.acquire().await.map_err(|_| failed())?;
+        let limit = self.limit;
+        let work = tokio::task::spawn_blocking(move || decompress(encoding, &sent, limit)).await;
+        let bytes = work.map_err(|_| failed())?.map_err(|e| match e {
+            EncodingError::TooLarge(_) => Problem::new(Kind::TOO_LARGE, e.to_string()),
+            _ => Problem::new(Kind::MALFORMED, e.to_string()),
+        })?;
+        let mut room = None;
+        self.reserve(&mut room, bytes.len())?;
+        Ok(Body { bytes: bytes.into(), _room: room })
+    }
+
+    /// Widens a reservation to `bytes`; nobody waits for room while holding some.
+    fn reserve(&self, room: &mut Option<OwnedSemaphorePermit>, bytes: usize) -> Result<(), Problem> {
+        let held = room.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let wanted = u32::try_from(bytes.div_ceil(UNIT).saturating_sub(held)).unwrap_or(u32::MAX);
+        if wanted == 0 {
+            return Ok(());
+        }
+        let more = Arc::clone(&self.room).try_acquire_many_owned(wanted).map_err(|_| {
+            let detail = "the bodies of other requests take all the room that there is";
+            Problem::new(Kind::BUSY, detail).with_header("retry-after", "1")
+        })?;
+        match room {
+            Some(room) => room.merge(more),
+            None => *room = Some(more),
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stream(chunks: usize, bytes: usize) -> impl Stream<Item = Result<Bytes, warp::Error>> + Unpin {
+        futures_util::stream::iter((0..chunks).map(move |_| Ok(Bytes::from(vec![b'x'; bytes]))))
+    }
+
+    #[tokio::test]
+    async fn bodies_are_bounded_by_themselves_and_together() {
+        let bodies = Bodies::new(10_000);
+        let read = async |chunks, bytes| bodies.read(stream(chunks, bytes), 0, Encoding::Identity).await;
+        assert_eq!(read(10, 1000).await.unwrap().len(), 10_000);
+        assert_eq!(read(11, 1000).await.unwrap_err().status(), 413);
+        let mut held = Vec::new();
+        for _ in 0..LARGEST_BODIES {
+            held.push(read(1, 10_000).await.unwrap());
+        }
+        assert_eq!(read(1, 10).await.unwrap_err().status(), 429);
+        held.pop();
+        assert_eq!(read(1, 10_000).await.unwrap().len(), 10_000, "room is given back");
+    }
+}

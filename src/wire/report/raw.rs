@@ -1,0 +1,234 @@
+//! A report as JSON has it, before any rule: one pass, any type in any place.
+
+use std::fmt;
+
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use super::super::json::{Json, Text};
+
+/// Whatever is no object is read, so that the rest of the body can be, and marked.
+macro_rules! not_a_map {
+    ($kind:ident) => {
+        fn visit_unit<E: serde::de::Error>(self) -> Result<Self::Value, E> {
+            Ok($kind { not_object: true, ..Default::default() })
+        }
+        fn visit_bool<E: serde::de::Error>(self, _: bool) -> Result<Self::Value, E> {
+            self.visit_unit()
+        }
+        fn visit_i64<E: serde::de::Error>(self, _: i64) -> Result<Self::Value, E> {
+            self.visit_unit()
+        }
+        fn visit_u64<E: serde::de::Error>(self, _: u64) -> Result<Self::Value, E> {
+            self.visit_unit()
+        }
+        fn visit_f64<E: serde::de::Error>(self, _: f64) -> Result<Self::Value, E> {
+            self.visit_unit()
+        }
+        fn visit_str<E: serde::de::Error>(self, _: &str) -> Result<Self::Value, E> {
+            self.visit_unit()
+        }
+        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+            while seq.next_element::<IgnoredAny>()?.is_some() {}
+            self.visit_unit()
+        }
+    };
+}
+
+#[derive(Default)]
+pub(super) struct RawReport<'a> {
+    pub(super) not_object: bool,
+    pub(super) twice: Option<&'static str>,
+    pub(super) runtime_id: Json<'a>,
+    pub(super) component_name: Json<'a>,
+    pub(super) component_type: Json<'a>,
+    pub(super) metrics: Items<'a>,
+}
+
+#[derive(Default)]
+pub(super) enum Items<'a> {
+    #[default]
+    Missing,
+    Wrong(&'static str),
+    /// More than the limit; nothing of it was kept.
+    TooMany,
+    List(Vec<Item<'a>>),
+}
+
+/// One entry of the list, unchecked.
+#[derive(Default)]
+pub(super) struct Item<'a> {
+    pub(super) not_object: bool,
+    pub(super) twice: Option<&'static str>,
+    pub(super) name: Json<'a>,
+    pub(super) kind: Json<'a>,
+    pub(super) value: Json<'a>,
+    pub(super) timestamp: Json<'a>,
+    pub(super) labels: Json<'a>,
+    pub(super) help: Json<'a>,
+    pub(super) unit: Json<'a>,
+    pub(super) buckets: Json<'a>,
+    pub(super) quantiles: Json<'a>,
+    pub(super) sum: Json<'a>,
+    pub(super) count: Json<'a>,
+}
+
+impl<'a> RawReport<'a> {
+    /// Takes the body apart, keeping at most `most` entries of the list: a small body can hold very
+    /// many, each of which would take much more memory than its bytes.
+    pub(super) fn read(body: &'a [u8], most: usize) -> Result<Self, serde_json::Error> {
+        let mut json = serde_json::Deserializer::from_slice(body);
+        let report = json.deserialize_any(ReportVisitor { most })?;
+        json.end()?;
+        Ok(report)
+    }
+}
+
+struct ReportVisitor {
+    most: usize,
+}
+
+impl<'de> Visitor<'de> for ReportVisitor {
+    type Value = RawReport<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a report")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut report = RawReport::default();
+        while let Some(Text(key)) = map.next_key()? {
+            let (field, slot) = match key.as_ref() {
+                "runtime_id" => ("runtime_id", &mut report.runtime_id),
+                "component_name" => ("component_name", &mut report.component_name),
+                // Two names of one field: whoever sends both means the same by them.
+                "component_type" | "kind" => {
+                    report.component_type = map.next_value()?;
+                    continue;
+                }
+                "metrics" => {
+                    if !matches!(report.metrics, Items::Missing) {
+                        report.twice = Some("metrics");
+                    }
+                    report.metrics = map.next_value_seed(ItemsVisitor { most: self.most })?;
+                    continue;
+                }
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                    continue;
+                }
+            };
+            if !matches!(slot, Json::Null) {
+                report.twice = Some(field);
+            }
+            *slot = map.next_value()?;
+        }
+        Ok(report)
+    }
+
+    not_a_map!(RawReport);
+}
+
+impl<'de> Deserialize<'de> for Item<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct V;
+        impl<'de> Visitor<'de> for V {
+            type Value = Item<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a metric")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut item = Item::default();
+                while let Some(Text(key)) = map.next_key()? {
+                    let (field, slot) = match key.as_ref() {
+                        "metric_name" => ("metric_name", &mut item.name),
+                        "metric_type" => ("metric_type", &mut item.kind),
+                        "metric_value" => ("metric_value", &mut item.value),
+                        "timestamp" => ("timestamp", &mut item.timestamp),
+                        "labels" => ("labels", &mut item.labels),
+                        "help_text" => ("help_text", &mut item.help),
+                        "unit" => ("unit", &mut item.unit),
+                        "buckets" => ("buckets", &mut item.buckets),
+                        "quantiles" => ("quantiles", &mut item.quantiles),
+                        "sum" => ("sum", &mut item.sum),
+                        "count" => ("count", &mut item.count),
+                        _ => {
+                            map.next_value::<IgnoredAny>()?;
+                            continue;
+                        }
+                    };
+                    if !matches!(slot, Json::Null) {
+                        item.twice = Some(field);
+                    }
+                    *slot = map.next_value()?;
+                }
+                Ok(item)
+            }
+            not_a_map!(Item);
+        }
+        deserializer.deserialize_any(V)
+    }
+}
+
+struct ItemsVisitor {
+    most: usize,
+}
+
+impl<'de> DeserializeSeed<'de> for ItemsVisitor {
+    type Value = Items<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for ItemsVisitor {
+    type Value = Items<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of metrics")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let mut items = Vec::new();
+        while items.len() < self.most {
+            match seq.next_element()? {
+                Some(item) => items.push(item),
+                None => return Ok(Items::List(items)),
+            }
+        }
+        let mut rest = 0_usize;
+        while seq.next_element::<IgnoredAny>()?.is_some() {
+            rest += 1;
+        }
+        Ok(if rest == 0 { Items::List(items) } else { Items::TooMany })
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Items::Wrong("an object"))
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(Items::Wrong("null"))
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(Items::Wrong("a boolean"))
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+        Ok(Items::Wrong("a number"))
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+        Ok(Items::Wrong("a number"))
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+        Ok(Items::Wrong("a number"))
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
+        Ok(Items::Wrong("a string"))
+    }
+}

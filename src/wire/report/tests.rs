@@ -1,0 +1,169 @@
+use proptest::prelude::*;
+
+use super::*;
+
+const NOW: Millis = Millis(1_800_000_000_000);
+
+fn read(body: &str) -> Result<Report<'_>, ReportError> {
+    decode(body.as_bytes(), &Limits::default(), NOW)
+}
+
+fn only_reason(metric: &str) -> String {
+    let body = format!(r#"{{"component_name":"w","metrics":[{metric}]}}"#);
+    let report = read(&body).unwrap();
+    assert!(report.samples.is_empty(), "{metric}");
+    format!("{}: {}", report.rejected[0].field, report.rejected[0].reason)
+}
+
+#[test]
+fn the_documented_body_is_read() {
+    let report = read(
+        r#"{"component_name":"worker-cpu-01","component_type":"worker_pool","extra":[1,{}],"metrics":[{
+        "metric_name":"noetl_system_cpu_usage_percent","metric_type":"gauge","metric_value":45.2,
+        "timestamp":"2024-01-01T12:00:00Z","labels":{"component":"worker-cpu-01","hostname":"node-1"},
+        "help_text":"CPU usage percentage","unit":"percent"}]}"#,
+    )
+    .unwrap();
+    assert_eq!(report.component_name.as_deref(), Some("worker-cpu-01"));
+    assert_eq!(report.component_type.as_deref(), Some("worker_pool"));
+    let sample = &report.samples[0];
+    assert_eq!((sample.value, sample.at), (45.2, Some(Millis(1_704_110_400_000))));
+    assert_eq!(sample.labels[1], ("hostname".into(), "node-1".into()));
+    assert!(matches!(sample.name, Cow::Borrowed(_)), "no copy");
+}
+
+#[test]
+fn good_samples_survive_bad_ones() {
+    let report = read(
+        r#"{"runtime_id":"7","metrics":[{"metric_name":"a","metric_type":"gauge","metric_value":1},
+        {"metric_name":"b","metric_type":"gauge","metric_value":"x"},17,
+        {"metric_name":"c","metric_type":"gauge","metric_value":"NaN"}]}"#,
+    )
+    .unwrap();
+    assert_eq!(report.runtime_id, Some(7));
+    assert_eq!(report.samples.iter().map(|s| s.index).collect::<Vec<_>>(), [0, 3]);
+    assert_eq!(report.rejected.iter().map(|r| r.index).collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(report.rejected[0].field, "metric_value");
+}
+
+#[test]
+fn whole_histograms_and_summaries_are_taken_apart() {
+    let report = read(
+        r#"{"component_name":"w","metrics":[
+        {"metric_name":"h","metric_type":"histogram","buckets":{"1":2,"0.5":1,"+Inf":3},"sum":2.5,"count":3},
+        {"metric_name":"s","metric_type":"summary","quantiles":{"0.5":1.5},"sum":2.5,"count":3,"labels":{"a":"b"}}]}"#,
+    )
+    .unwrap();
+    assert_eq!(report.rejected, []);
+    let names: Vec<String> = report
+        .samples
+        .iter()
+        .map(|s| {
+            format!(
+                "{}{:?}={}",
+                s.name,
+                s.labels.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>(),
+                s.value
+            )
+        })
+        .collect();
+    assert_eq!(
+        names,
+        [
+            r#"h_bucket["le=0.5"]=1"#,
+            r#"h_bucket["le=1.0"]=2"#,
+            r#"h_bucket["le=+Inf"]=3"#,
+            "h_sum[]=2.5",
+            "h_count[]=3",
+            r#"s["a=b", "quantile=0.5"]=1.5"#,
+            r#"s_sum["a=b"]=2.5"#,
+            r#"s_count["a=b"]=3"#,
+        ]
+    );
+}
+
+#[test]
+fn errors_name_the_field() {
+    for (metric, expected) in [
+        (r#"{"metric_type":"gauge","metric_value":1}"#, "metric_name: is missing"),
+        (r#"{"metric_name":"a-b","metric_type":"gauge","metric_value":1}"#, "metric_name: \"a-b\""),
+        (r#"{"metric_name":"a","metric_type":"Gauge","metric_value":1}"#, "metric_type: \"Gauge\""),
+        (r#"{"metric_name":"a","metric_type":"gauge"}"#, "metric_value: is missing"),
+        (
+            r#"{"metric_name":"a","metric_type":"gauge","metric_value":true}"#,
+            "metric_value: must be a number",
+        ),
+        (
+            r#"{"metric_name":"a","metric_type":"counter","metric_value":-1}"#,
+            "metric_value: a counter counts up",
+        ),
+        (
+            r#"{"metric_name":"a","metric_type":"gauge","metric_value":1,"metric_value":2}"#,
+            "metric_value: occurs twice",
+        ),
+        (
+            r#"{"metric_name":"a","metric_type":"gauge","metric_value":1,"labels":["x"]}"#,
+            "labels: must be an object",
+        ),
+        (
+            r#"{"metric_name":"a","metric_type":"gauge","metric_value":1,"labels":{"x":1}}"#,
+            "labels: labels.x: must be a string",
+        ),
+        (
+            r#"{"metric_name":"a","metric_type":"gauge","metric_value":1,"labels":{"x":"1","x":"2"}}"#,
+            "labels: labels.x: occurs twice",
+        ),
+        (
+            r#"{"metric_name":"a","metric_type":"gauge","metric_value":1,"timestamp":12}"#,
+            "timestamp: must be a string",
+        ),
+        (
+            r#"{"metric_name":"a","metric_type":"gauge","metric_value":1,"timestamp":"2027-06-01T00:00:00Z"}"#,
+            "timestamp: 2027-06-01T00:00:00.000Z is more than 600 s ahead",
+        ),
+        (
+            r#"{"metric_name":"h","metric_type":"histogram","buckets":{"1":2},"sum":1,"count":2}"#,
+            "buckets: the bucket +Inf",
+        ),
+        (
+            r#"{"metric_name":"h","metric_type":"histogram","buckets":{"1":3,"+Inf":2},"sum":1,"count":2}"#,
+            "buckets: buckets are cumulative",
+        ),
+    ] {
+        let reason = only_reason(metric);
+        assert!(reason.starts_with(expected), "{metric}\n{reason}");
+    }
+}
+
+#[test]
+fn a_body_that_is_no_report_fails_as_a_whole() {
+    assert!(matches!(read("{"), Err(ReportError::Syntax(_))));
+    assert!(matches!(read("[]"), Err(ReportError::Shape { field: "body", .. })));
+    assert!(matches!(read("{}"), Err(ReportError::Shape { field: "metrics", .. })));
+    assert!(matches!(read(r#"{"metrics":{}}"#), Err(ReportError::Shape { field: "metrics", .. })));
+    assert!(matches!(
+        read(r#"{"runtime_id":1.5,"metrics":[]}"#),
+        Err(ReportError::Shape { field: "runtime_id", .. })
+    ));
+    assert!(matches!(
+        read(r#"{"component_name":[],"metrics":[]}"#),
+        Err(ReportError::Shape { field: "component_name", .. })
+    ));
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let _ = decode(&bytes, &Limits::default(), NOW);
+    }
+
+    #[test]
+    fn any_double_survives(value in any::<f64>()) {
+        let text = if value.is_nan() { "\"NaN\"".to_owned() }
+            else if value.is_infinite() { if value > 0.0 { "\"+Inf\"".to_owned() } else { "\"-Inf\"".to_owned() } }
+            else { serde_json::to_string(&value).unwrap() };
+        let body = format!(r#"{{"component_name":"w","metrics":[{{"metric_name":"a","metric_type":"gauge","metric_value":{text}}}]}}"#);
+        let got = read(&body).unwrap().samples[0].value;
+        prop_assert!(got.to_bits() == value.to_bits() || (got.is_nan() && value.is_nan()));
+    }
+}

@@ -1,0 +1,97 @@
+//! Modules depend on each other one way only.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+/// What each module may use; a module that is not listed may use all.
+const ALLOWED: &[(&str, &[&str])] = &[
+    ("model", &[]),
+    ("wire", &["model"]),
+    ("store", &["model", "wire"]),
+    ("live", &["model", "wire"]),
+    ("host", &["model"]),
+    ("server", &["cli::values", "host", "live", "model", "store", "wire"]),
+];
+
+#[test]
+fn dependencies_point_one_way() {
+    let mut used: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    read(&source, &source, &mut used);
+    for (module, allowed) in ALLOWED {
+        let uses = used.get(*module).cloned().unwrap_or_default();
+        let is_allowed = |path: &String| {
+            path.split("::").next() == Some(*module)
+                || allowed.iter().any(|a| path == a || path.starts_with(&format!("{a}::")))
+        };
+        let wrong: Vec<_> = uses.into_iter().filter(|path| !is_allowed(path)).collect();
+        assert!(wrong.is_empty(), "src/{module} may use {allowed:?}, but uses {wrong:?}");
+    }
+    // The list is worth something only while it finds what is there.
+    assert!(used["server"].contains("store::StoreError"), "{:?}", used["server"]);
+    assert!(used["store"].contains("model::Component"), "{:?}", used["store"]);
+}
+
+/// Collects what the files below `dir` use of the crate, by top module.
+fn read(source: &Path, dir: &Path, used: &mut BTreeMap<String, BTreeSet<String>>) {
+    for entry in std::fs::read_dir(dir).expect("src").flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            read(source, &path, used);
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            let place = path.strip_prefix(source).expect("below src").with_extension("");
+            let module = place.components().next().expect("a name").as_os_str().to_string_lossy().into_owned();
+            let text = std::fs::read_to_string(&path).expect("a source file");
+            used.entry(module).or_default().extend(crate_paths(&text));
+        }
+    }
+}
+
+/// Every `crate::a::b` of a file, groups in braces taken apart.
+fn crate_paths(text: &str) -> Vec<String> {
+    let code: String = text.lines().map(|l| l.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join(" ");
+    let mut paths = Vec::new();
+    for (at, _) in code.match_indices("crate::") {
+        let boundary = code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == '$');
+        if !boundary {
+            expand("", &code[at + "crate::".len()..], &mut paths);
+        }
+    }
+    paths
+}
+
+/// Reads one path, or a group of them, behind `prefix`.
+fn expand(prefix: &str, text: &str, paths: &mut Vec<String>) {
+    let end = text.find(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':')).unwrap_or(text.len());
+    let path = format!("{prefix}{}", &text[..end]);
+    if !text[end..].starts_with('{') {
+        paths.push(path.trim_end_matches(':').to_owned());
+        return;
+    }
+    let (mut depth, mut start) = (0, end + 1);
+    for (at, c) in text[end..].char_indices().map(|(at, c)| (at + end, c)) {
+        match c {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            _ => {}
+        }
+        if (c == ',' && depth == 1) || depth == 0 {
+            let part = text[start..at].trim();
+            if !part.is_empty() {
+                expand(&path, part, paths);
+            }
+            start = at + 1;
+        }
+        if depth == 0 {
+            return;
+        }
+    }
+}
+
+#[test]
+fn paths_are_found_in_groups() {
+    let text = "use crate::model::{Component, labels::{Label, check}}; // crate::server\nlet a = crate::wire::value::write(1);";
+    let found = crate_paths(text);
+    let expected = ["model::Component", "model::labels::Label", "model::labels::check", "wire::value::write"];
+    assert_eq!(found, expected);
+}

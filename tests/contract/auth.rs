@@ -1,0 +1,135 @@
+//! `--auth-token-file`: who may write.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::Method;
+use serde_json::json;
+
+use crate::harness::{Contract, SOON, eventually, gauge};
+
+const WRITES: &[(&str, &str)] = &[
+    ("POST", "/api/metrics/report"),
+    ("POST", "/api/metrics/self-report"),
+    ("POST", "/api/metrics/cleanup"),
+    ("POST", "/api/metrics/partitions/create"),
+    ("POST", "/api/metrics/ttl/set?metric_name=m"),
+    ("POST", "/api/metrics/ttl/extend-component?component_name=w"),
+    ("POST", "/api/worker/pool/register"),
+    ("POST", "/api/worker/pool/heartbeat"),
+    ("POST", "/heartbeat"),
+    ("POST", "/api/worker/pool/deregister"),
+    ("DELETE", "/api/worker/pool/deregister"),
+];
+
+const READS: &[&str] = &[
+    "/api/metrics/query",
+    "/api/metrics/prometheus",
+    "/api/metrics/components",
+    "/api/worker/pools",
+    "/livez",
+    "/healthz",
+    "/readyz",
+    "/metrics",
+    "/openapi.json",
+    "/problems/unauthenticated",
+];
+
+struct TokenFile {
+    _dir: tempfile::TempDir,
+    path: PathBuf,
+}
+
+impl TokenFile {
+    fn new(text: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("tokens");
+        std::fs::write(&path, text).unwrap();
+        Self { _dir: dir, path }
+    }
+
+    async fn server(&self) -> Contract {
+        Contract::with(&["--auth-token-file", self.path.to_str().unwrap()]).await
+    }
+}
+
+async fn send(contract: &Contract, method: &str, path: &str, authorization: Option<&str>) -> crate::harness::Answer {
+    let mut headers = vec![("content-type", "application/json")];
+    headers.extend(authorization.map(|a| ("authorization", a)));
+    let body = json!({"name": "w", "component_name": "w", "metrics": [gauge("m", 1.0)]}).to_string();
+    contract.send(method.parse::<Method>().unwrap(), path, &headers, body.into_bytes()).await
+}
+
+#[tokio::test]
+async fn writing_needs_a_token_and_reading_does_not() {
+    let file = TokenFile::new("# tokens\n\nfirst-token\n  second-token  \n");
+    let contract = file.server().await;
+    for (method, path) in WRITES {
+        for wrong in [None, Some("first-token"), Some("Basic first-token"), Some("Bearer"), Some("Bearer "), Some("Bearer first-toke"), Some("Bearer first-token2"), Some("Bearer # tokens")] {
+            let answer = send(&contract, method, path, wrong).await;
+            answer.problem(401, "unauthenticated");
+            assert_eq!(answer.header("www-authenticate"), "Bearer", "{method} {path}");
+        }
+    }
+    assert_eq!(contract.value::<i64>("select count(*) from noetl.runtime where name = 'w'").await, 0);
+    for path in READS {
+        contract.get(path).await.expect(200);
+    }
+    for (method, path) in [WRITES[6]].iter().chain(WRITES) {
+        for right in ["Bearer first-token", "bearer second-token", "Bearer  first-token"] {
+            let answer = send(&contract, method, path, Some(right)).await;
+            assert!(matches!(answer.status, 200), "{method} {path}: {} {}", answer.status, answer.text());
+        }
+    }
+    // Who asks for what is not there, or may not be, learns that first.
+    send(&contract, "GET", "/api/metrics/report", None).await.problem(405, "method-not-allowed");
+    send(&contract, "POST", "/nothing", None).await.problem(404, "not-found");
+}
+
+#[tokio::test]
+async fn tokens_are_read_again_when_the_file_changes() {
+    let file = TokenFile::new("old\n");
+    let contract = file.server().await;
+    let register = async |token: &str| {
+        send(&contract, "POST", "/api/worker/pool/register", Some(&format!("Bearer {token}"))).await.status
+    };
+    assert_eq!((register("old").await, register("new").await), (200, 401));
+    // As an operator rotates: both, then the new one alone, by a rename.
+    let replace = |text: &str| {
+        let next = file.path.with_extension("next");
+        std::fs::write(&next, text).unwrap();
+        std::fs::rename(next, &file.path).unwrap();
+    };
+    replace("old\nnew\n");
+    eventually("the new token is taken", SOON, async || (register("new").await == 200).then_some(())).await;
+    assert_eq!(register("old").await, 200);
+    replace("new\n");
+    eventually("the old token is refused", SOON, async || (register("old").await == 401).then_some(())).await;
+    assert_eq!(register("new").await, 200);
+    // A file that can't be used leaves the last good tokens in force.
+    replace("# none\n");
+    eventually("that is said in the log", SOON, async || {
+        assert_eq!(register("new").await, 200);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        contract.server.logged(&["tokens could not be read again", "holds no token"]).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_server_without_readable_tokens_does_not_start() {
+    for (text, reason) in [(Some("\n# nothing\n"), "holds no token"), (None, "No such file")] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("tokens");
+        if let Some(text) = text {
+            std::fs::write(&path, text).unwrap();
+        }
+        let run = std::process::Command::new(env!("CARGO_BIN_EXE_noetl-metrics"))
+            .args(["server", "--listen", "127.0.0.1:0", "--database-url", "postgres://127.0.0.1:1/x", "--auth-token-file"])
+            .arg(&path)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&run.stderr).into_owned();
+        assert!(!run.status.success() && said.contains(reason) && said.contains("--auth-token-file"), "{said}");
+    }
+}

@@ -1,0 +1,244 @@
+//! PostgreSQL clusters: one that all tests share, and those that a test ends by force.
+//!
+//! A cluster ends with the test binary, however that ends: a small shell holds the other end of a
+//! pipe, and when the pipe closes it ends PostgreSQL and removes the cluster's directory.
+
+use std::io::Write as _;
+use std::net::TcpListener;
+use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock};
+use std::time::{Duration, Instant};
+
+use sqlx::postgres::{PgPool, PgPoolOptions};
+
+/// Runs PostgreSQL until the standard input says so or closes; "keep" leaves the files.
+const SUPERVISOR: &str = r#"
+exec 3<&0
+"$0/postgres" -D "$1/data" </dev/null >>"$1/log" 2>&1 3<&- &
+postgres=$!
+word=
+read word <&3
+kill -QUIT $postgres 2>/dev/null
+wait $postgres
+[ "$word" = keep ] || rm -rf "$1"
+"#;
+
+/// A cluster in a directory of its own, on a port of its own.
+pub struct Cluster {
+    bin: PathBuf,
+    dir: PathBuf,
+    port: u16,
+    user: Option<(u32, u32)>,
+    supervisor: Mutex<Option<Child>>,
+}
+
+impl Cluster {
+    /// The cluster that tests share: fast, since it does not wait for the disk.
+    pub fn shared() -> &'static Self {
+        static SHARED: OnceLock<Cluster> = OnceLock::new();
+        SHARED.get_or_init(|| Self::make("fsync = off\nfull_page_writes = off\n"))
+    }
+
+    /// A cluster that keeps what it committed, whatever happens.
+    pub fn durable() -> Self {
+        Self::make("fsync = on\n")
+    }
+
+    fn make(settings: &str) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let bin = programs();
+        let user = unprivileged_user();
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let dir = std::env::temp_dir().join(format!("noetl-contract-{}-{number}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&dir);
+        std::fs::create_dir(&dir).expect("a directory for PostgreSQL");
+        if let Some((uid, gid)) = user {
+            chown(&dir, Some(uid), Some(gid)).expect("the directory is given to PostgreSQL's user");
+        }
+        let port = free_port();
+        let cluster = Self { bin, dir, port, user, supervisor: Mutex::default() };
+        let data = cluster.dir.join("data");
+        let made = cluster
+            .command(&cluster.bin.join("initdb"))
+            .args(["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync", "-D"])
+            .arg(&data)
+            .output()
+            .expect("initdb runs");
+        assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
+        let settings = format!(
+            "{settings}port = {port}\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = '{}'\n\
+             max_connections = 200\nshared_buffers = 64MB\nmax_wal_size = 256MB\n",
+            cluster.dir.display()
+        );
+        let conf = data.join("postgresql.auto.conf");
+        std::fs::write(conf, settings).expect("settings are written");
+        cluster.start();
+        cluster
+    }
+
+    fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir(&self.dir).env("LC_ALL", "C").process_group(0);
+        if let Some((uid, gid)) = self.user {
+            command.uid(uid).gid(gid);
+        }
+        command
+    }
+
+    /// Starts PostgreSQL and waits until it answers.
+    pub fn start(&self) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let mut supervisor = self.supervise();
+        while !self.answers() {
+            assert!(Instant::now() < deadline, "PostgreSQL did not start:\n{}", self.log());
+            // After a kill -9 the old processes may hold the shared memory for a moment.
+            if !self.is_running() {
+                end(supervisor, "keep\n");
+                supervisor = self.supervise();
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        *self.supervisor.lock().unwrap() = Some(supervisor);
+    }
+
+    fn supervise(&self) -> Child {
+        let supervisor = self
+            .command(Path::new("/bin/sh"))
+            .args(["-c", SUPERVISOR])
+            .arg(&self.bin)
+            .arg(&self.dir)
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("the shell that watches PostgreSQL");
+        // It writes its pid file at once, or has failed.
+        let deadline = Instant::now() + Duration::from_secs(2);
+        while !self.is_running() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        supervisor
+    }
+
+    fn answers(&self) -> bool {
+        let asked = self
+            .command(&self.bin.join("pg_isready"))
+            .args(["-q", "-h", "127.0.0.1", "-p", &self.port.to_string()])
+            .status();
+        asked.is_ok_and(|status| status.success())
+    }
+
+    fn is_running(&self) -> bool {
+        self.postmaster().is_some_and(|pid| Path::new(&format!("/proc/{pid}/stat")).exists())
+    }
+
+    fn postmaster(&self) -> Option<u32> {
+        let text = std::fs::read_to_string(self.dir.join("data/postmaster.pid")).ok()?;
+        text.lines().next()?.trim().parse().ok()
+    }
+
+    /// Ends the postmaster with kill -9; its children follow. [`Self::start`] brings it back.
+    pub fn kill(&self) {
+        let pid = self.postmaster().expect("PostgreSQL runs");
+        super::signal("KILL", pid);
+        if let Some(supervisor) = self.supervisor.lock().unwrap().take() {
+            end(supervisor, "keep\n");
+        }
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.join("log")).unwrap_or_default()
+    }
+
+    fn url(&self, database: &str) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
+    }
+
+    /// An empty database of its own.
+    pub async fn database(&self) -> Database {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("contract_{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        let admin = pool(&self.url("postgres"));
+        let create = sqlx::AssertSqlSafe(format!("create database {name}"));
+        sqlx::raw_sql(create).execute(&admin).await.expect("a database is created");
+        admin.close().await;
+        let url = self.url(&name);
+        Database { pool: pool(&url), url, port: self.port }
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if let Some(supervisor) = self.supervisor.lock().unwrap().take() {
+            end(supervisor, "");
+        }
+    }
+}
+
+fn end(mut supervisor: Child, word: &str) {
+    let mut input = supervisor.stdin.take().expect("a pipe");
+    let _ = input.write_all(word.as_bytes());
+    drop(input);
+    let _ = supervisor.wait();
+}
+
+fn pool(url: &str) -> PgPool {
+    PgPoolOptions::new()
+        .max_connections(4)
+        .acquire_timeout(Duration::from_secs(60))
+        .connect_lazy(url)
+        .expect("a URL")
+}
+
+/// One test's database.
+pub struct Database {
+    /// Connections for the test itself.
+    pub pool: PgPool,
+    /// Where it is.
+    pub url: String,
+    /// PostgreSQL's port.
+    pub port: u16,
+}
+
+/// The newest PostgreSQL's programs: of `$PG_BIN`, of `$PATH`, or where distributions put them.
+fn programs() -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let real = |dir: PathBuf| Some(dir.join("postgres").canonicalize().ok()?.parent()?.to_owned());
+    let told = std::env::var_os("PG_BIN").map(PathBuf::from);
+    let mut packaged: Vec<(u32, PathBuf)> = std::fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin"))))
+        .collect();
+    packaged.sort();
+    told.into_iter()
+        .chain(std::env::split_paths(&path).filter_map(real))
+        .chain(packaged.into_iter().rev().map(|(_, dir)| dir))
+        .find(|dir| ["initdb", "postgres", "pg_isready"].iter().all(|p| dir.join(p).is_file()))
+        .expect("PostgreSQL's programs: install postgresql, or say where they are in PG_BIN")
+}
+
+/// Whom root hands PostgreSQL to, which refuses to run as root.
+fn unprivileged_user() -> Option<(u32, u32)> {
+    use std::os::unix::fs::MetadataExt as _;
+    let me = std::fs::metadata("/proc/self").expect("/proc").uid();
+    if me != 0 {
+        return None;
+    }
+    let users = std::fs::read_to_string("/etc/passwd").expect("/etc/passwd");
+    let ids = |name: &str| {
+        let line = users.lines().find(|line| line.split(':').next() == Some(name))?;
+        let mut fields = line.split(':').skip(2);
+        Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
+    };
+    Some(ids("postgres").or_else(|| ids("nobody")).expect("a user postgres or nobody"))
+}
+
+/// A port that nobody listens on at this moment.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("an address").port()
+}

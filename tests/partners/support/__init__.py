@@ -1,0 +1,1 @@
+"""What the partner tests share: starting real programs, and talking to them."""
