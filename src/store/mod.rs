@@ -6,6 +6,7 @@
 mod components;
 mod db;
 mod inserted;
+mod load;
 mod maintenance;
 mod migrate;
 mod names;

@@ -49,7 +49,7 @@ pub struct Refused {
 pub struct SeriesIndex {
     table: RwLock<HashTable<Arc<Series>>>,
     hasher: RandomState,
-    names: Names,
+    pub(super) names: Names,
     /// New series are made one transaction at a time.
     making: tokio::sync::Mutex<()>,
     limits: Limits,
@@ -186,11 +186,13 @@ impl SeriesIndex {
                 self.names.hold(new.name, new.kind);
             }
         }
+        let mut line = Vec::new();
         for (at, (id, _)) in open.iter().zip(&ids) {
             let sample = &samples[*at];
-            let mut line = Vec::new();
             export_line(&mut line, sample.name, &component.name, &component.kind, sample.labels);
-            let series = Series::new(SeriesId(*id), Arc::clone(component), sample.kind, line.into());
+            // Copied, not shrunk: what shrinking leaves over would lie unused between the lines.
+            let own = line.as_slice().into();
+            let series = Series::new(SeriesId(*id), Arc::clone(component), sample.kind, own);
             restore(&series, stored.get(id));
             resolved[*at] = Some(Ok(self.hold(series)));
         }
@@ -243,48 +245,6 @@ impl SeriesIndex {
         Refused { field: "labels", reason }
     }
 
-    /// Reads the series of these components with their newest values; `describe` is told name, type,
-    /// help and unit of each.
-    pub async fn load(
-        &self,
-        database: &Database,
-        components: &[Arc<Component>],
-        describe: &impl Fn(&str, MetricType, Option<&str>, Option<&str>),
-    ) -> Result<Vec<Arc<Series>>, StoreError> {
-        let mut tx = database.begin_long().await?;
-        self.names.load(&mut tx).await?;
-        let by_name: HashMap<(&str, &str), &Arc<Component>> =
-            components.iter().map(|c| ((&*c.name, &*c.kind), c)).collect();
-        let rows = sql("select s.series_id, s.component_name, s.component_type, s.metric_name, n.metric_type, s.labels::text, s.help_text, s.unit::text \
-                        from noetl_metrics.series s join noetl_metrics.metric_name n using (metric_name) \
-                        join unnest($1::text[], $2::text[]) u(name, kind) on u.name = s.component_name and u.kind = s.component_type")
-            .bind(components.iter().map(|c| &*c.name).collect::<Vec<_>>())
-            .bind(components.iter().map(|c| &*c.kind).collect::<Vec<_>>())
-            .fetch_all(&mut *tx)
-            .await?;
-        let ids = rows.iter().map(|row| row.try_get(0)).collect::<Result<Vec<i32>, _>>()?;
-        let stored = newest::newest(&mut tx, &ids).await?;
-        tx.commit().await?;
-        let mut loaded = Vec::with_capacity(rows.len());
-        let mut line = Vec::new();
-        for (row, id) in rows.iter().zip(ids) {
-            let key: (&str, &str) = (row.try_get(1)?, row.try_get(2)?);
-            let (Some(component), Ok(kind)) = (by_name.get(&key), row.try_get::<&str, _>(4)?.parse()) else {
-                continue;
-            };
-            let text: Option<&str> = row.try_get(5)?;
-            let labels: std::collections::BTreeMap<String, String> =
-                text.and_then(|t| serde_json::from_str(t).ok()).unwrap_or_default();
-            let labels: Vec<Label<'_>> = labels.into_iter().map(|(k, v)| (k.into(), v.into())).collect();
-            export_line(&mut line, row.try_get(3)?, key.0, key.1, &labels);
-            describe(row.try_get(3)?, kind, row.try_get(6)?, row.try_get(7)?);
-            let series = Series::new(SeriesId(id), Arc::clone(component), kind, line.as_slice().into());
-            restore(&series, stored.get(&id));
-            loaded.push(self.hold(series));
-        }
-        Ok(loaded)
-    }
-
     /// Drops series from memory; the next sample of one reads it from the database again.
     ///
     /// A series that a request or the exposition still holds stays: two copies of one series would
@@ -300,7 +260,7 @@ impl SeriesIndex {
     }
 
     /// The one copy in memory of this series.
-    fn hold(&self, series: Series) -> Arc<Series> {
+    pub(super) fn hold(&self, series: Series) -> Arc<Series> {
         let hash = self.hash(&series.line);
         let mut table = self.table.write();
         if let Some(known) = table.find(hash, |s| s.line == series.line)
@@ -330,7 +290,8 @@ fn type_clash(name: &str, is: MetricType, asked: MetricType) -> Refused {
     Refused { field: "metric_type", reason }
 }
 
-fn restore(series: &Series, stored: Option<&newest::Stored>) {
+/// Gives a series the newest sample that the database has of it.
+pub(super) fn restore(series: &Series, stored: Option<&newest::Stored>) {
     let Some(stored) = stored else { return };
     series.appended.fetch_max(stored.at.0, Ordering::Relaxed);
     series.newest.offer(stored.at, stored.value);

@@ -1,0 +1,84 @@
+//! `docs/benchmarks.md`: one section for each row, replaced when that row is measured again.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use noetl_metrics::model::Millis;
+
+use crate::error::{Context, Result};
+use crate::peers;
+use crate::postgres::{Cluster, SETTINGS};
+use crate::table::{Row, markdown};
+
+const HEAD: &str = "# Benchmarks
+
+Written by `make bench`; `make bench ROW=4` measures one row again. Every figure compares two sides in one run on one
+machine, taken in turn, medians of several rounds. CPU seconds stand beside times, since the load generator and
+PostgreSQL share the processors with what is measured. A row that misses its target stays here.
+";
+
+/// Puts the rows into the document and returns its path.
+pub(crate) fn write(rows: &[Row], cluster: &Cluster) -> Result<PathBuf> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/benchmarks.md");
+    let old = fs::read_to_string(&path).unwrap_or_default();
+    let made = format!("{} on {}", &Millis::now().rfc3339()[..10], machine(cluster));
+    let mut sections: Vec<(u32, String)> = sections(&old);
+    for row in rows {
+        sections.retain(|(number, _)| *number != row.number);
+        sections.push((row.number, markdown(row, &made)));
+    }
+    sections.sort_by_key(|(number, _)| *number);
+    let body: String = sections.into_iter().map(|(_, text)| format!("\n{}\n", text.trim())).collect();
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).context(folder.display().to_string())?;
+    }
+    fs::write(&path, format!("{HEAD}{body}")).context(path.display().to_string())?;
+    Ok(path)
+}
+
+/// The sections that a document has, by the number of their row.
+fn sections(document: &str) -> Vec<(u32, String)> {
+    let parts = document.split("\n## ").skip(1);
+    let number = |part: &str| part.split_once('.').and_then(|(number, _)| number.parse().ok());
+    parts.filter_map(|part| Some((number(part)?, format!("## {part}")))).collect()
+}
+
+/// Hardware and versions in one sentence.
+pub(crate) fn machine(cluster: &Cluster) -> String {
+    let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("unknown processor");
+    let model = model.trim_start_matches([' ', '\t', ':']).to_owned();
+    let processors = std::thread::available_parallelism().map_or(0, usize::from);
+    let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let kilobytes: u64 = memory
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB")?.parse().ok())
+        .unwrap_or(0);
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let settings: Vec<String> = SETTINGS.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let peers = [
+        ("prometheus-pushgateway", "prometheus-pushgateway"),
+        ("prometheus-node-exporter", "prometheus-node-exporter"),
+        ("vmagent", "victoria-metrics"),
+    ];
+    let peers: Vec<String> =
+        peers.iter().filter_map(|(program, package)| peers::version(program, package)).collect();
+    format!(
+        "{processors} processors ({model}), {} GiB, Linux {}; noetl-metrics {} ({}); PostgreSQL {} with {}; {}",
+        kilobytes >> 20,
+        kernel.trim(),
+        env!("CARGO_PKG_VERSION"),
+        commit(),
+        cluster.version,
+        settings.join(", "),
+        peers.join("; ")
+    )
+}
+
+/// The commit that was measured.
+fn commit() -> String {
+    let output = Command::new("git").args(["describe", "--always", "--dirty"]).output();
+    let text = output.ok().map(|o| String::from_utf8_lossy(&o.stdout).trim().to_owned());
+    text.filter(|t| !t.is_empty()).unwrap_or_else(|| "no git".into())
+}

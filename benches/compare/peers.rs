@@ -1,0 +1,97 @@
+//! The programs that others wrote, started as their documentation says.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::error::{BenchError, Context, Result, failed};
+use crate::fleet::{COMPONENT_SERIES, Fleet};
+use crate::http::Connection;
+use crate::process::{Process, answers, free_address, tool};
+
+/// A running peer.
+pub(crate) struct Peer {
+    /// Its process.
+    pub(crate) process: Process,
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+}
+
+/// Pushgateway. Its check of each push against all that it holds is off, since it has nothing to do
+/// with what is measured and would take many minutes with 500,000 series.
+pub(crate) fn pushgateway(directory: &Path) -> Result<Peer> {
+    let address = free_address()?;
+    let mut command = command("prometheus-pushgateway")?;
+    command.args(["--push.disable-consistency-check", "--web.listen-address", &address.to_string()]);
+    start("prometheus-pushgateway", &mut command, address, directory)
+}
+
+/// node_exporter with its default collectors.
+pub(crate) fn node_exporter(directory: &Path) -> Result<Peer> {
+    let address = free_address()?;
+    let mut command = command("prometheus-node-exporter")?;
+    command.args(["--web.listen-address", &address.to_string()]);
+    start("prometheus-node-exporter", &mut command, address, directory)
+}
+
+/// vmagent that scrapes `target` every 15 s and writes to `remote`.
+pub(crate) fn vmagent(target: SocketAddr, remote: SocketAddr, directory: &Path) -> Result<Peer> {
+    let address = free_address()?;
+    let config = directory.join("vmagent.yaml");
+    let text = format!(
+        "global: {{scrape_interval: 15s}}\nscrape_configs:\n- job_name: node\n  static_configs: [{{targets: ['{target}']}}]\n"
+    );
+    std::fs::write(&config, text).context(config.display().to_string())?;
+    let mut command = command("vmagent")?;
+    command.arg(format!("-promscrape.config={}", config.display()));
+    command.arg(format!("-remoteWrite.url=http://{remote}/api/v1/write"));
+    command.arg(format!("-remoteWrite.tmpDataPath={}", directory.join("vmagent-data").display()));
+    command.arg(format!("-httpListenAddr={address}"));
+    start("vmagent", &mut command, address, directory)
+}
+
+/// Name and version of a peer: what the program says, or its package where it says nothing.
+pub(crate) fn version(program: &str, package: &str) -> Option<String> {
+    let path = tool(program)?;
+    let output = Command::new(path).arg("--version").output().ok()?;
+    let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    let own = text.lines().next().and_then(|line| line.split(" (branch").next()).filter(|t| !t.is_empty());
+    let policy = Command::new("apt-cache").args(["policy", package]).output().ok()?;
+    let policy = String::from_utf8_lossy(&policy.stdout).into_owned();
+    let candidate = policy.lines().find_map(|line| line.trim().strip_prefix("Candidate: "));
+    own.map(str::to_owned).or_else(|| candidate.map(|version| format!("{program} of {package} {version}")))
+}
+
+fn command(program: &str) -> Result<Command> {
+    let missing = || BenchError::Failed(format!("{program} is not there; scripts/bench.sh fetches it"));
+    Ok(Command::new(tool(program).ok_or_else(missing)?))
+}
+
+fn start(name: &str, command: &mut Command, address: SocketAddr, directory: &Path) -> Result<Peer> {
+    let mut process = Process::start(name, command.current_dir(directory), directory)?;
+    process.wait_until(Duration::from_millis(50), || answers(address, "/metrics"))?;
+    Ok(Peer { process, address })
+}
+
+/// Pushes the series of a fleet of this size into Pushgateway, a group for each component.
+pub(crate) fn push(peer: &Peer, series: usize, tick: u64) -> Result<()> {
+    let mut connection = Connection::open(peer.address)?;
+    for first in (0..series).step_by(COMPONENT_SERIES) {
+        let text = Fleet::exposition(first..(first + COMPONENT_SERIES).min(series), tick);
+        let group = first / COMPONENT_SERIES;
+        let head = format!(
+            "PUT /metrics/job/bench-{group} HTTP/1.1\r\nhost: bench\r\ncontent-length: {}\r\n\r\n",
+            text.len()
+        );
+        let answer = connection.send((head + &text).as_bytes())?;
+        if answer.status >= 300 {
+            return failed(format!(
+                "Pushgateway answered {}: {}",
+                answer.status,
+                String::from_utf8_lossy(&answer.body)
+            ));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,45 @@
+//! One module for each row of the table.
+
+pub(crate) mod agent;
+pub(crate) mod ingest;
+pub(crate) mod insert;
+pub(crate) mod memory;
+pub(crate) mod scrape;
+pub(crate) mod start;
+
+use std::path::Path;
+
+use crate::error::Result;
+use crate::postgres::Cluster;
+use crate::table::Row;
+
+/// What every row gets.
+pub(crate) struct Bench<'a> {
+    /// The cluster, for as long as the row needs it to be as it was.
+    pub(crate) cluster: &'a Cluster,
+    /// For logs and files.
+    pub(crate) directory: &'a Path,
+    /// Fewer rounds and smaller sizes: shows that it works, not how fast.
+    pub(crate) quick: bool,
+}
+
+impl Bench<'_> {
+    /// Says what goes on.
+    #[allow(clippy::unused_self, reason = "reads as what the benchmark does")]
+    pub(crate) fn progress(&self, row: u32, what: &str) {
+        eprintln!("row {row}: {what}");
+    }
+}
+
+/// A measurement.
+pub(crate) type Measure = fn(&Bench<'_>) -> Result<Row>;
+
+/// All rows that are measured so far, by their number.
+pub(crate) const ALL: [(u32, Measure); 6] = [
+    (1, ingest::measure),
+    (3, insert::measure),
+    (4, scrape::measure),
+    (9, agent::measure),
+    (10, memory::measure),
+    (12, start::measure),
+];

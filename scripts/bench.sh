@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Measures against peers on this machine: fetches those that are missing, builds, runs.
+#
+#   scripts/bench.sh [--quick] [ROW...]    rows by number; all where none is named
+#
+# Environment: ROW (rows), QUICK=1 (a short form whose figures are not written), BENCH_DIR (where
+# the benchmark's PostgreSQL keeps its data: a folder on a real disk, /var/tmp by default), PG_BIN.
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# shellcheck disable=SC2034 # the sourced scripts use it
+cache=$root/.cache
+cd "$root"
+
+# shellcheck source=scripts/setup/packages.sh
+source scripts/setup/packages.sh
+# shellcheck source=scripts/setup/partners.sh
+source scripts/setup/partners.sh
+
+scripts/setup.sh run
+make_daemon prometheus-pushgateway usr/bin/prometheus-pushgateway
+make_daemon prometheus-node-exporter usr/bin/prometheus-node-exporter
+make_daemon victoria-metrics usr/bin/victoria-metrics usr/bin/vmagent
+
+BENCH_TOOLS=$root/.cache/tools/bin exec cargo bench --locked --bench compare -- "$@"
