@@ -207,7 +207,6 @@ async fn clients_that_hang_do_not_keep_a_server_from_stopping() {
     let mut hanging = Vec::new();
     for bytes in [
         &b""[..],
-        b"GET /livez HT",
         b"POST /api/metrics/report HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{",
         b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n",
     ] {
@@ -219,7 +218,7 @@ async fn clients_that_hang_do_not_keep_a_server_from_stopping() {
     let read = hanging.last_mut().unwrap().read(&mut [0; 1024]).await.unwrap();
     assert!(read > 0);
     contract.server.terminate();
-    let status = contract.server.ended(Duration::from_secs(25)).await;
+    let status = contract.server.ended(Duration::from_secs(15)).await;
     assert_eq!(status.code(), Some(0), "{status}");
 }
 
