@@ -50,10 +50,8 @@ lint: ## Formatting, clippy, licences and sources of the crates, shell and Pytho
 	$(venv)/ruff check --quiet tests/partners
 	$(venv)/ruff format --quiet --check tests/partners
 
-bench: ## Measure against peers on this machine (ARGS="row…")
-	@scripts/setup.sh test
-	cargo build --release --locked
-	benches/run.sh $(ARGS)
+bench: ## Measure against peers on this machine (ROW=4 for one row, QUICK=1 for a short form)
+	@scripts/bench.sh
 
 generate: ## Write what is made from the program: docs/openapi.json, docs/cli.md
 	@scripts/setup.sh build
