@@ -101,7 +101,7 @@ pub(super) fn render(
     out: &mut Vec<u8>,
 ) {
     let mut made = made_families(options, components).into_iter().peekable();
-    let families = live.families.read();
+    let families = live.ordered();
     let metadata = live.metadata.read();
     let none = Metadata::default();
     for (name, family) in families.iter() {

@@ -40,7 +40,8 @@ fn read(source: &Path, dir: &Path, used: &mut BTreeMap<String, BTreeSet<String>>
             read(source, &path, used);
         } else if path.extension().is_some_and(|e| e == "rs") {
             let place = path.strip_prefix(source).expect("below src").with_extension("");
-            let module = place.components().next().expect("a name").as_os_str().to_string_lossy().into_owned();
+            let module =
+                place.components().next().expect("a name").as_os_str().to_string_lossy().into_owned();
             let text = std::fs::read_to_string(&path).expect("a source file");
             used.entry(module).or_default().extend(crate_paths(&text));
         }
@@ -49,7 +50,8 @@ fn read(source: &Path, dir: &Path, used: &mut BTreeMap<String, BTreeSet<String>>
 
 /// Every `crate::a::b` of a file, groups in braces taken apart.
 fn crate_paths(text: &str) -> Vec<String> {
-    let code: String = text.lines().map(|l| l.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join(" ");
+    let code: String =
+        text.lines().map(|l| l.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join(" ");
     let mut paths = Vec::new();
     for (at, _) in code.match_indices("crate::") {
         let boundary = code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == '$');

@@ -53,7 +53,12 @@ impl TokenFile {
     }
 }
 
-async fn send(contract: &Contract, method: &str, path: &str, authorization: Option<&str>) -> crate::harness::Answer {
+async fn send(
+    contract: &Contract,
+    method: &str,
+    path: &str,
+    authorization: Option<&str>,
+) -> crate::harness::Answer {
     let mut headers = vec![("content-type", "application/json")];
     headers.extend(authorization.map(|a| ("authorization", a)));
     let body = json!({"name": "w", "component_name": "w", "metrics": [gauge("m", 1.0)]}).to_string();
@@ -65,7 +70,16 @@ async fn writing_needs_a_token_and_reading_does_not() {
     let file = TokenFile::new("# tokens\n\nfirst-token\n  second-token  \n");
     let contract = file.server().await;
     for (method, path) in WRITES {
-        for wrong in [None, Some("first-token"), Some("Basic first-token"), Some("Bearer"), Some("Bearer "), Some("Bearer first-toke"), Some("Bearer first-token2"), Some("Bearer # tokens")] {
+        for wrong in [
+            None,
+            Some("first-token"),
+            Some("Basic first-token"),
+            Some("Bearer"),
+            Some("Bearer "),
+            Some("Bearer first-toke"),
+            Some("Bearer first-token2"),
+            Some("Bearer # tokens"),
+        ] {
             let answer = send(&contract, method, path, wrong).await;
             answer.problem(401, "unauthenticated");
             assert_eq!(answer.header("www-authenticate"), "Bearer", "{method} {path}");
@@ -125,11 +139,21 @@ async fn a_server_without_readable_tokens_does_not_start() {
             std::fs::write(&path, text).unwrap();
         }
         let run = std::process::Command::new(env!("CARGO_BIN_EXE_noetl-metrics"))
-            .args(["server", "--listen", "127.0.0.1:0", "--database-url", "postgres://127.0.0.1:1/x", "--auth-token-file"])
+            .args([
+                "server",
+                "--listen",
+                "127.0.0.1:0",
+                "--database-url",
+                "postgres://127.0.0.1:1/x",
+                "--auth-token-file",
+            ])
             .arg(&path)
             .output()
             .unwrap();
         let said = String::from_utf8_lossy(&run.stderr).into_owned();
-        assert!(!run.status.success() && said.contains(reason) && said.contains("--auth-token-file"), "{said}");
+        assert!(
+            !run.status.success() && said.contains(reason) && said.contains("--auth-token-file"),
+            "{said}"
+        );
     }
 }

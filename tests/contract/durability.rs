@@ -32,7 +32,14 @@ struct Client {
 impl Client {
     fn new(number: usize, http: Http) -> Self {
         let base = u64::try_from(number).unwrap() * 1_000_000_000;
-        Self { name: format!("client-{number}"), http, next: base, at: 0, acknowledged: Vec::new(), retries: 0 }
+        Self {
+            name: format!("client-{number}"),
+            http,
+            next: base,
+            at: 0,
+            acknowledged: Vec::new(),
+            retries: 0,
+        }
     }
 
     /// A report with new samples, and its values. Half of the clients send times, the others a key.
@@ -67,12 +74,21 @@ impl Client {
             let mut headers = vec![("content-type", "application/json")];
             headers.extend(key.as_deref().map(|k| ("idempotency-key", k)));
             loop {
-                let sent = self.http.try_send(Method::POST, "/api/metrics/report", &headers, body.clone()).await;
+                let sent =
+                    self.http.try_send(Method::POST, "/api/metrics/report", &headers, body.clone()).await;
                 match sent {
                     Ok(answer) if answer.status == 200 => break,
                     Ok(answer) => {
-                        assert!(matches!(answer.status, 409 | 429 | 503), "{}: {}", answer.status, answer.text());
-                        answer.problem(answer.status, answer.json()["type"].as_str().unwrap().trim_start_matches("/problems/"));
+                        assert!(
+                            matches!(answer.status, 409 | 429 | 503),
+                            "{}: {}",
+                            answer.status,
+                            answer.text()
+                        );
+                        answer.problem(
+                            answer.status,
+                            answer.json()["type"].as_str().unwrap().trim_start_matches("/problems/"),
+                        );
                     }
                     Err(_) => {}
                 }
@@ -89,7 +105,9 @@ impl Client {
 /// stops, so the two are equal.
 async fn check(contract: &Contract, clients: &[Client], round: &str) {
     let mut stored: BTreeMap<u64, u32> = BTreeMap::new();
-    for value in contract.column::<f64>("select metric_value from noetl.metrics where metric_name = 'load'").await {
+    for value in
+        contract.column::<f64>("select metric_value from noetl.metrics where metric_name = 'load'").await
+    {
         *stored.entry(value as u64).or_default() += 1;
     }
     let twice: Vec<_> = stored.iter().filter(|(_, count)| **count > 1).collect();
@@ -109,7 +127,8 @@ async fn nothing_acknowledged_is_lost_or_doubled_by_kill_9() {
     let database = cluster.database().await;
     let mut contract = Contract::on(database, &[]).await;
     contract.ready().await;
-    let mut clients: Vec<Client> = (0..CLIENTS).map(|i| Client::new(i, Http::new(contract.server.address))).collect();
+    let mut clients: Vec<Client> =
+        (0..CLIENTS).map(|i| Client::new(i, Http::new(contract.server.address))).collect();
     for client in &clients {
         contract.register(&client.name).await;
     }
@@ -160,7 +179,8 @@ async fn nothing_acknowledged_is_lost_or_doubled_by_kill_9() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_is_told_to_stop_has_stored_every_200() {
     let mut contract = Contract::start().await;
-    let mut clients: Vec<Client> = (0..CLIENTS).map(|i| Client::new(i, Http::new(contract.server.address))).collect();
+    let mut clients: Vec<Client> =
+        (0..CLIENTS).map(|i| Client::new(i, Http::new(contract.server.address))).collect();
     for client in &clients {
         contract.register(&client.name).await;
     }
@@ -223,6 +243,7 @@ async fn a_client_that_goes_away_leaves_a_whole_report_or_none() {
         (crate::export::own_metric(&contract, "noetl_metrics_write_queue_samples").await == 0.0).then_some(())
     })
     .await;
-    let parts = "select count(*) from noetl.metrics where metric_name = 'm' group by timestamp having count(*) <> 20";
+    let parts =
+        "select count(*) from noetl.metrics where metric_name = 'm' group by timestamp having count(*) <> 20";
     assert_eq!(contract.column::<i64>(parts).await, [0; 0]);
 }

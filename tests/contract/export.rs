@@ -27,7 +27,8 @@ fn summary(name: &str) -> Value {
 /// A value of the server's own `/metrics`.
 pub async fn own_metric(contract: &Contract, name: &str) -> f64 {
     let text = contract.get("/metrics").await.expect(200).text().to_owned();
-    let line = text.lines().find(|l| l.starts_with(&format!("{name} "))).unwrap_or_else(|| panic!("{name}: {text}"));
+    let line =
+        text.lines().find(|l| l.starts_with(&format!("{name} "))).unwrap_or_else(|| panic!("{name}: {text}"));
     line.rsplit(' ').next().unwrap().parse().unwrap()
 }
 
@@ -36,21 +37,31 @@ async fn the_format_is_the_one_that_was_asked_for() {
     let contract = Contract::start().await;
     contract.register("w").await;
     let counter = json!({"metric_name": "done_total", "metric_type": "counter", "metric_value": 3, "help_text": "Done.", "unit": "jobs"});
-    let batch = json!([gauge("m", 1.5), counter, metric("odd", "counter", 2.0, &json!({})), histogram("took_seconds", &json!({})), summary("size")]);
+    let batch = json!([
+        gauge("m", 1.5),
+        counter,
+        metric("odd", "counter", 2.0, &json!({})),
+        histogram("took_seconds", &json!({})),
+        summary("size")
+    ]);
     contract.report("w", batch).await.ok();
     for (accept, expected) in [
         ("", TEXT),
         ("*/*", TEXT),
         ("text/plain", TEXT),
         ("application/openmetrics-text", OPEN_METRICS),
-        ("application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1", OPEN_METRICS),
+        (
+            "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+            OPEN_METRICS,
+        ),
         ("application/openmetrics-text;version=1.0.0;q=0.1, text/plain;q=0.9", TEXT),
         ("application/openmetrics-text; version=2.0.0, text/plain", TEXT),
         ("application/json", TEXT),
     ] {
         let answer = contract.get_as(EXPORT, accept).await.expect(200);
         assert_eq!(answer.header("content-type"), expected, "{accept}");
-        let vary: Vec<_> = answer.headers.get_all("vary").iter().map(|v| v.to_str().unwrap().to_ascii_lowercase()).collect();
+        let vary: Vec<_> =
+            answer.headers.get_all("vary").iter().map(|v| v.to_str().unwrap().to_ascii_lowercase()).collect();
         assert!(vary.join(",").contains("accept") && vary.join(",").contains("accept-encoding"), "{vary:?}");
         let read = Exposition::checked(answer.text());
         assert_eq!(answer.text().ends_with("# EOF\n"), expected == OPEN_METRICS);
@@ -94,7 +105,11 @@ async fn every_character_of_a_label_comes_through() {
         assert!(!sample.labels.contains_key("empty"), "an empty label is none");
         assert_eq!(sample.labels["exported_component"], "third");
         assert_eq!(sample.labels["exported_exported_component"], "other");
-        let help = if accept == "text/plain" { r#"first\nsecond \\ "third""# } else { r#"first\nsecond \\ \"third\""# };
+        let help = if accept == "text/plain" {
+            r#"first\nsecond \\ "third""#
+        } else {
+            r#"first\nsecond \\ \"third\""#
+        };
         assert_eq!(read.help["m"], help);
     }
 }
@@ -135,8 +150,13 @@ async fn the_order_stays_from_scrape_to_scrape() {
         contract.register(name).await;
     }
     let batch = |value: f64| {
-        let gauges = ["zeta", "alpha", "m_1", "M", "m"].map(|n| metric(n, "gauge", value, &json!({"k": "2"})));
-        let more = [metric("m", "gauge", value, &json!({"k": "1"})), histogram("h", &json!({})), histogram("h", &json!({"k": "0"}))];
+        let gauges =
+            ["zeta", "alpha", "m_1", "M", "m"].map(|n| metric(n, "gauge", value, &json!({"k": "2"})));
+        let more = [
+            metric("m", "gauge", value, &json!({"k": "1"})),
+            histogram("h", &json!({})),
+            histogram("h", &json!({"k": "0"})),
+        ];
         Value::from([gauges.to_vec(), more.to_vec()].concat())
     };
     for name in ["c", "a", "b"] {
@@ -145,7 +165,11 @@ async fn the_order_stays_from_scrape_to_scrape() {
     let shape = async |contract: &Contract| -> Vec<String> {
         let read = contract.export().await;
         let is_own = |name: &str| ["a", "b", "c"].contains(&name);
-        read.samples.iter().filter(|s| is_own(&s.labels["component"])).map(|s| format!("{} {:?}", s.name, s.labels)).collect()
+        read.samples
+            .iter()
+            .filter(|s| is_own(&s.labels["component"]))
+            .map(|s| format!("{} {:?}", s.name, s.labels))
+            .collect()
     };
     let first = shape(&contract).await;
     for name in ["b", "c", "a"] {
@@ -155,7 +179,10 @@ async fn the_order_stays_from_scrape_to_scrape() {
     contract.restart().await;
     assert_eq!(shape(&contract).await, first);
     let names: Vec<&str> = first.iter().map(|l| l.split(' ').next().unwrap()).collect();
-    let families: Vec<&str> = names.iter().map(|n| n.trim_end_matches("_bucket").trim_end_matches("_sum").trim_end_matches("_count")).collect();
+    let families: Vec<&str> = names
+        .iter()
+        .map(|n| n.trim_end_matches("_bucket").trim_end_matches("_sum").trim_end_matches("_count"))
+        .collect();
     assert!(families.is_sorted(), "{families:?}");
 }
 
@@ -220,7 +247,11 @@ async fn filters_take_what_they_say() {
     contract.register("v").await;
     contract.register_as("w2", "broker").await;
     for name in ["w", "v", "w2"] {
-        let batch = json!([metric("m", "gauge", 1.0, &json!({"l": name})), gauge("n", 1.0), histogram("h", &json!({}))]);
+        let batch = json!([
+            metric("m", "gauge", 1.0, &json!({"l": name})),
+            gauge("n", 1.0),
+            histogram("h", &json!({}))
+        ]);
         contract.report(name, batch).await.ok();
     }
     for (filter, m, n, buckets) in [
@@ -248,7 +279,8 @@ async fn timestamps_are_shown_when_asked_for() {
     contract.register("w").await;
     let at = now() - 3000;
     contract.report("w", json!([gauge_at("m", 1.0, at)])).await.ok();
-    let timestamp = |read: &Exposition| read.samples.iter().find(|s| s.name == "m").unwrap().timestamp.clone();
+    let timestamp =
+        |read: &Exposition| read.samples.iter().find(|s| s.name == "m").unwrap().timestamp.clone();
     assert_eq!(timestamp(&contract.export().await), None);
     assert_eq!(timestamp(&contract.export_of("?timestamps=0").await), None);
     assert_eq!(timestamp(&contract.export_of("?timestamps=1").await), Some(at.to_string()));
@@ -261,13 +293,21 @@ async fn timestamps_are_shown_when_asked_for() {
 async fn compressed_replies_hold_the_same_bytes() {
     let contract = Contract::start().await;
     contract.register("w").await;
-    let many: Vec<Value> = (0..3000).map(|i| metric("m", "gauge", f64::from(i), &json!({"i": i.to_string()}))).collect();
+    let many: Vec<Value> =
+        (0..3000).map(|i| metric("m", "gauge", f64::from(i), &json!({"i": i.to_string()}))).collect();
     contract.report("w", many.into()).await.ok();
     // The server's own values move on; those of one component stay.
     let path = format!("{EXPORT}?match[]=m");
     let plain = contract.get(&path).await.expect(200);
     assert_eq!(plain.header("content-encoding"), "");
-    for (accept, encoding) in [("gzip", "gzip"), ("zstd", "zstd"), ("gzip, zstd", "zstd"), ("gzip;q=1, zstd;q=0.5", "gzip"), ("br", ""), ("gzip;q=0", "")] {
+    for (accept, encoding) in [
+        ("gzip", "gzip"),
+        ("zstd", "zstd"),
+        ("gzip, zstd", "zstd"),
+        ("gzip;q=1, zstd;q=0.5", "gzip"),
+        ("br", ""),
+        ("gzip;q=0", ""),
+    ] {
         let packed = contract.send(Method::GET, &path, &[("accept-encoding", accept)], Vec::new()).await;
         assert_eq!(packed.header("content-encoding"), encoding, "{accept}");
         let body = noetl_metrics::wire::encoding::decompress(
@@ -286,7 +326,11 @@ async fn silent_components_leave_by_a_timer_and_return_with_their_next_report() 
     let contract = Contract::with(&["--stale-after", "2s"]).await;
     for name in ["quiet", "busy"] {
         contract.register(name).await;
-        let batch = json!([metric("done_total", "counter", 5.0, &json!({})), gauge("load", 1.0), histogram("h", &json!({}))]);
+        let batch = json!([
+            metric("done_total", "counter", 5.0, &json!({})),
+            gauge("load", 1.0),
+            histogram("h", &json!({}))
+        ]);
         contract.report(name, batch).await.ok();
     }
     let live = own_metric(&contract, "noetl_metrics_live_series").await;
@@ -301,7 +345,11 @@ async fn silent_components_leave_by_a_timer_and_return_with_their_next_report() 
     assert!(began.elapsed() > Duration::from_millis(1500), "not before its time");
     let read = contract.export().await;
     assert_eq!(read.of("quiet").len(), 0);
-    assert_eq!(read.get("noetl_component_up", &[("component", "quiet")]), Some("0"), "its silence is visible");
+    assert_eq!(
+        read.get("noetl_component_up", &[("component", "quiet")]),
+        Some("0"),
+        "its silence is visible"
+    );
     // The other one did not report its counter again, and keeps it.
     assert_eq!(read.get("done_total", &[("component", "busy")]), Some("5"));
     assert_eq!(read.types["h"], "histogram");
@@ -318,7 +366,10 @@ async fn a_restarted_server_exports_what_it_did_before() {
     let at = now() - 2000;
     let mut described = gauge_at("m", 1.0, at);
     described["help_text"] = json!("What it is.");
-    contract.report("w", json!([described, histogram("h", &json!({})), gauge_at("late", 1.0, at)])).await.ok();
+    contract
+        .report("w", json!([described, histogram("h", &json!({})), gauge_at("late", 1.0, at)]))
+        .await
+        .ok();
     contract.report("w", json!([gauge_at("late", 2.0, at), gauge_at("m", 9.0, at - 60_000)])).await.ok();
     let of = |read: &Exposition| -> Vec<String> {
         read.of("w").iter().map(|s| format!("{} {:?} {}", s.name, s.labels, s.value)).collect()

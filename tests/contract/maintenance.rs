@@ -97,11 +97,16 @@ async fn retention_drops_what_is_past_and_nothing_else() {
     contract.register("w").await;
     contract.report("w", json!([gauge("m", 0.0)])).await.ok();
     let now = now();
-    for (value, age) in [(1.0, 3 * DAY), (2.0, 2 * DAY + 2 * HOUR), (3.0, 2 * DAY - 2 * HOUR), (4.0, 10 * HOUR)] {
+    for (value, age) in
+        [(1.0, 3 * DAY), (2.0, 2 * DAY + 2 * HOUR), (3.0, 2 * DAY - 2 * HOUR), (4.0, 10 * HOUR)]
+    {
         old_sample(&contract, "m", value, now - age).await;
     }
     // Late ones without a partition: a year old, and within the time.
-    contract.report("w", json!([gauge_at("m", 5.0, now - 365 * DAY), gauge_at("m", 6.0, now - 30 * HOUR)])).await.ok();
+    contract
+        .report("w", json!([gauge_at("m", 5.0, now - 365 * DAY), gauge_at("m", 6.0, now - 30 * HOUR)]))
+        .await
+        .ok();
     let expected = [partition(now - 3 * DAY), partition(now - 2 * DAY - 2 * HOUR)];
     let before = tables(&contract).await;
 
@@ -120,7 +125,11 @@ async fn retention_drops_what_is_past_and_nothing_else() {
     contract.report("w", json!([gauge_at("m", 7.0, now - 3 * DAY), gauge("m", 8.0)])).await.ok();
     assert_eq!(values(&contract, "m").await, [8.0, 0.0, 4.0, 6.0, 3.0, 7.0]);
     let reply = contract.post("/api/metrics/cleanup", &json!({})).await.ok();
-    assert_eq!((&reply["dropped_count"], &reply["deleted_samples"]), (&json!(0), &json!(0)), "the server keeps 7 days");
+    assert_eq!(
+        (&reply["dropped_count"], &reply["deleted_samples"]),
+        (&json!(0), &json!(0)),
+        "the server keeps 7 days"
+    );
 }
 
 #[tokio::test]
@@ -159,7 +168,10 @@ async fn late_samples_move_into_their_partitions_and_the_view_stays_the_same() {
     assert_eq!(contract.value::<i64>(late).await, 1);
     assert_eq!(shown(&contract).await, before);
     // And overwriting goes on as before.
-    contract.report("w", json!([gauge_at("m", 5.0, t), gauge_at("m", 6.0, t - 3000), gauge_at("n", 2.0, t)])).await.ok();
+    contract
+        .report("w", json!([gauge_at("m", 5.0, t), gauge_at("m", 6.0, t - 3000), gauge_at("n", 2.0, t)]))
+        .await
+        .ok();
     assert_eq!(values(&contract, "m").await[..4], [5.0, 1.0, 2.0, 6.0]);
     assert_eq!(values(&contract, "n").await, [2.0]);
 }
@@ -169,17 +181,29 @@ async fn a_metric_s_own_time_to_live_is_shorter_or_longer_than_the_retention() {
     let contract = Contract::start().await;
     contract.register("w").await;
     let histogram = json!({"metric_name": "short_h", "metric_type": "histogram", "buckets": {"+Inf": 1}, "sum": 1, "count": 1, "timestamp": time(now() - 3 * DAY)});
-    contract.report("w", json!([gauge("short", 0.0), gauge("long", 0.0), gauge("plain", 0.0), histogram])).await.ok();
+    contract
+        .report("w", json!([gauge("short", 0.0), gauge("long", 0.0), gauge("plain", 0.0), histogram]))
+        .await
+        .ok();
     for metric in ["short", "long", "plain"] {
         for days in [3, 9] {
             old_sample(&contract, metric, f64::from(days), now() - i64::from(days) * DAY).await;
         }
     }
-    contract.report("w", json!([gauge_at("long", 20.0, now() - 20 * DAY), gauge_at("long", 40.0, now() - 40 * DAY)])).await.ok();
+    contract
+        .report(
+            "w",
+            json!([gauge_at("long", 20.0, now() - 20 * DAY), gauge_at("long", 40.0, now() - 40 * DAY)]),
+        )
+        .await
+        .ok();
     for (metric, days, series) in [("short", 2, 1), ("short_h", 2, 3), ("long", 30, 1)] {
         let path = format!("/api/metrics/ttl/set?metric_name={metric}&ttl_days={days}");
         let reply = contract.post(&path, &json!({})).await.ok();
-        assert_eq!((&reply["metric_name"], &reply["new_ttl_days"], &reply["updated_metrics"]), (&json!(metric), &json!(days), &json!(series)));
+        assert_eq!(
+            (&reply["metric_name"], &reply["new_ttl_days"], &reply["updated_metrics"]),
+            (&json!(metric), &json!(days), &json!(series))
+        );
     }
     let done = maintain(&contract, &["--retention-raw", "7d"]).await;
     assert_eq!(done["kept_samples"], 1, "the long one's of nine days ago");
@@ -202,7 +226,10 @@ async fn a_component_s_samples_can_be_kept_longer() {
     contract.register("v").await;
     contract.report("v", json!([gauge("n", 0.0)])).await.ok();
     old_sample(&contract, "n", 9.0, now() - 9 * DAY).await;
-    let reply = contract.post("/api/metrics/ttl/extend-component?component_name=w&ttl_days=10", &json!({})).await.ok();
+    let reply = contract
+        .post("/api/metrics/ttl/extend-component?component_name=w&ttl_days=10", &json!({}))
+        .await
+        .ok();
     assert_eq!((&reply["component_name"], &reply["updated_metrics"]), (&json!("w"), &json!(1)));
     // A metric's shorter time does not take away what the component was promised.
     contract.post("/api/metrics/ttl/set?metric_name=m&ttl_days=1", &json!({})).await.ok();
@@ -316,7 +343,8 @@ async fn readers_and_writers_go_on_while_partitions_are_dropped() {
                  from (select jsonb_build_object('r', random()::text) l) x returning labels->>'r' as r) select r from s"
             );
             let r = contract.value::<String>(sql).await;
-            let one = json!({"metric_name": "m", "metric_type": "gauge", "metric_value": 1, "labels": {"r": r}});
+            let one =
+                json!({"metric_name": "m", "metric_type": "gauge", "metric_value": 1, "labels": {"r": r}});
             contract.report("w", json!([one])).await.ok();
         }
     };

@@ -39,7 +39,8 @@ async fn all_are_refused(contract: &Contract, slugs: &[&str]) {
     let body = json!({"name": "w", "component_name": "w", "metrics": [gauge("m", 1.0)]});
     let asked = NEED_THE_DATABASE.iter().map(async |(method, path)| {
         let answer = send(contract, method.parse().unwrap(), path, &body).await;
-        let slug = answer.json()["type"].as_str().unwrap_or_default().trim_start_matches("/problems/").to_owned();
+        let slug =
+            answer.json()["type"].as_str().unwrap_or_default().trim_start_matches("/problems/").to_owned();
         assert!(slugs.contains(&&*slug), "{path}: {} {}", answer.status, answer.text());
         answer.problem(503, &slug);
     });
@@ -94,7 +95,11 @@ async fn a_database_that_goes_away_is_told_and_its_return_heals_all() {
     proxy.open().await;
     contract.ready().await;
     contract.report("w", report).await.ok();
-    assert_eq!(crate::report::values(&contract, "m").await, [1.0], "once, although it may have been sent often");
+    assert_eq!(
+        crate::report::values(&contract, "m").await,
+        [1.0],
+        "once, although it may have been sent often"
+    );
     assert_eq!(contract.export().await.get("m", &[]), Some("1"));
 }
 
@@ -104,7 +109,8 @@ async fn a_table_that_is_locked_is_a_503_and_not_a_fault_of_the_server() {
     contract.register("w").await;
     contract.report("w", json!([gauge("m", 1.0)])).await.ok();
     let mut lock = contract.database.pool.begin().await.unwrap();
-    let tables = "lock table noetl_metrics.sample, noetl_metrics.series, noetl.runtime in access exclusive mode";
+    let tables =
+        "lock table noetl_metrics.sample, noetl_metrics.series, noetl.runtime in access exclusive mode";
     sqlx::raw_sql(tables).execute(&mut *lock).await.unwrap();
     let body = |name: &str| json!({"component_name": "w", "metrics": [gauge(name, 2.0)]});
     let (known, new, registration, query) = (body("m"), body("new"), json!({"name": "v"}), Value::Null);
@@ -129,11 +135,17 @@ async fn slow_queries_do_not_keep_reports_waiting() {
     contract.report("w", json!([gauge("m", 1.0)])).await.ok();
     // Queries describe their rows by this table; a report of a known series does not need it.
     let mut lock = contract.database.pool.begin().await.unwrap();
-    sqlx::raw_sql("lock table noetl_metrics.metric_name in access exclusive mode").execute(&mut *lock).await.unwrap();
-    let queries = join_all((0..30).map(|_| send(&contract, Method::GET, "/api/metrics/query?metric_name=m", &Value::Null)));
+    sqlx::raw_sql("lock table noetl_metrics.metric_name in access exclusive mode")
+        .execute(&mut *lock)
+        .await
+        .unwrap();
+    let queries = join_all(
+        (0..30).map(|_| send(&contract, Method::GET, "/api/metrics/query?metric_name=m", &Value::Null)),
+    );
     let reports = async {
         let waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()";
-        eventually("queries wait", SOON, async || (contract.value::<i64>(waiting).await > 1).then_some(())).await;
+        eventually("queries wait", SOON, async || (contract.value::<i64>(waiting).await > 1).then_some(()))
+            .await;
         for _ in 0..10 {
             let began = Instant::now();
             contract.report("w", json!([gauge("m", 2.0)])).await.ok();
@@ -155,12 +167,17 @@ async fn too_much_that_waits_is_a_429() {
     contract.register("w").await;
     contract.report("w", json!([gauge("m", 1.0)])).await.ok();
     let mut lock = contract.database.pool.begin().await.unwrap();
-    sqlx::raw_sql("lock table noetl_metrics.sample in access exclusive mode").execute(&mut *lock).await.unwrap();
+    sqlx::raw_sql("lock table noetl_metrics.sample in access exclusive mode")
+        .execute(&mut *lock)
+        .await
+        .unwrap();
     let one = gauge("m", 1.0).to_string();
     let body = format!(r#"{{"component_name": "w", "metrics": [{}]}}"#, vec![one; 200_000].join(","));
     let packed = crate::report::pack("zstd", body.as_bytes());
     let headers = [("content-encoding", "zstd")];
-    let sent = join_all((0..6).map(|_| contract.send(Method::POST, "/api/metrics/report", &headers, packed.clone())));
+    let sent = join_all(
+        (0..6).map(|_| contract.send(Method::POST, "/api/metrics/report", &headers, packed.clone())),
+    );
     let unlock = async {
         let refused = "noetl_metrics_reports_refused_total";
         eventually("a report is refused", Duration::from_secs(60), async || {

@@ -50,7 +50,8 @@ async fn filters_and_order_and_limit() {
         ("metric_name=nothing".into(), vec![]),
         (format!("{own}&metric_name="), vec![4.0, 3.0, 2.0, 1.0]),
     ] {
-        let values: Vec<f64> = contract.query(&parameters).await.iter().map(|r| r["metric_value"].as_f64().unwrap()).collect();
+        let values: Vec<f64> =
+            contract.query(&parameters).await.iter().map(|r| r["metric_value"].as_f64().unwrap()).collect();
         assert_eq!(values, expected, "{parameters}");
     }
     let reply = contract.get(&format!("{QUERY}?{own}&limit=3")).await.ok();
@@ -84,7 +85,15 @@ async fn pages_hold_each_row_once_while_writes_go_on() {
     for block in 0..12 {
         let at = start + block * 9_000_000;
         let batch: Vec<Value> = (0..100)
-            .map(|i| sample("m", "gauge", f64::from(i), at + i64::from(i / 40), &json!({"i": (i % 40).to_string()})))
+            .map(|i| {
+                sample(
+                    "m",
+                    "gauge",
+                    f64::from(i),
+                    at + i64::from(i / 40),
+                    &json!({"i": (i % 40).to_string()}),
+                )
+            })
             .collect();
         contract.report("w", batch.into()).await.ok();
     }
@@ -105,8 +114,10 @@ async fn pages_hold_each_row_once_while_writes_go_on() {
     let read = async {
         for limit in [7, 100, 333] {
             let rows = pages(&contract, &format!("metric_name=m&limit={limit}")).await;
-            let order: Vec<(i64, i64)> =
-                rows.iter().map(|r| (milliseconds(r, "timestamp"), r["metric_id"].as_i64().unwrap())).collect();
+            let order: Vec<(i64, i64)> = rows
+                .iter()
+                .map(|r| (milliseconds(r, "timestamp"), r["metric_id"].as_i64().unwrap()))
+                .collect();
             assert!(order.is_sorted_by(|a, b| a > b), "newest first, no row twice");
             let found: BTreeSet<i64> = order.iter().map(|(_, id)| *id).collect();
             let missing: Vec<_> = before.difference(&found).collect();
@@ -125,10 +136,19 @@ async fn the_api_and_sql_show_the_same_rows() {
     let t = now();
     let described = json!({"metric_name": "m", "metric_type": "gauge", "metric_value": -1.5e-9, "timestamp": time(t),
         "labels": {"ü": "no"}, "help_text": "Help, \"quoted\"", "unit": "s"});
-    let described = { let mut d = described; d["labels"] = json!({"b": "ü\"", "a": ""}); d };
+    let described = {
+        let mut d = described;
+        d["labels"] = json!({"b": "ü\"", "a": ""});
+        d
+    };
     let histogram = json!({"metric_name": "h", "metric_type": "histogram", "buckets": {"0.1": 1, "+Inf": 2}, "sum": 1, "count": 2});
     for name in ["w", "v"] {
-        let batch = json!([described, histogram, sample("c_total", "counter", 7.0, t - 10 * 86_400_000, &json!({})), gauge_at("m", 0.1, t - 1)]);
+        let batch = json!([
+            described,
+            histogram,
+            sample("c_total", "counter", 7.0, t - 10 * 86_400_000, &json!({})),
+            gauge_at("m", 0.1, t - 1)
+        ]);
         contract.report(name, batch).await.ok();
     }
     contract.report("w", json!([described])).await.ok();
@@ -145,7 +165,8 @@ async fn the_api_and_sql_show_the_same_rows() {
     let mut ids = BTreeSet::new();
     for (api, sql) in api.into_iter().zip(sql) {
         let sql: Value = serde_json::from_str(&sql).unwrap();
-        for field in ["metric_id", "runtime_id", "metric_name", "metric_type", "labels", "help_text", "unit"] {
+        for field in ["metric_id", "runtime_id", "metric_name", "metric_type", "labels", "help_text", "unit"]
+        {
             assert_eq!(api[field], sql[field], "{field}");
         }
         assert_eq!(api["metric_value"].as_f64(), sql["metric_value"].as_f64());
@@ -207,7 +228,9 @@ async fn steps_are_what_a_model_says() {
     }
     let all: Vec<Value> = lines
         .iter()
-        .flat_map(|(s, line)| line.iter().map(move |(at, v)| sample("c_total", "counter", *v, *at, &json!({"s": s}))))
+        .flat_map(|(s, line)| {
+            line.iter().map(move |(at, v)| sample("c_total", "counter", *v, *at, &json!({"s": s})))
+        })
         .collect();
     contract.report("w", all.into()).await.ok();
     let end = lines.values().map(|l| l.last().unwrap().0).max().unwrap();
@@ -277,7 +300,8 @@ async fn csv_and_ndjson_hold_the_same_rows() {
     let t = now() - 1000;
     let mut one = sample("m", "gauge", 0.5, t, &json!({"k": "a,\"b\"\nc"}));
     one["help_text"] = json!("two\r\nlines");
-    let nan = json!({"metric_name": "m", "metric_type": "gauge", "metric_value": "NaN", "timestamp": time(t + 1)});
+    let nan =
+        json!({"metric_name": "m", "metric_type": "gauge", "metric_value": "NaN", "timestamp": time(t + 1)});
     contract.report("w, \"1\"", json!([one, nan])).await.ok();
     let path = format!("{QUERY}?metric_name=m&limit=2");
     let json = contract.get_as(&path, "application/json").await.ok();

@@ -31,7 +31,10 @@ async fn both_of_noetl_s_workers_can_register() {
     assert_eq!((&first["labels"], &first["status"]), (&json!(["cpu"]), &json!("ready")));
     let again = contract.post(REGISTER, &json!({"name": "worker-cpu", "status": "busy"})).await.ok();
     assert_eq!((&again["runtime_id"], &again["status"]), (&first["runtime_id"], &json!("busy")));
-    assert_eq!(contract.value::<i64>("select count(*) from noetl.runtime where kind = 'worker_pool'").await, 2);
+    assert_eq!(
+        contract.value::<i64>("select count(*) from noetl.runtime where kind = 'worker_pool'").await,
+        2
+    );
 }
 
 #[tokio::test]
@@ -60,7 +63,10 @@ async fn a_heartbeat_carries_metrics_and_says_what_became_of_them() {
     let id = contract.register("w").await;
     for path in [HEARTBEAT, "/heartbeat"] {
         let reply = contract.post(path, &json!({"name": "w"})).await.ok();
-        assert_eq!(reply, json!({"status": "ok", "message": "Heartbeat recorded", "name": "w", "runtime_id": id}));
+        assert_eq!(
+            reply,
+            json!({"status": "ok", "message": "Heartbeat recorded", "name": "w", "runtime_id": id})
+        );
         let body = json!({"name": "w", "metrics": [gauge("m", 1.0), {"metric_name": "m"}, gauge("n", 1.0)]});
         let reply = contract.post(path, &body).await.ok();
         assert_eq!(reply["metrics_inserted"], 2);
@@ -86,7 +92,8 @@ async fn heartbeats_at_once_count_their_own_samples_only() {
     };
     for _ in 0..3 {
         let bodies: Vec<Value> = (0..8).map(body).collect();
-        let answers = futures_util::future::join_all(bodies.iter().map(|b| contract.post(HEARTBEAT, b))).await;
+        let answers =
+            futures_util::future::join_all(bodies.iter().map(|b| contract.post(HEARTBEAT, b))).await;
         for (i, answer) in answers.into_iter().enumerate() {
             assert_eq!(answer.ok()["metrics_inserted"], i + 1);
         }
@@ -221,7 +228,12 @@ async fn a_component_that_was_purged_and_came_back_is_one_component() {
     let old = json!({"runtime_id": first, "metrics": [gauge("m", 3.0)]});
     contract.post("/api/metrics/report", &old).await.problem(404, "unknown-component");
     let live = crate::export::own_metric(&contract, "noetl_metrics_live_series").await;
-    assert_eq!(live as usize, export.samples.len() - export.count("noetl_component_up") - export.count("noetl_component_last_report_age_seconds"));
+    assert_eq!(
+        live as usize,
+        export.samples.len()
+            - export.count("noetl_component_up")
+            - export.count("noetl_component_last_report_age_seconds")
+    );
 }
 
 #[tokio::test]
@@ -247,5 +259,8 @@ async fn bad_registrations_are_refused_by_field() {
         assert_eq!(problem["errors"][0]["field"], field, "{body}");
     }
     contract.send(Method::POST, REGISTER, &[], b"{".to_vec()).await.problem(400, "malformed-body");
-    assert_eq!(contract.value::<i64>("select count(*) from noetl.runtime where kind <> 'server_api'").await, 0);
+    assert_eq!(
+        contract.value::<i64>("select count(*) from noetl.runtime where kind <> 'server_api'").await,
+        0
+    );
 }

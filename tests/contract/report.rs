@@ -28,7 +28,8 @@ async fn the_documented_example_is_stored_and_found_again() {
     let reply = contract.post(REPORT, &body).await.ok();
     assert_eq!(reply, json!({"status": "ok", "runtime_id": id, "metrics_inserted": 1}));
 
-    let rows = contract.query("component_name=worker-cpu-01&metric_name=noetl_system_cpu_usage_percent").await;
+    let rows =
+        contract.query("component_name=worker-cpu-01&metric_name=noetl_system_cpu_usage_percent").await;
     assert_eq!(rows.len(), 1);
     let row = &rows[0];
     assert_eq!(row["runtime_id"], id);
@@ -107,12 +108,13 @@ async fn a_retry_with_timestamps_overwrites_and_never_duplicates() {
     }
     assert_eq!(values(&contract, "m").await, [2.0]);
     // Newer samples came between, of this series and of another.
-    contract.report("w", json!([gauge_at("m", 5.0, at + 1000), gauge_at("other", 1.0, at + 2000)])).await.ok();
+    contract
+        .report("w", json!([gauge_at("m", 5.0, at + 1000), gauge_at("other", 1.0, at + 2000)]))
+        .await
+        .ok();
     contract.report("w", json!([gauge_at("m", 3.0, at)])).await.ok();
     assert_eq!(values(&contract, "m").await, [5.0, 3.0], "newest first");
-    let twice = contract
-        .value::<i64>("select count(*) - count(distinct metric_id) from noetl.metrics")
-        .await;
+    let twice = contract.value::<i64>("select count(*) - count(distinct metric_id) from noetl.metrics").await;
     assert_eq!(twice, 0);
 }
 
@@ -135,9 +137,7 @@ async fn an_overwrite_holds_wherever_the_first_sample_went() {
     let old = now() - 30 * hour;
     contract.report("w", json!([gauge_at("m", 1.0, old)])).await.ok();
     // A partition for that hour comes later.
-    contract
-        .run(format!("select noetl_metrics.create_partitions('{}', 1)", time(old)))
-        .await;
+    contract.run(format!("select noetl_metrics.create_partitions('{}', 1)", time(old))).await;
     let made = contract.post("/api/metrics/partitions/create", &json!({})).await;
     assert_eq!(made.status, 200, "the server looks at what partitions there are");
     contract.report("w", json!([gauge_at("m", 2.0, old)])).await.ok();
@@ -169,7 +169,8 @@ async fn a_component_is_found_by_its_id_as_number_and_as_string() {
     assert!(id > 1 << 53, "a double can't hold {id}");
     for runtime_id in [json!(id), json!(id.to_string())] {
         // The id wins over the name.
-        let body = json!({"runtime_id": runtime_id, "component_name": "nobody", "metrics": [gauge("m", 1.0)]});
+        let body =
+            json!({"runtime_id": runtime_id, "component_name": "nobody", "metrics": [gauge("m", 1.0)]});
         let reply = contract.post(REPORT, &body).await.ok();
         assert_eq!(reply["runtime_id"], id);
     }
@@ -181,7 +182,8 @@ async fn a_component_is_found_by_its_id_as_number_and_as_string() {
 #[tokio::test]
 async fn a_name_of_several_kinds_needs_the_kind() {
     let contract = Contract::start().await;
-    let ids = [contract.register_as("twin", "worker_pool").await, contract.register_as("twin", "broker").await];
+    let ids =
+        [contract.register_as("twin", "worker_pool").await, contract.register_as("twin", "broker").await];
     let problem = contract.report("twin", json!([gauge("m", 1.0)])).await.problem(409, "ambiguous-component");
     let detail = problem["detail"].as_str().unwrap();
     assert!(detail.contains("worker_pool") && detail.contains("broker"), "{detail}");
@@ -209,12 +211,16 @@ async fn an_unknown_component_is_told_how_to_register() {
 async fn unknown_components_are_registered_where_the_server_is_told_so() {
     let contract = Contract::with(&["--unknown-components", "register"]).await;
     let many = (0..8).map(|_| contract.report("new", json!([gauge("m", 1.0)])));
-    let ids: Vec<Value> =
-        futures_util::future::join_all(many).await.into_iter().map(|a| a.ok()["runtime_id"].clone()).collect();
+    let ids: Vec<Value> = futures_util::future::join_all(many)
+        .await
+        .into_iter()
+        .map(|a| a.ok()["runtime_id"].clone())
+        .collect();
     assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
     let body = json!({"component_name": "app", "component_type": "app", "metrics": [gauge("m", 1.0)]});
     contract.post(REPORT, &body).await.ok();
-    let kinds = contract.column::<String>("select name || ' ' || kind from noetl.runtime order by name").await;
+    let kinds =
+        contract.column::<String>("select name || ' ' || kind from noetl.runtime order by name").await;
     assert_eq!(kinds[..2], ["app app", "new worker_pool"]);
 }
 
@@ -245,7 +251,12 @@ async fn nan_and_infinities_come_back_as_they_were_sent() {
         ("up", json!("+Inf"), json!("+Inf"), "+Inf"),
         ("infinity", json!("Infinity"), json!("+Inf"), "+Inf"),
         ("down", json!("-Inf"), json!("-Inf"), "-Inf"),
-        ("large", json!(1.797_693_134_862_315_7e308), json!(1.797_693_134_862_315_7e308), "1.7976931348623157e308"),
+        (
+            "large",
+            json!(1.797_693_134_862_315_7e308),
+            json!(1.797_693_134_862_315_7e308),
+            "1.7976931348623157e308",
+        ),
         ("tiny", json!(5e-324), json!(5e-324), "5e-324"),
         ("exact", json!(9_007_199_254_740_993_i64), json!(9_007_199_254_740_992.0), "9007199254740992"),
     ] {
@@ -262,7 +273,8 @@ async fn nan_and_infinities_come_back_as_they_were_sent() {
 async fn compressed_bodies_are_taken() {
     let contract = Contract::start().await;
     contract.register("w").await;
-    for (encoding, value) in [("gzip", 1.0), ("x-gzip", 2.0), ("zstd", 3.0), ("identity", 4.0), ("GZIP", 5.0)] {
+    for (encoding, value) in [("gzip", 1.0), ("x-gzip", 2.0), ("zstd", 3.0), ("identity", 4.0), ("GZIP", 5.0)]
+    {
         let body = json!({"component_name": "w", "metrics": [gauge("m", value)]}).to_string();
         let headers = [("content-type", "application/json"), ("content-encoding", encoding)];
         let packed = pack(encoding, body.as_bytes());

@@ -5,7 +5,8 @@ use serde_json::json;
 use crate::harness::{Contract, gauge, gauge_at, now, time};
 use crate::report::values;
 
-const COLUMNS: &str = "runtime_id, metric_name, metric_type, metric_value, labels, help_text, unit, timestamp";
+const COLUMNS: &str =
+    "runtime_id, metric_name, metric_type, metric_value, labels, help_text, unit, timestamp";
 
 #[tokio::test]
 async fn both_names_have_the_documented_columns() {
@@ -57,7 +58,9 @@ async fn an_inserted_sample_is_there_under_the_id_that_came_back() {
             assert_eq!(contract.value::<i64>(stored).await, metric_id);
         }
     }
-    let least = format!("insert into noetl.metrics (runtime_id, metric_name, metric_type, metric_value) values ({id}, 'least', 'gauge', 1)");
+    let least = format!(
+        "insert into noetl.metrics (runtime_id, metric_name, metric_type, metric_value) values ({id}, 'least', 'gauge', 1)"
+    );
     contract.run(least).await;
     let age = contract.value::<f64>("select extract(epoch from now() - timestamp)::float8 from noetl.metrics where metric_name = 'least'").await;
     assert!((0.0..60.0).contains(&age), "without a timestamp it is now: {age}");
@@ -136,12 +139,15 @@ async fn what_breaks_a_rule_is_refused_by_field() {
         ("timestamp", "'infinity'"),
     ] {
         let names: Vec<&str> = good.iter().map(|(name, _)| *name).collect();
-        let values: Vec<&str> = good.iter().map(|(name, good)| if *name == field { value } else { good }).collect();
+        let values: Vec<&str> =
+            good.iter().map(|(name, good)| if *name == field { value } else { good }).collect();
         let sql = format!("insert into noetl.metrics ({}) values ({})", names.join(", "), values.join(", "));
         let error = contract.refused(sql).await;
         assert!(error.contains(&format!("{field}: ")), "{field} = {value}: {error}");
     }
-    let clash = format!("insert into noetl.metric (runtime_id, metric_name, metric_type, metric_value) values ({id}, 'taken', 'counter', 1)");
+    let clash = format!(
+        "insert into noetl.metric (runtime_id, metric_name, metric_type, metric_value) values ({id}, 'taken', 'counter', 1)"
+    );
     let error = contract.refused(clash).await;
     assert!(error.contains("metric_type: taken is a gauge"), "{error}");
     let stored = "select count(*) from noetl.metrics where metric_name = 'm'";

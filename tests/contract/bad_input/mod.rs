@@ -89,7 +89,8 @@ async fn nothing_else_was_stored(contract: &Contract, metrics: &[&str]) {
         )
         .await;
     assert_eq!(names, [""; 0], "names were claimed for nothing");
-    let components = contract.column::<String>("select name from noetl.runtime where kind <> 'server_api'").await;
+    let components =
+        contract.column::<String>("select name from noetl.runtime where kind <> 'server_api'").await;
     assert_eq!(components, ["w"]);
 }
 
@@ -105,12 +106,16 @@ async fn garbage_on_the_wire_gets_a_4xx_or_a_closed_door() {
         ("a header without colon", b"GET /livez HTTP/1.1\r\nhost\r\n\r\n".to_vec()),
         ("a control character", b"GET /livez HTTP/1.1\r\na: \x01\r\n\r\n".to_vec()),
         ("a negative length", b"POST /heartbeat HTTP/1.1\r\ncontent-length: -1\r\n\r\n".to_vec()),
-        ("two lengths", b"POST /heartbeat HTTP/1.1\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab".to_vec()),
+        (
+            "two lengths",
+            b"POST /heartbeat HTTP/1.1\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab".to_vec(),
+        ),
         ("an endless path", format!("GET /{long} HTTP/1.1\r\n\r\n").into_bytes()),
         ("endless headers", format!("GET / HTTP/1.1\r\na: {long}\r\n\r\n").into_bytes()),
         (
             "a broken chunk",
-            b"POST /api/metrics/report HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n".to_vec(),
+            b"POST /api/metrics/report HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n"
+                .to_vec(),
         ),
     ] {
         let answer = contract.raw(&bytes, Duration::from_secs(5)).await;
@@ -127,7 +132,11 @@ async fn a_body_over_the_limit_is_refused_with_and_without_its_length() {
     let mut body = vec![b' '; (16 << 20) + 1];
     body[0] = b'{';
     for chunked in [false, true] {
-        let head = if chunked { "transfer-encoding: chunked".to_owned() } else { format!("content-length: {}", body.len()) };
+        let head = if chunked {
+            "transfer-encoding: chunked".to_owned()
+        } else {
+            format!("content-length: {}", body.len())
+        };
         let mut bytes =
             format!("POST {REPORT} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{head}\r\n\r\n").into_bytes();
         if chunked {
@@ -162,8 +171,7 @@ async fn small_bodies_that_want_much_memory_do_not_get_it() {
         format!("{head}{}{tail}", item.repeat(count)).into_bytes()
     };
     let many_buckets = {
-        let labels: Vec<String> =
-            (0..39).map(|i| format!(r#""l{i}": "{}\n""#, "x".repeat(4000))).collect();
+        let labels: Vec<String> = (0..39).map(|i| format!(r#""l{i}": "{}\n""#, "x".repeat(4000))).collect();
         let buckets: Vec<String> = (0..200_000).map(|i| format!(r#""{i}":0"#)).collect();
         format!(
             r#"{{"component_name":"w","metrics":[{{"metric_name":"h","metric_type":"histogram","labels":{{{}}},"buckets":{{{},"+Inf":0}},"sum":0,"count":0}}]}}"#,
@@ -209,9 +217,8 @@ async fn many_large_bodies_at_once_wait_for_each_other() {
     contract.register("w").await;
     let zeros = vec![b' '; 16 << 20];
     let packed = crate::report::pack("gzip", &zeros);
-    let sent = (0..64).map(|_| {
-        contract.send(Method::POST, REPORT, &[("content-encoding", "gzip")], packed.clone())
-    });
+    let sent =
+        (0..64).map(|_| contract.send(Method::POST, REPORT, &[("content-encoding", "gzip")], packed.clone()));
     for answer in futures_util::future::join_all(sent).await {
         assert!(matches!(answer.status, 400 | 429 | 503), "{}: {}", answer.status, answer.text());
         if answer.status != 400 {

@@ -36,7 +36,17 @@ pub fn cases() -> Vec<Case> {
 }
 
 fn case(why: &'static str, method: Method, path: impl Into<String>, status: u16, slug: &'static str) -> Case {
-    Case { why, method, path: path.into(), headers: Vec::new(), body: Vec::new(), status, slug, names: None, allow: "" }
+    Case {
+        why,
+        method,
+        path: path.into(),
+        headers: Vec::new(),
+        body: Vec::new(),
+        status,
+        slug,
+        names: None,
+        allow: "",
+    }
 }
 
 impl Case {
@@ -62,7 +72,11 @@ impl Case {
 }
 
 fn bodies() -> Vec<Case> {
-    let deep = format!(r#"{{"component_name": "w", "metrics": [{{"labels": {}1{}}}]}}"#, r#"{"a":"#.repeat(5000), "}".repeat(5000));
+    let deep = format!(
+        r#"{{"component_name": "w", "metrics": [{{"labels": {}1{}}}]}}"#,
+        r#"{"a":"#.repeat(5000),
+        "}".repeat(5000)
+    );
     let texts: Vec<(&'static str, Vec<u8>)> = vec![
         ("no body", Vec::new()),
         ("half an object", b"{".to_vec()),
@@ -72,11 +86,17 @@ fn bodies() -> Vec<Case> {
         ("broken UTF-8", b"{\"component_name\": \"w\xff\", \"metrics\": []}".to_vec()),
         ("half a surrogate pair", br#"{"component_name": "\ud800", "metrics": []}"#.to_vec()),
         ("a bare NaN", br#"{"component_name": "w", "metrics": [{"metric_value": NaN}]}"#.to_vec()),
-        ("a number beyond doubles", br#"{"component_name": "w", "metrics": [{"metric_value": 1e999}]}"#.to_vec()),
+        (
+            "a number beyond doubles",
+            br#"{"component_name": "w", "metrics": [{"metric_value": 1e999}]}"#.to_vec(),
+        ),
         ("deep nesting", deep.into_bytes()),
         ("UTF-16", "{}".encode_utf16().flat_map(u16::to_le_bytes).collect()),
     ];
-    texts.into_iter().map(|(why, body)| case(why, Method::POST, REPORT, 400, "malformed-body").body(body)).collect()
+    texts
+        .into_iter()
+        .map(|(why, body)| case(why, Method::POST, REPORT, 400, "malformed-body").body(body))
+        .collect()
 }
 
 fn shapes() -> Vec<Case> {
@@ -92,9 +112,21 @@ fn shapes() -> Vec<Case> {
         refused("null for metrics", json!({"component_name": "w", "metrics": null}), "metrics"),
         refused("an object for metrics", json!({"component_name": "w", "metrics": {}}), "metrics"),
         refused("a numeric component", json!({"component_name": 1, "metrics": []}), "component_name"),
-        refused("a component's name of 256 bytes", json!({"component_name": "x".repeat(256), "metrics": []}), "component_name"),
-        refused("U+0000 in a component's name", json!({"component_name": "w\u{0}", "metrics": []}), "component_name"),
-        refused("a kind of two words", json!({"component_name": "w", "component_type": "a b", "metrics": []}), "component_type"),
+        refused(
+            "a component's name of 256 bytes",
+            json!({"component_name": "x".repeat(256), "metrics": []}),
+            "component_name",
+        ),
+        refused(
+            "U+0000 in a component's name",
+            json!({"component_name": "w\u{0}", "metrics": []}),
+            "component_name",
+        ),
+        refused(
+            "a kind of two words",
+            json!({"component_name": "w", "component_type": "a b", "metrics": []}),
+            "component_type",
+        ),
         refused("a numeric kind", json!({"component_name": "w", "kind": 1, "metrics": []}), "component_type"),
         refused("a fraction for an id", json!({"runtime_id": 1.5, "metrics": []}), "runtime_id"),
         refused("a boolean for an id", json!({"runtime_id": true, "metrics": []}), "runtime_id"),
@@ -108,9 +140,12 @@ fn shapes() -> Vec<Case> {
             .names("component_name"),
         case("too many metrics", Method::POST, REPORT, 422, "invalid-report").body(many).names("metrics"),
         case("nobody's report", Method::POST, REPORT, 400, "malformed-body").body(r#"{"metrics": []}"#),
-        case("an empty name", Method::POST, REPORT, 400, "malformed-body").body(r#"{"component_name": "", "metrics": []}"#),
-        case("an unknown name", Method::POST, REPORT, 404, "unknown-component").body(r#"{"component_name": "x", "metrics": []}"#),
-        case("an unknown id", Method::POST, REPORT, 404, "unknown-component").body(r#"{"runtime_id": "-1", "metrics": []}"#),
+        case("an empty name", Method::POST, REPORT, 400, "malformed-body")
+            .body(r#"{"component_name": "", "metrics": []}"#),
+        case("an unknown name", Method::POST, REPORT, 404, "unknown-component")
+            .body(r#"{"component_name": "x", "metrics": []}"#),
+        case("an unknown id", Method::POST, REPORT, 404, "unknown-component")
+            .body(r#"{"runtime_id": "-1", "metrics": []}"#),
     ]
 }
 
@@ -167,7 +202,8 @@ fn headers() -> Vec<Case> {
 }
 
 fn places() -> Vec<Case> {
-    let wrong = |why, method, path: &str, allow| case(why, method, path, 405, "method-not-allowed").allow(allow);
+    let wrong =
+        |why, method, path: &str, allow| case(why, method, path, 405, "method-not-allowed").allow(allow);
     vec![
         wrong("to read a report", Method::GET, REPORT, "POST"),
         wrong("to put a report", Method::PUT, REPORT, "POST"),
@@ -188,7 +224,8 @@ fn places() -> Vec<Case> {
 
 fn query_parameters() -> Vec<Case> {
     let refused = |why, parameters: &str, field| {
-        case(why, Method::GET, format!("/api/metrics/query?{parameters}"), 400, "invalid-parameter").names(field)
+        case(why, Method::GET, format!("/api/metrics/query?{parameters}"), 400, "invalid-parameter")
+            .names(field)
     };
     vec![
         refused("a limit of 0", "limit=0", "limit"),
@@ -202,7 +239,11 @@ fn query_parameters() -> Vec<Case> {
         refused("a token beyond time", "page_token=ffffffffffffffff-1", "page_token"),
         refused("a word for a start", "start_time=yesterday", "start_time"),
         refused("a number for an end", "end_time=1704110400", "end_time"),
-        refused("an end before the start", "start_time=2024-01-02T00:00:00Z&end_time=2024-01-01T00:00:00Z", "start_time"),
+        refused(
+            "an end before the start",
+            "start_time=2024-01-02T00:00:00Z&end_time=2024-01-01T00:00:00Z",
+            "start_time",
+        ),
         refused("a start before 1970", "start_time=1900-01-01T00:00:00Z", "start_time"),
         refused("a type that there is not", "metric_type=info", "metric_type"),
         refused("a word for an id", "runtime_id=x", "runtime_id"),
@@ -226,7 +267,8 @@ fn query_parameters() -> Vec<Case> {
 
 fn export_parameters() -> Vec<Case> {
     let refused = |why, parameters: String, field| {
-        case(why, Method::GET, format!("/api/metrics/prometheus?{parameters}"), 400, "invalid-parameter").names(field)
+        case(why, Method::GET, format!("/api/metrics/prometheus?{parameters}"), 400, "invalid-parameter")
+            .names(field)
     };
     let long = "a".repeat(5000);
     vec![
@@ -242,14 +284,21 @@ fn export_parameters() -> Vec<Case> {
         refused("two names", "component_name=a&component_name=b".into(), "component_name"),
         refused("a typing error", "component=a".into(), "component"),
         case("a parameter of /livez", Method::GET, "/livez?x=1", 400, "invalid-parameter").names("x"),
-        case("a parameter of a report", Method::POST, format!("{REPORT}?dry_run=1"), 400, "invalid-parameter")
-            .body(report(&json!([gauge("m", 1.0)])))
-            .names("dry_run"),
+        case(
+            "a parameter of a report",
+            Method::POST,
+            format!("{REPORT}?dry_run=1"),
+            400,
+            "invalid-parameter",
+        )
+        .body(report(&json!([gauge("m", 1.0)])))
+        .names("dry_run"),
     ]
 }
 
 fn administration() -> Vec<Case> {
-    let refused = |why, path: &str, field| case(why, Method::POST, path, 400, "invalid-parameter").names(field);
+    let refused =
+        |why, path: &str, field| case(why, Method::POST, path, 400, "invalid-parameter").names(field);
     vec![
         refused("a negative number of days", "/api/metrics/partitions/create?days_ahead=-1", "days_ahead"),
         refused("too many days", "/api/metrics/partitions/create?days_ahead=32", "days_ahead"),
@@ -259,8 +308,26 @@ fn administration() -> Vec<Case> {
         refused("days beyond a lifetime", "/api/metrics/ttl/set?metric_name=m&ttl_days=99999", "ttl_days"),
         refused("no component", "/api/metrics/ttl/extend-component", "component_name"),
         refused("a parameter of clean-up", "/api/metrics/cleanup?retention=1d", "retention"),
-        case("a metric that there is not", Method::POST, "/api/metrics/ttl/set?metric_name=nothing", 404, "unknown-metric"),
-        case("a component that there is not", Method::POST, "/api/metrics/ttl/extend-component?component_name=x", 404, "unknown-component"),
-        case("nobody's own report", Method::POST, "/api/metrics/self-report?component_name=x", 404, "unknown-component"),
+        case(
+            "a metric that there is not",
+            Method::POST,
+            "/api/metrics/ttl/set?metric_name=nothing",
+            404,
+            "unknown-metric",
+        ),
+        case(
+            "a component that there is not",
+            Method::POST,
+            "/api/metrics/ttl/extend-component?component_name=x",
+            404,
+            "unknown-component",
+        ),
+        case(
+            "nobody's own report",
+            Method::POST,
+            "/api/metrics/self-report?component_name=x",
+            404,
+            "unknown-component",
+        ),
     ]
 }

@@ -78,7 +78,9 @@ fn labels() -> Cases {
     let with = |labels: &str| gauge_with(&format!(r#""labels": {labels}"#));
     let many: Vec<String> = (0..41).map(|i| format!(r#""l{i}": """#)).collect();
     let part = |name: &str, kind: &str, labels: &str| {
-        format!(r#"{{"metric_name": "{name}", "metric_type": "{kind}", "metric_value": 1, "labels": {labels}}}"#)
+        format!(
+            r#"{{"metric_name": "{name}", "metric_type": "{kind}", "metric_value": 1, "labels": {labels}}}"#
+        )
     };
     vec![
         ("labels in a list", with(r#"["a"]"#), field),
@@ -145,22 +147,58 @@ fn whole() -> Cases {
         ("no buckets", histogram(r#""sum": 1, "count": 1"#), "buckets"),
         ("falling buckets", histogram(r#""buckets": {"1": 3, "+Inf": 2}, "sum": 1, "count": 2"#), "buckets"),
         ("another count than +Inf", histogram(r#""buckets": {"+Inf": 2}, "sum": 1, "count": 3"#), "buckets"),
-        ("a word for a bound", histogram(r#""buckets": {"x": 1, "+Inf": 1}, "sum": 1, "count": 1"#), "buckets"),
-        ("a bound twice", histogram(r#""buckets": {"1": 1, "1.0": 1, "+Inf": 1}, "sum": 1, "count": 1"#), "buckets"),
+        (
+            "a word for a bound",
+            histogram(r#""buckets": {"x": 1, "+Inf": 1}, "sum": 1, "count": 1"#),
+            "buckets",
+        ),
+        (
+            "a bound twice",
+            histogram(r#""buckets": {"1": 1, "1.0": 1, "+Inf": 1}, "sum": 1, "count": 1"#),
+            "buckets",
+        ),
         ("buckets in a list", histogram(r#""buckets": [1, 2], "sum": 1, "count": 1"#), "buckets"),
-        ("a bucket that is no number", histogram(r#""buckets": {"+Inf": "x"}, "sum": 1, "count": 1"#), "buckets"),
-        ("more than a thousand buckets", histogram(&format!(r#""buckets": {{{}, "+Inf": 1}}, "sum": 1, "count": 1"#, many.join(","))), "buckets"),
+        (
+            "a bucket that is no number",
+            histogram(r#""buckets": {"+Inf": "x"}, "sum": 1, "count": 1"#),
+            "buckets",
+        ),
+        (
+            "more than a thousand buckets",
+            histogram(&format!(r#""buckets": {{{}, "+Inf": 1}}, "sum": 1, "count": 1"#, many.join(","))),
+            "buckets",
+        ),
         ("no count", histogram(r#""buckets": {"+Inf": 1}, "sum": 1"#), "count"),
         ("no sum", histogram(r#""buckets": {"+Inf": 1}, "count": 1"#), "sum"),
         ("a negative count", summary(r#""sum": 1, "count": -1"#), "count"),
         ("a count of NaN", summary(r#""sum": 1, "count": "NaN""#), "count"),
-        ("a negative bucket", histogram(r#""buckets": {"1": -1, "+Inf": 1}, "sum": 1, "count": 1"#), "buckets"),
-        ("a value beside buckets", histogram(r#""metric_value": 1, "buckets": {"+Inf": 1}, "sum": 1, "count": 1"#), "metric_value"),
-        ("quantiles of a histogram", histogram(r#""quantiles": {"0.5": 1}, "buckets": {"+Inf": 1}, "sum": 1, "count": 1"#), "quantiles"),
+        (
+            "a negative bucket",
+            histogram(r#""buckets": {"1": -1, "+Inf": 1}, "sum": 1, "count": 1"#),
+            "buckets",
+        ),
+        (
+            "a value beside buckets",
+            histogram(r#""metric_value": 1, "buckets": {"+Inf": 1}, "sum": 1, "count": 1"#),
+            "metric_value",
+        ),
+        (
+            "quantiles of a histogram",
+            histogram(r#""quantiles": {"0.5": 1}, "buckets": {"+Inf": 1}, "sum": 1, "count": 1"#),
+            "quantiles",
+        ),
         ("buckets of a summary", summary(r#""buckets": {"+Inf": 1}, "sum": 1, "count": 1"#), "buckets"),
-        ("a bound among the labels", histogram(r#""labels": {"le": "1"}, "buckets": {"+Inf": 1}, "sum": 1, "count": 1"#), "labels"),
+        (
+            "a bound among the labels",
+            histogram(r#""labels": {"le": "1"}, "buckets": {"+Inf": 1}, "sum": 1, "count": 1"#),
+            "labels",
+        ),
         ("a quantile above 1", summary(r#""quantiles": {"2": 1}, "sum": 1, "count": 1"#), "labels"),
         ("buckets of a gauge", gauge_with(r#""buckets": {"+Inf": 1}"#), "metric_value"),
-        ("a count of a counter", r#"{"metric_name": "m", "metric_type": "counter", "count": 1}"#.into(), "metric_type"),
+        (
+            "a count of a counter",
+            r#"{"metric_name": "m", "metric_type": "counter", "count": 1}"#.into(),
+            "metric_type",
+        ),
     ]
 }

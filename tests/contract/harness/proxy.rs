@@ -55,4 +55,3 @@ async fn pass(mut client: TcpStream, target: SocketAddr) {
         let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
     }
 }
-
