@@ -14,6 +14,8 @@ cd "$root"
 
 # shellcheck source=scripts/setup/packages.sh
 source scripts/setup/packages.sh
+# shellcheck source=scripts/setup/python.sh
+source scripts/setup/python.sh
 # shellcheck source=scripts/setup/partners.sh
 source scripts/setup/partners.sh
 

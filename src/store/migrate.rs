@@ -33,7 +33,11 @@ pub async fn migrate(database: &Database) -> Result<Vec<i64>, StoreError> {
     // newer server may have gone ahead; what it added is no business of this one.
     migrator.set_locking(false).set_ignore_missing(true);
     migrator.dangerous_set_table_name(TABLE);
+    // sqlx names the statements of its migrator whatever it is told; behind a PgBouncer another
+    // client may have left the same name on this connection, or would find ours.
+    sqlx::raw_sql("deallocate all").execute(&mut *tx).await.map_err(failed)?;
     migrator.run_direct(None, &mut *tx, false).await.map_err(|e| StoreError::Migration(e.to_string()))?;
+    sqlx::raw_sql("deallocate all").execute(&mut *tx).await.map_err(failed)?;
     tx.commit().await.map_err(failed)?;
     Ok(MIGRATOR.iter().map(|m| m.version).filter(|v| *v > before).collect())
 }
