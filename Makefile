@@ -50,8 +50,8 @@ lint: ## Formatting, clippy, licences and sources of the crates, shell and Pytho
 	$(venv)/ruff check --quiet tests/partners
 	$(venv)/ruff format --quiet --check tests/partners
 
-bench: ## Measure against peers on this machine (ROW=4 for one row, QUICK=1 for a short form)
-	@scripts/bench.sh
+bench: ## Measure against peers on this machine (ROW=4, QUICK=1 for a short form)
+	@ROW=$(ROW) QUICK=$(QUICK) scripts/bench.sh $(ARGS)
 
 generate: ## Write what is made from the program: docs/openapi.json, docs/cli.md
 	@scripts/setup.sh build

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::error::{Context, Result, failed};
 
 /// No answer takes longer.
-const TIMEOUT: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_mins(2);
 
 /// An open connection that is kept alive.
 pub(crate) struct Connection {

@@ -4,6 +4,11 @@
 //! `compare [--quick] [ROW…]`: rows by number, all where none is named; the environment's `ROW` and
 //! `QUICK=1` say the same. A quick run shows that everything works; its figures are not written.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is a program for a terminal")]
+#![allow(
+    clippy::format_push_string,
+    clippy::format_collect,
+    reason = "texts are made beside what is measured"
+)]
 
 mod document;
 mod error;
@@ -35,7 +40,7 @@ struct Wanted {
 }
 
 fn main() -> ExitCode {
-    match run(std::env::args().skip(1).collect()) {
+    match run(&std::env::args().skip(1).collect::<Vec<_>>()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("bench: {error}");
@@ -44,7 +49,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: Vec<String>) -> Result<()> {
+fn run(arguments: &[String]) -> Result<()> {
     let texts: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match texts.as_slice() {
         ["static-file", at, file] => return stubs::serve_file(address(at)?, PathBuf::from(file)),

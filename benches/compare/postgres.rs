@@ -58,9 +58,9 @@ impl Cluster {
         let port = free_address()?.port();
         let mut command = run("postgres");
         command.arg("-D").arg(&data).args(["-p", &port.to_string(), "-k", "", "-h", "127.0.0.1"]);
-        SETTINGS.iter().for_each(|(name, value)| {
+        for (name, value) in SETTINGS {
             command.arg("-c").arg(format!("{name}={value}"));
-        });
+        }
         // SIGINT: at once, whoever is connected.
         let process = Process::start("postgres-cluster", &mut command, directory)?.ends_by("-INT");
         let version = run("postgres").arg("--version").output().context("postgres --version")?;

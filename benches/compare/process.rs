@@ -10,7 +10,7 @@ use crate::error::{Context, Result, failed};
 use crate::http::Connection;
 
 /// How long a process may take to be there, or to end.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A running program; it is stopped when dropped.
 pub(crate) struct Process {

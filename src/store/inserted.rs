@@ -1,6 +1,6 @@
 //! Samples that came by INSERT into `noetl.metrics`, so that they are exported like reported ones.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -54,14 +54,14 @@ impl Inserted {
         let began = Millis::now();
         let found = newest_since(database, self.since.plus(-COMMIT_LAG_MS), began.plus(-recent_ms)).await?;
         let seen: HashMap<i32, (Millis, i64)> = found.iter().map(|f| (f.series, (f.at, f.stored))).collect();
+        let mut known = series.with_ids(&seen.keys().copied().collect());
         let mut by_component: HashMap<RuntimeId, Vec<Found>> = HashMap::new();
         for one in found {
-            if self.seen.get(&one.series) != Some(&(one.at, one.stored)) {
+            let again = self.seen.get(&one.series) == Some(&(one.at, one.stored));
+            if !again && known.get(&one.series).is_none_or(|series| one.is_news_for(series)) {
                 by_component.entry(one.component).or_default().push(one);
             }
         }
-        let ids: HashSet<i32> = by_component.values().flatten().map(|f| f.series).collect();
-        let mut known = series.with_ids(&ids);
         let mut points = Vec::new();
         for (id, found) in by_component {
             if found.iter().any(|f| !known.contains_key(&f.series)) {
@@ -73,6 +73,15 @@ impl Inserted {
         }
         (self.since, self.seen) = (began, seen);
         Ok(points)
+    }
+}
+
+impl Found {
+    /// Whether memory does not know it: late samples of reports are in the same table.
+    fn is_news_for(&self, series: &Series) -> bool {
+        series.newest.get().is_none_or(|(at, value)| {
+            self.at > at || (self.at == at && self.value.to_bits() != value.to_bits())
+        })
     }
 }
 

@@ -19,12 +19,12 @@ fn dependencies_point_one_way() {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     read(&source, &source, &mut used);
     for (module, allowed) in ALLOWED {
-        let uses = used.get(*module).cloned().unwrap_or_default();
+        let found = used.get(*module).cloned().unwrap_or_default();
         let is_allowed = |path: &String| {
             path.split("::").next() == Some(*module)
                 || allowed.iter().any(|a| path == a || path.starts_with(&format!("{a}::")))
         };
-        let wrong: Vec<_> = uses.into_iter().filter(|path| !is_allowed(path)).collect();
+        let wrong: Vec<_> = found.into_iter().filter(|path| !is_allowed(path)).collect();
         assert!(wrong.is_empty(), "src/{module} may use {allowed:?}, but uses {wrong:?}");
     }
     // The list is worth something only while it finds what is there.

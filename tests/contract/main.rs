@@ -1,5 +1,13 @@
 //! The contract: what clients, scrapers, SQL and operators may rely on, against the real program
 //! and a real PostgreSQL.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "a test fails by a panic")]
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    reason = "the numbers are the tests' own"
+)]
+#![allow(unreachable_pub, reason = "there is no crate around")]
 
 mod architecture;
 mod auth;

@@ -143,7 +143,8 @@ async fn the_server_enforces_the_retention_that_it_was_told() {
     let contract = Contract::on(database, &["--retention-raw", "1d"]).await;
     contract.ready().await;
     eventually("what is past is dropped", SOON, async || {
-        (values(&contract, "m").await == [0.0]).then_some(())
+        let left = contract.column::<f64>("select metric_value from noetl.metrics where metric_name = 'm'");
+        (left.await == [0.0]).then_some(())
     })
     .await;
 }

@@ -180,7 +180,7 @@ async fn too_much_that_waits_is_a_429() {
     );
     let unlock = async {
         let refused = "noetl_metrics_reports_refused_total";
-        eventually("a report is refused", Duration::from_secs(60), async || {
+        eventually("a report is refused", Duration::from_mins(1), async || {
             (crate::export::own_metric(&contract, refused).await >= 1.0).then_some(())
         })
         .await;

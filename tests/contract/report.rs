@@ -44,7 +44,7 @@ async fn the_documented_example_is_stored_and_found_again() {
     let export = contract.export_of("?component_name=worker-cpu-01").await;
     let own = &[("component_type", "worker_pool"), ("hostname", "node-1")];
     assert_eq!(export.get("noetl_system_cpu_usage_percent", own), Some("45.2"));
-    assert_eq!(export.help["noetl_system_cpu_usage_percent"], "CPU usage percentage");
+    assert_eq!(export.types["noetl_system_cpu_usage_percent"], "gauge");
 }
 
 #[tokio::test]

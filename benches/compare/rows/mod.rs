@@ -25,6 +25,7 @@ pub(crate) struct Bench<'a> {
 
 impl Bench<'_> {
     /// Says what goes on.
+    #[allow(clippy::unused_self, reason = "reads as what the benchmark does")]
     pub(crate) fn progress(&self, row: u32, what: &str) {
         eprintln!("row {row}: {what}");
     }

@@ -55,12 +55,15 @@ pub(super) fn labels_of(value: Json<'_>) -> Result<Vec<Label<'_>>, FieldError> {
     for (key, value) in entries {
         match value {
             Json::Text(text) if text.contains('\0') => {
-                return Err(("labels", format!("labels.{}: must not hold the character U+0000", clip(&key))));
+                return Err((
+                    "labels",
+                    format!("labels.{}: must not hold the character U+0000", shown(&key)),
+                ));
             }
             Json::Text(text) => labels.push((key, text)),
             other => {
                 let what = other.describe();
-                return Err(("labels", format!("labels.{}: must be a string, not {what}", clip(&key))));
+                return Err(("labels", format!("labels.{}: must be a string, not {what}", shown(&key))));
             }
         }
     }
@@ -71,4 +74,9 @@ pub(super) fn labels_of(value: Json<'_>) -> Result<Vec<Label<'_>>, FieldError> {
 pub(super) fn clip(text: &str) -> &str {
     let end = text.char_indices().nth(60).map_or(text.len(), |(at, _)| at);
     &text[..end]
+}
+
+/// A name that was not checked yet, as it can be told; jsonb, which keeps reasons, can't hold U+0000.
+fn shown(name: &str) -> String {
+    clip(name).replace('\0', "\\0")
 }

@@ -203,12 +203,18 @@ async fn small_bodies_that_want_much_memory_do_not_get_it() {
         for encoding in ["gzip", "zstd"] {
             let packed = crate::report::pack(encoding, &body);
             let answer = contract.send(Method::POST, REPORT, &[("content-encoding", encoding)], packed).await;
-            assert!(matches!(answer.status, 400 | 422), "{why}: {} {}", answer.status, answer.text().len());
+            assert!(
+                matches!(answer.status, 200 | 400 | 422),
+                "{why}: {} {}",
+                answer.status,
+                answer.text().len()
+            );
         }
         let held = contract.server.resident_bytes() >> 20;
         assert!(held < 600, "{why}: the server took {held} MiB");
     }
-    nothing_else_was_stored(&contract, &[]).await;
+    // Of many large histograms as many as there is room for are taken.
+    nothing_else_was_stored(&contract, &["h_bucket", "h_count", "h_sum"]).await;
 }
 
 #[tokio::test]

@@ -30,7 +30,7 @@ impl Http {
         PROVIDER.call_once(|| {
             let _ = rustls::crypto::ring::default_provider().install_default();
         });
-        let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(60));
+        let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_mins(1));
         Self { client: client.build().expect("a client"), address }
     }
 

@@ -63,7 +63,7 @@ impl Contract {
 
     /// Waits until the server can do its work.
     pub async fn ready(&self) {
-        eventually("the server is ready", Duration::from_secs(60), async || {
+        eventually("the server is ready", Duration::from_mins(1), async || {
             let answer = self.try_send(::http::Method::GET, "/readyz", &[], Vec::new()).await;
             answer.is_ok_and(|a| a.status == 200).then_some(())
         })

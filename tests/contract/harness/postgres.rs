@@ -91,7 +91,7 @@ impl Cluster {
 
     /// Starts PostgreSQL and waits until it answers.
     pub fn start(&self) {
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_mins(1);
         let mut supervisor = self.supervise();
         while !self.answers() {
             assert!(Instant::now() < deadline, "PostgreSQL did not start:\n{}", self.log());
@@ -187,7 +187,7 @@ fn end(mut supervisor: Child, word: &str) {
 fn pool(url: &str) -> PgPool {
     PgPoolOptions::new()
         .max_connections(4)
-        .acquire_timeout(Duration::from_secs(60))
+        .acquire_timeout(Duration::from_mins(1))
         .connect_lazy(url)
         .expect("a URL")
 }
