@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::problem::{Kind, Problem};
 use crate::wire::encoding::{Encoding, EncodingError, decompress};
 
 /// A client that sends its body slower than this is not waited for.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Nor is one that still sends this long after the server was told to stop.
+const STOPPING_TIMEOUT: Duration = Duration::from_secs(2);
 /// Bodies that are unpacked at once; each may take its limit before it turns out to be small.
 const UNPACKING: usize = 4;
 /// All bodies together may be as large as this many of the largest.
@@ -29,6 +31,7 @@ pub(super) struct Bodies {
     limit: usize,
     room: Arc<Semaphore>,
     unpacking: Semaphore,
+    stopping: watch::Receiver<bool>,
 }
 
 /// A body, and the room that it takes while it is there.
@@ -47,10 +50,11 @@ impl Deref for Body {
 }
 
 impl Bodies {
-    /// For bodies of at most `limit` bytes each, as sent and after decompression.
-    pub(super) fn new(limit: usize) -> Self {
+    /// For bodies of at most `limit` bytes each, as sent and after decompression, until `stopping`.
+    pub(super) fn new(limit: usize, stopping: watch::Receiver<bool>) -> Self {
         let units = limit.div_ceil(UNIT).saturating_mul(LARGEST_BODIES).min(Semaphore::MAX_PERMITS);
-        Self { limit, room: Arc::new(Semaphore::new(units)), unpacking: Semaphore::new(UNPACKING) }
+        let room = Arc::new(Semaphore::new(units));
+        Self { limit, room, unpacking: Semaphore::new(UNPACKING), stopping }
     }
 
     /// Reads a body and unpacks it; `announced` is its `Content-Length`, 0 where it has none.
@@ -63,10 +67,25 @@ impl Bodies {
     where
         S: Stream<Item = Result<Bytes, warp::Error>> + Unpin,
     {
-        let late = |_| Err(Problem::new(Kind::TIMEOUT, "the body did not arrive within 30 s"));
-        let sent = tokio::time::timeout(BODY_TIMEOUT, self.collect(stream, announced)).await;
-        let sent = sent.unwrap_or_else(late)?;
+        let sent = tokio::select! {
+            sent = self.collect(stream, announced) => sent?,
+            () = tokio::time::sleep(BODY_TIMEOUT) => {
+                return Err(Problem::new(Kind::TIMEOUT, "the body did not arrive within 30 s"));
+            }
+            () = self.stopped() => {
+                let detail = "the server stops, and the body is not there yet";
+                return Err(Problem::new(Kind::UNAVAILABLE, detail).with_header("retry-after", "2"));
+            }
+        };
         if encoding == Encoding::Identity { Ok(sent) } else { self.unpack(sent, encoding).await }
+    }
+
+    /// Resolves some time after the server was told to stop.
+    async fn stopped(&self) {
+        if self.stopping.clone().wait_for(|stop| *stop).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        tokio::time::sleep(STOPPING_TIMEOUT).await;
     }
 
     async fn collect<S>(&self, mut stream: S, announced: usize) -> Result<Body, Problem>
@@ -146,7 +165,8 @@ mod tests {
 
     #[tokio::test]
     async fn bodies_are_bounded_by_themselves_and_together() {
-        let bodies = Bodies::new(10_000);
+        let (_stop, stopping) = watch::channel(false);
+        let bodies = Bodies::new(10_000, stopping);
         let read = async |chunks, bytes| bodies.read(stream(chunks, bytes), 0, Encoding::Identity).await;
         assert_eq!(read(10, 1000).await.unwrap().len(), 10_000);
         assert_eq!(read(11, 1000).await.unwrap_err().status(), 413);

@@ -145,7 +145,7 @@ pub async fn run(
     let (stop, stopping) = watch::channel(false);
     let app = Arc::new(App {
         auth,
-        bodies: body::Bodies::new(config.limits.body_bytes),
+        bodies: body::Bodies::new(config.limits.body_bytes, stopping.clone()),
         own: own::OwnMetrics::new(),
         host: parking_lot::Mutex::new(HostReader::new(HostPaths::default())),
         rates: rates::Rates::default(),

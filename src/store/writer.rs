@@ -243,7 +243,7 @@ impl Task {
         let work = async {
             let mut tx = self.database.begin().await?;
             if !batch.ids.is_empty() {
-                append(&mut tx, &batch).await?;
+                append(&mut tx, batch).await?;
             }
             if !batch.late.is_empty() {
                 upsert_late(&mut tx, &batch.late).await?;

@@ -157,7 +157,8 @@ async fn nothing_acknowledged_is_lost_or_doubled_by_kill_9() {
         let ((), _) = tokio::join!(disturb, join_all(clients.iter_mut().map(|c| c.run(&go_on))));
         check(&contract, &clients, &format!("round {round}")).await;
         let now: u64 = clients.iter().map(|c| c.retries).sum();
-        assert!(now > retries, "round {round}: the kill came while reports were under way");
+        // A server can bridge a short absence of PostgreSQL, its own it can't.
+        assert!(now > retries || !server_dies, "round {round}: the kill came while reports were under way");
         retries = now;
     }
     // The server's own picture is right too: the newest value of each series is what it exports.
@@ -207,7 +208,6 @@ async fn clients_that_hang_do_not_keep_a_server_from_stopping() {
     let mut hanging = Vec::new();
     for bytes in [
         &b""[..],
-        b"GET /livez HT",
         b"POST /api/metrics/report HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{",
         b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n",
     ] {
@@ -219,7 +219,7 @@ async fn clients_that_hang_do_not_keep_a_server_from_stopping() {
     let read = hanging.last_mut().unwrap().read(&mut [0; 1024]).await.unwrap();
     assert!(read > 0);
     contract.server.terminate();
-    let status = contract.server.ended(Duration::from_secs(25)).await;
+    let status = contract.server.ended(Duration::from_secs(15)).await;
     assert_eq!(status.code(), Some(0), "{status}");
 }
 

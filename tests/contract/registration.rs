@@ -175,7 +175,7 @@ async fn heartbeats_that_another_server_writes_down_count() {
 
 #[tokio::test]
 async fn a_table_that_noetl_made_keeps_noetl_s_word_on_status() {
-    let database = crate::harness::Cluster::shared().database().await;
+    let database = crate::harness::Cluster::shared().empty_database().await;
     let noetl = "create schema noetl; create table noetl.runtime (
         runtime_id bigint primary key, name text not null,
         kind text not null check (kind in ('worker_pool', 'server_api', 'broker')), uri text,

@@ -34,6 +34,8 @@ pub struct Cluster {
     port: u16,
     user: Option<(u32, u32)>,
     supervisor: Mutex<Option<Child>>,
+    /// Name of a database that has the schema and nothing else.
+    with_schema: tokio::sync::OnceCell<String>,
 }
 
 impl Cluster {
@@ -60,7 +62,14 @@ impl Cluster {
             chown(&dir, Some(uid), Some(gid)).expect("the directory is given to PostgreSQL's user");
         }
         let port = free_port();
-        let cluster = Self { bin, dir, port, user, supervisor: Mutex::default() };
+        let cluster = Self {
+            bin,
+            dir,
+            port,
+            user,
+            supervisor: Mutex::default(),
+            with_schema: tokio::sync::OnceCell::new(),
+        };
         let data = cluster.dir.join("data");
         let made = cluster
             .command(&cluster.bin.join("initdb"))
@@ -157,15 +166,37 @@ impl Cluster {
     }
 
     /// An empty database of its own.
+    pub async fn empty_database(&self) -> Database {
+        self.make_database("template1").await
+    }
+
+    /// A database of its own that has the schema, as if a server had been there before.
     pub async fn database(&self) -> Database {
+        self.with_schema
+            .get_or_init(async || {
+                let made = self.empty_database().await;
+                let status = Command::new(env!("CARGO_BIN_EXE_noetl-metrics"))
+                    .args(["migrate", "--database-url", &made.url])
+                    .stdout(Stdio::null())
+                    .status();
+                assert!(status.is_ok_and(|s| s.success()), "the schema is made");
+                made.pool.close().await;
+                made.name
+            })
+            .await;
+        let template = self.with_schema.get().expect("it was just made");
+        self.make_database(template).await
+    }
+
+    async fn make_database(&self, template: &str) -> Database {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("contract_{}", COUNT.fetch_add(1, Ordering::Relaxed));
         let admin = pool(&self.url("postgres"));
-        let create = sqlx::AssertSqlSafe(format!("create database {name}"));
-        sqlx::raw_sql(create).execute(&admin).await.expect("a database is created");
+        let create = format!("create database {name} template {template}");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(create)).execute(&admin).await.expect("a database is created");
         admin.close().await;
         let url = self.url(&name);
-        Database { pool: pool(&url), url, port: self.port }
+        Database { pool: pool(&url), name, url, port: self.port }
     }
 }
 
@@ -196,6 +227,8 @@ fn pool(url: &str) -> PgPool {
 pub struct Database {
     /// Connections for the test itself.
     pub pool: PgPool,
+    /// Its name.
+    pub name: String,
     /// Where it is.
     pub url: String,
     /// PostgreSQL's port.
