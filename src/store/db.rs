@@ -84,6 +84,11 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 const BEGIN: &str = "BEGIN; SET LOCAL synchronous_commit = on; SET LOCAL statement_timeout = '30s'; \
                      SET LOCAL lock_timeout = '10s'; SET LOCAL idle_in_transaction_session_timeout = '60s'";
 
+/// The same for reports' samples: all reports wait for the one that is being written, so it does not
+/// wait long for a lock.
+const BEGIN_WRITE: &str = "BEGIN; SET LOCAL synchronous_commit = on; SET LOCAL statement_timeout = '30s'; \
+                           SET LOCAL lock_timeout = '4s'; SET LOCAL idle_in_transaction_session_timeout = '60s'";
+
 /// The same for work that may take long: migrations and maintenance. What is there already is no news.
 const BEGIN_LONG: &str = "BEGIN; SET LOCAL synchronous_commit = on; SET LOCAL lock_timeout = '10s'; \
                           SET LOCAL client_min_messages = warning";
@@ -109,6 +114,11 @@ impl Database {
     /// Begins a transaction with bounds on time.
     pub async fn begin(&self) -> Result<Transaction, StoreError> {
         Ok(self.pool.begin_with(BEGIN).await?)
+    }
+
+    /// Begins a transaction that writes samples.
+    pub async fn begin_write(&self) -> Result<Transaction, StoreError> {
+        Ok(self.pool.begin_with(BEGIN_WRITE).await?)
     }
 
     /// A turn for a query, which may take long; held while it runs.

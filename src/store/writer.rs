@@ -241,7 +241,7 @@ impl Task {
 
     async fn attempt(&self, group: &[Job], batch: &Batch) -> Result<(), Failure> {
         let work = async {
-            let mut tx = self.database.begin().await?;
+            let mut tx = self.database.begin_write().await?;
             if !batch.ids.is_empty() {
                 append(&mut tx, batch).await?;
             }
