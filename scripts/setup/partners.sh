@@ -111,7 +111,7 @@ want_chromium() {
 make_chromium() {
     has_chromium && return
     say "fetching playwright's Chromium into .cache/browsers"
-    local install=("$venv/bin/python" -m playwright install --with-deps chromium)
+    local install=("$cache/venv/bin/python" -m playwright install --with-deps chromium)
     PLAYWRIGHT_BROWSERS_PATH=$cache/browsers "${install[@]}" </dev/null ||
         die "playwright could not fetch its Chromium; its own words are above." \
             "Or name a browser: CHROMIUM=/path/to/chromium make test"

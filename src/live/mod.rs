@@ -12,9 +12,9 @@ mod selector;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use parking_lot::RwLock;
+use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::model::{Component, MetricType, Millis, Point, RuntimeId, Series, family_of};
 use family::Family;
@@ -35,6 +35,9 @@ pub struct Metadata {
 #[derive(Debug, Default)]
 pub struct Live {
     families: RwLock<BTreeMap<Box<str>, Family>>,
+    /// Whether series were added since they were sorted last; changed only by who may write
+    /// `families`.
+    unordered: AtomicBool,
     metadata: RwLock<HashMap<Box<str>, Metadata>>,
     /// Held by the writer while it sets values of histograms and summaries, by a scrape while it
     /// reads them.
@@ -100,11 +103,24 @@ impl Live {
                 families.insert(name, Family::new(one));
             }
         }
-        for family in families.values_mut() {
-            replaced += family.sort();
-        }
+        self.unordered.fetch_or(added > 0, Ordering::Relaxed);
         self.series.fetch_add(added, Ordering::Relaxed);
         self.series.fetch_sub(replaced, Ordering::Relaxed);
+    }
+
+    /// The families with their series in order. Those that were added are brought into it only now:
+    /// a thousand reports of new series cost one sort.
+    fn ordered(&self) -> RwLockReadGuard<'_, BTreeMap<Box<str>, Family>> {
+        let families = self.families.read();
+        if !self.unordered.load(Ordering::Relaxed) {
+            return families;
+        }
+        drop(families);
+        let mut families = self.families.write();
+        let replaced = families.values_mut().map(Family::sort).sum();
+        self.series.fetch_sub(replaced, Ordering::Relaxed);
+        self.unordered.store(false, Ordering::Relaxed);
+        RwLockWriteGuard::downgrade(families)
     }
 
     /// Takes the series out that `gone` says; asked while nothing is added.
@@ -159,7 +175,7 @@ impl Live {
 
     /// All families, by name.
     pub fn summaries(&self) -> Vec<FamilySummary> {
-        let families = self.families.read();
+        let families = self.ordered();
         let metadata = self.metadata.read();
         families
             .iter()
@@ -175,13 +191,13 @@ impl Live {
 
     /// The live series of a component, in the order of the exposition.
     pub fn of_component(&self, id: RuntimeId) -> Vec<Arc<Series>> {
-        let families = self.families.read();
+        let families = self.ordered();
         families.values().flat_map(Family::series).filter(|s| s.component.id == id).cloned().collect()
     }
 
     /// The live series of a family, or of all; at most `limit`.
     pub fn of_family(&self, name: Option<&str>, limit: usize) -> Vec<Arc<Series>> {
-        let families = self.families.read();
+        let families = self.ordered();
         let wanted = families.iter().filter(|(family, _)| name.is_none_or(|n| n == &***family));
         wanted.flat_map(|(_, family)| family.series()).take(limit).cloned().collect()
     }

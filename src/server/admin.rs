@@ -32,7 +32,7 @@ pub(super) struct CleanupReply {
 }
 
 /// Enforce retention now
-#[utoipa::path(post, path = "/api/metrics/cleanup", tag = "administration",
+#[utoipa::path(post, path = "/api/metrics/cleanup", operation_id = "cleanup", tag = "administration",
     responses(
         (status = 200, description = "Done", body = CleanupReply),
         (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
@@ -78,7 +78,7 @@ pub(super) struct PartitionsReply {
 /// Make partitions ahead
 ///
 /// The server does this by itself, some hours ahead; this is for those who want more.
-#[utoipa::path(post, path = "/api/metrics/partitions/create", tag = "administration",
+#[utoipa::path(post, path = "/api/metrics/partitions/create", operation_id = "createPartitions", tag = "administration",
     params(("days_ahead" = Option<i32>, Query, description = "Days, 7 unless said otherwise", minimum = 0, maximum = 31)),
     responses(
         (status = 200, description = "Done", body = PartitionsReply),
@@ -127,7 +127,7 @@ pub(super) struct TtlReply {
 /// Keep one metric for other than the retention
 ///
 /// Shorter or longer; takes effect at the next maintenance.
-#[utoipa::path(post, path = "/api/metrics/ttl/set", tag = "administration",
+#[utoipa::path(post, path = "/api/metrics/ttl/set", operation_id = "setTtl", tag = "administration",
     params(
         ("metric_name" = String, Query, description = "Name of the metric"),
         ("ttl_days" = Option<i32>, Query, description = "Days, 1 unless said otherwise", minimum = 1, maximum = 3660),
@@ -157,7 +157,7 @@ pub(super) async fn set_ttl(app: &Arc<App>, request: &Request) -> Result<Reply, 
 }
 
 /// Keep one component's samples longer
-#[utoipa::path(post, path = "/api/metrics/ttl/extend-component", tag = "administration",
+#[utoipa::path(post, path = "/api/metrics/ttl/extend-component", operation_id = "extendTtl", tag = "administration",
     params(
         ("component_name" = String, Query, description = "Name of the component"),
         ("ttl_days" = Option<i32>, Query, description = "Days, 1 unless said otherwise", minimum = 1, maximum = 3660),

@@ -43,7 +43,7 @@ pub(super) struct ComponentsReply {
 }
 
 /// Every component
-#[utoipa::path(get, path = "/api/metrics/components", tag = "query",
+#[utoipa::path(get, path = "/api/metrics/components", operation_id = "components", tag = "query",
     responses(
         (status = 200, description = "By name", body = ComponentsReply),
         (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),

@@ -14,7 +14,7 @@ use crate::model::{Millis, RuntimeId};
 /// Text exposition 0.0.4, or OpenMetrics 1.0 where `Accept` asks for it. Each series carries the
 /// labels `component` and `component_type`. A series leaves when its component has been silent for
 /// the server's --stale-after. Sorted by name and labels, the same from scrape to scrape.
-#[utoipa::path(get, path = "/api/metrics/prometheus", tag = "export",
+#[utoipa::path(get, path = "/api/metrics/prometheus", operation_id = "export", tag = "export",
     params(
         ("component_name" = Option<String>, Query, description = "Only components of this name"),
         ("runtime_id" = Option<i64>, Query, description = "Only the component of this id"),

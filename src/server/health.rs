@@ -13,7 +13,7 @@ use super::request::Request;
 /// Whether the process is alive
 ///
 /// Needs nothing but the process: a database that is away is no reason to restart it.
-#[utoipa::path(get, path = "/livez", tag = "health",
+#[utoipa::path(get, path = "/livez", operation_id = "livez", tag = "health",
     params(("verbose" = Option<String>, Query, description = "Lists each check")),
     responses(
         (status = 200, description = "Alive", body = String, content_type = "text/plain"),
@@ -25,7 +25,7 @@ pub(super) fn livez(_: &App, request: &Request) -> Result<Reply, Problem> {
 }
 
 /// Whether the server can do its work
-#[utoipa::path(get, path = "/readyz", tag = "health",
+#[utoipa::path(get, path = "/readyz", operation_id = "readyz", tag = "health",
     params(("verbose" = Option<String>, Query, description = "Lists each check")),
     responses(
         (status = 200, description = "Ready", body = String, content_type = "text/plain"),
@@ -68,7 +68,7 @@ fn answer(checks: &[(&str, Result<(), String>)], request: &Request) -> Reply {
 }
 
 /// What a kind of error means
-#[utoipa::path(get, path = "/problems/{kind}", tag = "health",
+#[utoipa::path(get, path = "/problems/{kind}", operation_id = "problem", tag = "health",
     params(("kind" = String, Path, description = "Last part of a problem's type")),
     responses(
         (status = 200, description = "Its meaning, and what to do", body = String, content_type = "text/plain"),

@@ -39,13 +39,13 @@ use super::{admin, components, export, health, query, registration, report, self
 struct Api;
 
 /// Metrics of this process itself
-#[utoipa::path(get, path = "/metrics", tag = "health",
+#[utoipa::path(get, path = "/metrics", operation_id = "ownMetrics", tag = "health",
     responses((status = 200, description = "Text exposition 0.0.4", body = String, content_type = "text/plain")))]
 #[allow(dead_code, reason = "only describes the path")]
 fn own_metrics() {}
 
 /// This description
-#[utoipa::path(get, path = "/openapi.json", tag = "health",
+#[utoipa::path(get, path = "/openapi.json", operation_id = "description", tag = "health",
     responses((status = 200, description = "OpenAPI 3.1", body = Object, content_type = "application/json")))]
 #[allow(dead_code, reason = "only describes the path")]
 fn description() {}

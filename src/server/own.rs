@@ -149,11 +149,7 @@ impl OwnMetrics {
                 "Write transactions that failed.",
                 load(&stats.failures),
             );
-            counter(
-                "noetl_metrics_samples_appended_total",
-                "Samples appended by COPY.",
-                load(&stats.appended),
-            );
+            counter("noetl_metrics_samples_appended_total", "Samples appended.", load(&stats.appended));
             counter(
                 "noetl_metrics_samples_late_total",
                 "Samples that went to the late table.",

@@ -32,7 +32,7 @@ pub(super) struct QueryReply {
 ///
 /// With `step` and `agg` the samples of each step become one value. Other formats by `Accept`:
 /// `application/x-ndjson` (one sample a line) and `text/csv`.
-#[utoipa::path(get, path = "/api/metrics/query", tag = "query",
+#[utoipa::path(get, path = "/api/metrics/query", operation_id = "query", tag = "query",
     params(
         ("runtime_id" = Option<i64>, Query, description = "Id of the component; wins over its name"),
         ("component_name" = Option<String>, Query, description = "Name of the component"),

@@ -93,7 +93,7 @@ impl HeardReply {
 }
 
 /// Register a component, or bring its registration up to date
-#[utoipa::path(post, path = "/api/worker/pool/register", tag = "registration", request_body = RegistrationBody,
+#[utoipa::path(post, path = "/api/worker/pool/register", operation_id = "register", tag = "registration", request_body = RegistrationBody,
     responses(
         (status = 200, description = "Its row in noetl.runtime", body = RuntimeRow),
         (status = 400, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
@@ -134,7 +134,7 @@ pub(super) async fn register(app: &Arc<App>, request: &mut Request) -> Result<Re
 /// Heartbeat of a component
 ///
 /// May carry `metrics`, as a report does.
-#[utoipa::path(post, path = "/api/worker/pool/heartbeat", tag = "registration", request_body = ComponentBody,
+#[utoipa::path(post, path = "/api/worker/pool/heartbeat", operation_id = "heartbeat", tag = "registration", request_body = Option<ComponentBody>,
     responses(
         (status = 200, description = "Heard", body = HeardReply),
         (status = 400, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
@@ -173,7 +173,7 @@ pub(super) async fn heartbeat(app: &Arc<App>, request: &mut Request) -> Result<R
 }
 
 /// The same, under its older path
-#[utoipa::path(post, path = "/heartbeat", tag = "registration", request_body = ComponentBody,
+#[utoipa::path(post, path = "/heartbeat", operation_id = "heartbeatAtRoot", tag = "registration", request_body = Option<ComponentBody>,
     responses(
         (status = 200, description = "Heard", body = HeardReply),
         (status = 400, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
@@ -192,7 +192,7 @@ pub(super) fn heartbeat_at_root() {}
 /// Mark a component offline
 ///
 /// Its series leave the exposition at once; its history stays.
-#[utoipa::path(post, path = "/api/worker/pool/deregister", tag = "registration", request_body = ComponentBody,
+#[utoipa::path(post, path = "/api/worker/pool/deregister", operation_id = "deregister", tag = "registration", request_body = ComponentBody,
     responses(
         (status = 200, description = "Marked", body = HeardReply),
         (status = 400, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
@@ -218,7 +218,7 @@ pub(super) async fn deregister(app: &Arc<App>, request: &mut Request) -> Result<
 }
 
 /// The same, as NoETL's server has it
-#[utoipa::path(delete, path = "/api/worker/pool/deregister", tag = "registration", request_body = ComponentBody,
+#[utoipa::path(delete, path = "/api/worker/pool/deregister", operation_id = "deregisterByDelete", tag = "registration", request_body = ComponentBody,
     responses(
         (status = 200, description = "Marked", body = HeardReply),
         (status = 400, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
@@ -234,7 +234,7 @@ pub(super) async fn deregister(app: &Arc<App>, request: &mut Request) -> Result<
 pub(super) fn deregister_by_delete() {}
 
 /// Registered components
-#[utoipa::path(get, path = "/api/worker/pools", tag = "registration",
+#[utoipa::path(get, path = "/api/worker/pools", operation_id = "pools", tag = "registration",
     params(
         ("kind" = Option<String>, Query, description = "Only this kind"),
         ("status" = Option<String>, Query, description = "Only this state"),
@@ -346,6 +346,10 @@ impl Fields {
             None => Map::new(),
             Some(_) => return Err(Problem::field("runtime", "must be a string or an object")),
         };
+        self.text("hostname", 255)?;
+        if self.0.get("pid").is_some_and(|pid| !pid.is_null() && pid.as_i64().is_none()) {
+            return Err(Problem::field("pid", "must be a whole number"));
+        }
         for field in ["hostname", "pid", "meta"] {
             if let Some(value) = self.value(field)? {
                 all.entry(field).or_insert(value);

@@ -82,7 +82,7 @@ pub(super) struct MetricBody {
 /// that is stored, so a report with timestamps can be sent again safely; one without, if it has an
 /// `Idempotency-Key`. Where some samples break a rule, the others are stored and `rejected` names
 /// the bad ones; where all do, the answer is 422.
-#[utoipa::path(post, path = "/api/metrics/report", tag = "reports", request_body = ReportBody,
+#[utoipa::path(post, path = "/api/metrics/report", operation_id = "report", tag = "reports", request_body = ReportBody,
     params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 characters: the same key gets the same answer, and its samples are stored once")),
     responses(
         (status = 200, description = "Committed", body = ReportReply),

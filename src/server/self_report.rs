@@ -30,7 +30,7 @@ pub(super) struct SelfReportReply {
 ///
 /// Under its own component, which `server` stands for too, or under another registered one: the
 /// values are those of the server's process either way.
-#[utoipa::path(post, path = "/api/metrics/self-report", tag = "reports",
+#[utoipa::path(post, path = "/api/metrics/self-report", operation_id = "selfReport", tag = "reports",
     params(("component_name" = Option<String>, Query, description = "Component to report under; the server's own where it is missing")),
     responses(
         (status = 200, description = "Committed", body = SelfReportReply),

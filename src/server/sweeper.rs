@@ -25,7 +25,9 @@ const RETENTION_EVERY: Duration = Duration::from_hours(1);
 
 /// Sweeps until it is aborted. A step that fails is tried again at the next sweep.
 pub(super) async fn run(app: &Arc<App>, core: &Arc<Core>) {
-    let every = (app.config.stale_after / 4).clamp(Duration::from_millis(250), Duration::from_secs(15));
+    let every = (app.config.stale_after / 4)
+        .min(app.config.metrics_interval)
+        .clamp(Duration::from_millis(250), Duration::from_secs(15));
     tokio::join!(keep_expiring(app, core, every), keep_house(app, core, every), keep_retention(app, core));
 }
 

@@ -45,15 +45,15 @@ pub struct RuntimeRow {
     /// Its state: its own word, or `offline`.
     pub status: String,
     /// Labels.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = serde_json::Value)]
     pub labels: Option<serde_json::Value>,
     /// Capabilities.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = serde_json::Value)]
     pub capabilities: Option<serde_json::Value>,
     /// How much it can do at once.
     pub capacity: Option<i32>,
     /// What it says of its process.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = serde_json::Value)]
     pub runtime: Option<serde_json::Value>,
     /// Last heartbeat, RFC 3339.
     pub heartbeat: String,

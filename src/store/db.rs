@@ -3,9 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::postgres::{PgArguments, PgConnectOptions, PgPool, PgPoolOptions, Postgres};
+use sqlx::encode::IsNull;
+use sqlx::error::BoxDynError;
+use sqlx::postgres::types::Oid;
+use sqlx::postgres::{
+    PgArgumentBuffer, PgArguments, PgConnectOptions, PgHasArrayType, PgPool, PgPoolOptions, PgTypeInfo,
+    Postgres,
+};
 use sqlx::query::Query;
+use sqlx::{Encode, Type};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::model::Millis;
 
 /// A transaction of the pool; dropped without a commit it is rolled back.
 pub type Transaction = sqlx::Transaction<'static, Postgres>;
@@ -136,6 +145,34 @@ impl Database {
     /// Open and idle connections.
     pub fn connections(&self) -> (u32, usize) {
         (self.pool.size(), self.pool.num_idle())
+    }
+}
+
+/// A `timestamptz` on its way to the database: microseconds since 2000, as PostgreSQL counts.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Timestamp(pub(super) Millis);
+
+/// 2000-01-01, in milliseconds since 1970.
+const EPOCH_2000_MS: i64 = 946_684_800_000;
+
+/// Types by their fixed numbers: by name, the driver would ask the catalogue first.
+impl Type<Postgres> for Timestamp {
+    fn type_info() -> PgTypeInfo {
+        PgTypeInfo::with_oid(Oid(1184))
+    }
+}
+
+impl PgHasArrayType for Timestamp {
+    fn array_type_info() -> PgTypeInfo {
+        PgTypeInfo::with_oid(Oid(1185))
+    }
+}
+
+impl Encode<'_, Postgres> for Timestamp {
+    fn encode_by_ref(&self, out: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
+        let micros = (self.0.0 - EPOCH_2000_MS) * 1000;
+        out.extend_from_slice(&micros.to_be_bytes());
+        Ok(IsNull::No)
     }
 }
 

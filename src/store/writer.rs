@@ -1,7 +1,7 @@
-//! Group commit: the samples of all requests that wait go to PostgreSQL in one COPY.
+//! Group commit: the samples of all requests that wait go to PostgreSQL in one INSERT.
 //!
-//! One task owns the order of writes. A sample that is newer than its series' last is appended by
-//! COPY; any other, and one that no partition fits, goes to the late table by upsert, so that a
+//! One task owns the order of writes. A sample that is newer than its series' last is appended; any
+//! other, and one that no partition fits, goes to the late table by upsert, so that a
 //! retry never doubles. Requests are answered after the commit; what could not be committed, or may
 //! have been, is answered with an error and never silently tried again.
 
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
-use super::db::{Database, StoreError, Transaction, sql};
+use super::db::{Database, StoreError, Timestamp, Transaction, sql};
 use super::partitions::Partitions;
 use crate::model::{Component, Millis, Point};
 
@@ -67,7 +67,7 @@ pub struct WriterStats {
     pub commits: AtomicU64,
     /// Transactions that failed.
     pub failures: AtomicU64,
-    /// Samples appended by COPY.
+    /// Samples appended.
     pub appended: AtomicU64,
     /// Samples that went to the late table.
     pub late: AtomicU64,
@@ -242,8 +242,8 @@ impl Task {
     async fn attempt(&self, group: &[Job], batch: &Batch) -> Result<(), Failure> {
         let work = async {
             let mut tx = self.database.begin().await?;
-            if batch.rows > 0 {
-                copy(&mut tx, &batch.copy).await?;
+            if !batch.ids.is_empty() {
+                append(&mut tx, batch).await?;
             }
             if !batch.late.is_empty() {
                 upsert_late(&mut tx, &batch.late).await?;
@@ -256,7 +256,7 @@ impl Task {
         };
         let timeout = || StoreError::Unavailable("the database did not answer in time".into());
         tokio::time::timeout(COMMIT_TIMEOUT, work).await.map_err(|_| Failure::Store(timeout()))??;
-        self.stats.appended.fetch_add(batch.rows, Ordering::Relaxed);
+        self.stats.appended.fetch_add(batch.ids.len() as u64, Ordering::Relaxed);
         self.stats.late.fetch_add(batch.late.len() as u64, Ordering::Relaxed);
         Ok(())
     }
@@ -280,75 +280,61 @@ impl From<StoreError> for Failure {
     }
 }
 
-/// A group's samples, ready to be sent.
+/// A group's samples, ready to be sent: those to append as columns, and the others.
+#[derive(Default)]
 struct Batch {
-    /// COPY in binary format: header, rows, trailer.
-    copy: Vec<u8>,
-    /// Rows in it.
-    rows: u64,
-    /// The others, one value for each series and time.
+    ids: Vec<i32>,
+    times: Vec<Timestamp>,
+    values: Vec<f64>,
+    /// One value for each series and time.
     late: HashMap<(i32, i64), f64>,
 }
-
-/// Signature, flags, length of the header's extension.
-const COPY_HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
-const COPY_TRAILER: [u8; 2] = (-1_i16).to_be_bytes();
-/// Bytes of a row: a count of fields, then three of a length and a value.
-const ROW_BYTES: usize = 2 + (4 + 4) + (4 + 8) + (4 + 8);
-/// PostgreSQL counts microseconds from 2000-01-01.
-const EPOCH_2000_MS: i64 = 946_684_800_000;
 
 impl Batch {
     /// Decides for each sample whether it is appended. The series remember what was tried: after a
     /// failure of unknown outcome the same samples go the way that can't double them. They remember
     /// late samples too, since a late one would hide one that is appended at the same time after it.
     fn of(group: &[Job], partitions: &Partitions) -> Self {
-        let samples: usize = group.iter().map(|job| job.points.len()).sum();
-        let mut batch = Self::with_room_for(samples);
+        let mut batch = Self::with_room_for(group.iter().map(|job| job.points.len()).sum());
         for point in group.iter().flat_map(|job| &job.points) {
             let newer = point.at.0 > point.series.appended.fetch_max(point.at.0, Ordering::Relaxed);
             if newer && partitions.hold(point.at) {
-                batch.push_row(point);
+                batch.ids.push(point.series.id.0);
+                batch.times.push(Timestamp(point.at));
+                batch.values.push(point.value);
             } else {
                 batch.late.insert((point.series.id.0, point.at.0), point.value);
             }
         }
-        batch.copy.extend_from_slice(&COPY_TRAILER);
         batch
     }
 
     fn all_late(group: &[Job]) -> Self {
         let points = group.iter().flat_map(|job| &job.points);
-        Self { copy: Vec::new(), rows: 0, late: points.map(|p| ((p.series.id.0, p.at.0), p.value)).collect() }
+        Self { late: points.map(|p| ((p.series.id.0, p.at.0), p.value)).collect(), ..Self::default() }
     }
 
     fn with_room_for(samples: usize) -> Self {
-        let mut copy = Vec::with_capacity(COPY_HEADER.len() + samples * ROW_BYTES + 2);
-        copy.extend_from_slice(COPY_HEADER);
-        Self { copy, rows: 0, late: HashMap::new() }
-    }
-
-    fn push_row(&mut self, point: &Point) {
-        let micros = (point.at.0 - EPOCH_2000_MS) * 1000;
-        let mut row = [0; ROW_BYTES];
-        row[..2].copy_from_slice(&3_i16.to_be_bytes());
-        row[2..6].copy_from_slice(&4_i32.to_be_bytes());
-        row[6..10].copy_from_slice(&point.series.id.0.to_be_bytes());
-        row[10..14].copy_from_slice(&8_i32.to_be_bytes());
-        row[14..22].copy_from_slice(&micros.to_be_bytes());
-        row[22..26].copy_from_slice(&8_i32.to_be_bytes());
-        row[26..].copy_from_slice(&point.value.to_be_bytes());
-        self.copy.extend_from_slice(&row);
-        self.rows += 1;
+        Self {
+            ids: Vec::with_capacity(samples),
+            times: Vec::with_capacity(samples),
+            values: Vec::with_capacity(samples),
+            late: HashMap::new(),
+        }
     }
 }
 
-async fn copy(tx: &mut Transaction, bytes: &[u8]) -> Result<(), StoreError> {
-    let statement =
-        "copy noetl_metrics.sample (series_id, \"timestamp\", value) from stdin with (format binary)";
-    let mut copy = tx.copy_in_raw(statement).await?;
-    copy.send(bytes).await?;
-    copy.finish().await?;
+/// Appends a batch as three arrays. COPY takes PostgreSQL no less time, and loses 40 ms a commit:
+/// the driver sends its end as a packet of its own, which TCP holds back until the data before it
+/// are confirmed.
+async fn append(tx: &mut Transaction, batch: &Batch) -> Result<(), StoreError> {
+    sql("insert into noetl_metrics.sample (series_id, \"timestamp\", value) \
+         select * from unnest($1::integer[], $2::timestamptz[], $3::double precision[])")
+    .bind(batch.ids.as_slice())
+    .bind(batch.times.as_slice())
+    .bind(batch.values.as_slice())
+    .execute(&mut **tx)
+    .await?;
     Ok(())
 }
 

@@ -157,7 +157,8 @@ async fn nothing_acknowledged_is_lost_or_doubled_by_kill_9() {
         let ((), _) = tokio::join!(disturb, join_all(clients.iter_mut().map(|c| c.run(&go_on))));
         check(&contract, &clients, &format!("round {round}")).await;
         let now: u64 = clients.iter().map(|c| c.retries).sum();
-        assert!(now > retries, "round {round}: the kill came while reports were under way");
+        // A server can bridge a short absence of PostgreSQL, its own it can't.
+        assert!(now > retries || !server_dies, "round {round}: the kill came while reports were under way");
         retries = now;
     }
     // The server's own picture is right too: the newest value of each series is what it exports.

@@ -326,11 +326,12 @@ def test_integration_server_metrics(start_server) -> None:
         rows = server.rows(component_name="noetl-server")
         newest = {row["metric_name"]: row["metric_value"] for row in reversed(rows)}
         assert newest["noetl_server_active_workers"] == 1
+        # The share of a processor needs two looks at it.
+        assert 0 <= newest["noetl_system_cpu_usage_percent"] <= 100
         return newest
 
     newest = wait_for("the server's own metrics", values, seconds=10)
     assert newest["noetl_uptime_seconds"] > 0
-    assert 0 <= newest["noetl_system_cpu_usage_percent"] <= 100
     assert 0 < newest["noetl_system_memory_usage_percent"] <= 100
     # Nothing here has a NoETL queue: the metric is absent, not zero.
     assert "noetl_server_queue_size" not in newest

@@ -97,7 +97,11 @@ def test_every_documented_error_is_explained_by_the_server(server: Server) -> No
 
 
 def test_fuzzer_finds_no_violation(start_server, tmp_path: Path) -> None:
-    """schemathesis with all of its checks, the same cases each time."""
+    """schemathesis with all of its checks but one, the same cases each time.
+
+    A value can fit the schema and yet be refused: a time that is too far ahead, a selector that is
+    no PromQL, a whole histogram without its last bucket. So that one check is left out.
+    """
     server = start_server("--unknown-components", "register")
     server.register("worker-1")
     server.report("worker-1", metric("jobs_total", "counter", 1))
@@ -107,7 +111,8 @@ def test_fuzzer_finds_no_violation(start_server, tmp_path: Path) -> None:
             *(sys.executable, "-m", "schemathesis.cli", "run", f"{server.url}/openapi.json"),
             *("--max-examples", "30", "--generation-deterministic"),
             *("--checks", "all", "--phases", "examples,coverage,fuzzing"),
-            *("--request-timeout", "20", "--no-color"),
+            *("--exclude-checks", "positive_data_acceptance", "--max-response-time", "60"),
+            *("--request-timeout", "60", "--no-color"),
         ],
         stdin=subprocess.DEVNULL,
         capture_output=True,

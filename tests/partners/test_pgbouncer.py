@@ -4,6 +4,7 @@ Debian's PgBouncer 1.18 does not know prepared statements, and hands each transa
 its two connections is free: nothing that lives in a session may be relied on.
 """
 
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -95,6 +96,8 @@ def test_a_server_behind_pgbouncer(bouncer_url: str, start_server) -> None:
     # The server reports on itself each second, in a cycle of its own.
     wait_for("the server's own rows", lambda: len(own_rows(server)) > 1)
 
+    check_log(server)
+
     # It stops in order, and the next one goes on with what it finds.
     assert server.process.stop() == 0
     server = start_server(*flags, url=bouncer_url, **environment)
@@ -110,6 +113,14 @@ def test_a_server_behind_pgbouncer(bouncer_url: str, start_server) -> None:
 
     wait_for("the silent components to leave the export", swept)
     assert of_component(of_export(server.export()), components[0])
+    check_log(server)
+
+
+def check_log(server) -> None:
+    """Nothing went wrong on the way, not even what was tried again and worked then."""
+    lines = server.process.log.read_text().splitlines()
+    bad = [line for line in lines if json.loads(line)["level"] in ("WARN", "ERROR")]
+    assert not bad, "\n".join(bad)
 
 
 def own_rows(server) -> list[dict]:
@@ -143,3 +154,4 @@ def test_the_tables_of_the_guide_behind_pgbouncer(bouncer_url: str, start_server
 
     assert found == (5, 5, 10.0)
     assert len(server.rows(metric_name="by_sql")) == 5
+    check_log(server)

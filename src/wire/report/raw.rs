@@ -75,8 +75,8 @@ pub(super) struct Item<'a> {
 impl<'a> RawReport<'a> {
     /// Takes the body apart, keeping at most `most` entries of the list: a small body can hold very
     /// many, each of which would take much more memory than its bytes.
-    pub(super) fn read(body: &'a [u8], most: usize) -> Result<Self, serde_json::Error> {
-        let mut json = serde_json::Deserializer::from_slice(body);
+    pub(super) fn read(body: &'a str, most: usize) -> Result<Self, serde_json::Error> {
+        let mut json = serde_json::Deserializer::from_str(body);
         let report = json.deserialize_any(ReportVisitor { most })?;
         json.end()?;
         Ok(report)

@@ -70,7 +70,9 @@ def cluster() -> Iterator[Cluster]:
     """A cluster for the length of a `with`; the folder goes with it."""
     user = unprivileged_user()
     # Not below pytest's own folder, which only its owner may enter. Sockets want a short path.
-    with tempfile.TemporaryDirectory(prefix="noetl-pg-", ignore_cleanup_errors=True) as name:
+    with tempfile.TemporaryDirectory(
+        prefix="noetl-pg-", dir=_memory(), ignore_cleanup_errors=True
+    ) as name:
         folder = Path(name)
         if user is not None:
             entry = pwd.getpwnam(user)
@@ -92,6 +94,14 @@ def cluster() -> Iterator[Cluster]:
             made = Cluster(port)
             postgres.wait_ready(lambda: _create_role(made))
             yield made
+
+
+def _memory() -> str | None:
+    """A folder in memory, where there is one with room: thousands of small files come and go."""
+    memory = Path("/dev/shm")
+    if os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 2 << 30:
+        return str(memory)
+    return None
 
 
 def _create_role(made: Cluster) -> bool:

@@ -148,7 +148,8 @@ def running(process: Process, how: signal.Signals = signal.SIGTERM) -> Iterator[
     try:
         yield process
     finally:
+        told = time.monotonic()
         try:
             process.stop(how)
         finally:
-            print(process.tail())
+            print(f"{process.tail()}\n--- ended in {time.monotonic() - told:.1f} s")
