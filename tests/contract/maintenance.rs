@@ -261,7 +261,8 @@ async fn of_two_runs_at_once_one_is_told_to_come_back() {
         let answer = contract.post("/api/metrics/cleanup", &json!({})).await;
         let problem = answer.problem(503, "unavailable");
         assert!(problem["detail"].as_str().unwrap().contains("under way"), "{problem}");
-        // Meanwhile reports are taken and read.
+        // Meanwhile reports are taken and read, and partitions made.
+        contract.post("/api/metrics/partitions/create?days_ahead=1", &json!({})).await.ok();
         contract.report("w", json!([gauge("m", 2.0)])).await.ok();
         assert_eq!(contract.query("metric_name=m&limit=1").await[0]["metric_value"], 2.0);
         reader.rollback().await.unwrap();
