@@ -1,6 +1,6 @@
 //! A component: a worker, a server, a node's agent, or anything else that reports.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
@@ -35,10 +35,8 @@ pub struct Component {
     heartbeat: AtomicI64,
     /// Whether its series are exported.
     live: AtomicBool,
-    /// Whether it said goodbye, or its row says so.
-    offline: AtomicBool,
-    /// Whether it was heard since its row said that it is offline.
-    returned: AtomicBool,
+    /// One of the words of [`presence`].
+    presence: AtomicU8,
     /// Whether its row is gone, or another one took its name.
     purged: AtomicBool,
     /// Series in memory.
@@ -51,6 +49,18 @@ pub struct Component {
     last_reason: Mutex<Option<(Millis, Box<str>)>>,
 }
 
+/// What is known of a component's being here, beside when it was seen.
+mod presence {
+    /// Nothing was said against it.
+    pub(super) const PRESENT: u8 = 0;
+    /// It said goodbye, to this server or another one.
+    pub(super) const OFFLINE: u8 = 1;
+    /// Its row says that it is offline, since it was silent for too long.
+    pub(super) const SILENT: u8 = 2;
+    /// It was heard, and its row does not say so yet.
+    pub(super) const RETURNED: u8 = 3;
+}
+
 impl Component {
     /// A component as the database knows it.
     pub fn new(id: RuntimeId, name: &str, kind: &str, heartbeat: Millis) -> Self {
@@ -61,8 +71,7 @@ impl Component {
             last_report: AtomicI64::new(0),
             heartbeat: AtomicI64::new(heartbeat.0),
             live: AtomicBool::new(false),
-            offline: AtomicBool::new(false),
-            returned: AtomicBool::new(false),
+            presence: AtomicU8::new(presence::PRESENT),
             purged: AtomicBool::new(false),
             series: AtomicU32::new(0),
             accepted: AtomicU64::new(0),
@@ -122,31 +131,48 @@ impl Component {
         self.live.swap(live, Ordering::AcqRel)
     }
 
-    /// Whether it said goodbye and was not heard since.
+    /// Whether it said goodbye, by whatever way, and was not heard since.
     pub fn is_offline(&self) -> bool {
-        self.offline.load(Ordering::Relaxed)
+        self.presence.load(Ordering::Relaxed) == presence::OFFLINE
     }
 
-    /// It said goodbye, or its row says that it is offline.
+    /// It said goodbye.
     pub fn went_offline(&self) {
-        self.offline.store(true, Ordering::Relaxed);
+        self.presence.store(presence::OFFLINE, Ordering::Relaxed);
     }
 
-    /// It was heard: whatever was said of it, it is not offline.
+    /// It was heard: whatever was said of it, it is here.
     pub fn heard(&self) {
-        if self.offline.swap(false, Ordering::Relaxed) {
-            self.returned.store(true, Ordering::Relaxed);
-        }
+        let back = |word| matches!(word, presence::OFFLINE | presence::SILENT).then_some(presence::RETURNED);
+        let _ = self.presence.fetch_update(Ordering::Relaxed, Ordering::Relaxed, back);
     }
 
-    /// Whether its row still says offline although it was heard since; asked once.
+    /// Whether it was heard since its row said that it is offline; asked once.
     pub fn take_returned(&self) -> bool {
-        self.returned.swap(false, Ordering::Relaxed)
+        let here = |word| (word == presence::RETURNED).then_some(presence::PRESENT);
+        self.presence.fetch_update(Ordering::Relaxed, Ordering::Relaxed, here).is_ok()
     }
 
     /// Its row still says offline, although it was heard since.
     pub fn set_returned(&self) {
-        self.returned.store(true, Ordering::Relaxed);
+        self.presence.store(presence::RETURNED, Ordering::Relaxed);
+    }
+
+    /// Its row says that it is offline, or something else. A component that was heard since it
+    /// was `asked` is here, one that was not seen for longer than `stale_after_ms` only silent.
+    pub fn row_says(&self, offline: bool, asked: Millis, stale_after_ms: i64) {
+        let word = match self.presence.load(Ordering::Relaxed) {
+            presence::OFFLINE | presence::SILENT if !offline => presence::PRESENT,
+            presence::PRESENT if offline && self.last_report() >= Some(asked) => presence::RETURNED,
+            presence::PRESENT if offline && self.is_silent(asked, stale_after_ms) => presence::SILENT,
+            presence::PRESENT if offline => presence::OFFLINE,
+            _ => return,
+        };
+        self.presence.store(word, Ordering::Relaxed);
+    }
+
+    fn is_silent(&self, now: Millis, stale_after_ms: i64) -> bool {
+        self.last_seen().is_none_or(|seen| now.since(seen) > stale_after_ms)
     }
 
     /// Whether its row is gone, or another one took its name.

@@ -47,8 +47,8 @@ impl Core {
         let partitions = Arc::new(Partitions::default());
         partitions.ensure(&database, HOURS_AHEAD).await?;
         let components = Components::default();
-        components.refresh(&database).await?;
         let stale_after_ms = i64::try_from(config.stale_after.as_millis()).unwrap_or(i64::MAX);
+        components.refresh(&database, stale_after_ms).await?;
         let live = Arc::new(Live::default());
         let series = SeriesIndex::new(config.limits);
         let reporting = reporting(&components.all(), stale_after_ms);

@@ -136,7 +136,7 @@ async fn remember(core: &Core) -> Result<(), StoreError> {
         return Err(error);
     }
     core.components.save(&core.database).await?;
-    if core.components.refresh(&core.database).await? > 0 {
+    if core.components.refresh(&core.database, core.stale_after_ms).await? > 0 {
         core.live.remove(|s| s.component.is_purged());
     }
     Ok(())

@@ -96,7 +96,7 @@ impl Components {
     /// Reads all components and what is remembered of them. NoETL's server, or SQL, may have added,
     /// changed or removed some; what this process heard since it began to ask counts for more.
     /// Returns how many are gone.
-    pub async fn refresh(&self, database: &Database) -> Result<usize, StoreError> {
+    pub async fn refresh(&self, database: &Database, stale_after_ms: i64) -> Result<usize, StoreError> {
         let began = Millis::now();
         let before: Vec<Arc<Component>> = self.known.read().by_id.values().cloned().collect();
         let mut tx = database.begin().await?;
@@ -118,12 +118,7 @@ impl Components {
                 row.try_get::<i64, _>("accepted")?.unsigned_abs(),
                 row.try_get::<i64, _>("rejected")?.unsigned_abs(),
             );
-            let says_offline: bool = row.try_get("offline")?;
-            match component.last_report() {
-                _ if !says_offline || component.is_offline() => {}
-                Some(at) if at >= began => component.set_returned(),
-                _ => component.went_offline(),
-            }
+            component.row_says(row.try_get("offline")?, began, stale_after_ms);
         }
         let gone: Vec<_> = before.iter().filter(|c| !present.contains(&c.id)).collect();
         for component in &gone {

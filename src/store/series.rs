@@ -175,9 +175,20 @@ impl SeriesIndex {
                 None => true,
             });
         }
-        let inserted = insert(&mut tx, component, samples, &open).await;
-        // The foreign key to noetl.runtime.
-        let ids = inserted.map_err(|e| if e.has_code("23503") { StoreError::UnknownComponent } else { e })?;
+        let ids = match insert(&mut tx, component, samples, &open).await {
+            Ok(ids) => ids,
+            // The foreign key to noetl.runtime.
+            Err(e) if e.has_code("23503") => return Err(StoreError::UnknownComponent),
+            Err(e) if e.has_code("2200H") => {
+                tracing::error!("all ids of series are used up: no new series can be stored");
+                for at in open {
+                    let reason = "the database has no id left for a new series".to_owned();
+                    resolved[at] = Some(Err(Refused { field: "labels", reason }));
+                }
+                return Ok(());
+            }
+            Err(e) => return Err(e),
+        };
         let old: Vec<i32> = ids.iter().filter(|(_, made)| !made).map(|(id, _)| *id).collect();
         let stored = if old.is_empty() { HashMap::new() } else { newest::newest(&mut tx, &old).await? };
         tx.commit().await?;

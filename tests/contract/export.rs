@@ -323,7 +323,7 @@ async fn compressed_replies_hold_the_same_bytes() {
 
 #[tokio::test]
 async fn silent_components_leave_by_a_timer_and_return_with_their_next_report() {
-    let contract = Contract::with(&["--stale-after", "2s"]).await;
+    let mut contract = Contract::with(&["--stale-after", "2s"]).await;
     for name in ["quiet", "busy"] {
         contract.register(name).await;
         let batch = json!([
@@ -353,6 +353,11 @@ async fn silent_components_leave_by_a_timer_and_return_with_their_next_report() 
     // The other one did not report its counter again, and keeps it.
     assert_eq!(read.get("done_total", &[("component", "busy")]), Some("5"));
     assert_eq!(read.types["h"], "histogram");
+    // Silence is not a farewell, neither now nor after a restart.
+    tokio::time::sleep(Duration::from_millis(1200)).await;
+    assert_eq!(crate::report::component(&contract, "quiet").await["status"], "silent");
+    contract.restart().await;
+    assert_eq!(crate::report::component(&contract, "quiet").await["status"], "silent");
     contract.report("quiet", json!([gauge("load", 3.0)])).await.ok();
     let read = contract.export().await;
     assert_eq!(read.get("load", &[("component", "quiet")]), Some("3"));

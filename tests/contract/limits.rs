@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Contract, now, time};
+use crate::harness::{Contract, SOON, eventually, now, time};
 
 fn labelled(label: &str, at: i64) -> Value {
     json!({"metric_name": "m", "metric_type": "gauge", "metric_value": 1, "labels": {"l": label}, "timestamp": time(at)})
@@ -84,4 +84,28 @@ async fn limits_on_labels_and_bodies_are_flags() {
     contract.report("w", json!([labelled("a", now() + 4_000_000)])).await.problem(422, "invalid-report");
     let long = json!([{"metric_name": "m", "help_text": "x".repeat(2000)}]);
     contract.report("w", long).await.problem(413, "body-too-large");
+}
+
+#[tokio::test]
+async fn when_all_ids_of_series_are_used_up_known_series_go_on() {
+    let contract = Contract::start().await;
+    contract.register("w").await;
+    contract.report("w", json!([labelled("known", now())])).await.ok();
+    eventually("the server has made its own series", SOON, async || {
+        let own = "select count(*) from noetl.metrics where metric_name = 'noetl_server_active_workers'";
+        (contract.value::<i64>(own).await > 0).then_some(())
+    })
+    .await;
+    contract.run("alter table noetl_metrics.series alter column series_id restart with 8388607").await;
+    let ids = async |label: &str| {
+        contract.report("w", json!([labelled("known", now()), labelled(label, now())])).await.ok()
+    };
+    let last = ids("last").await;
+    assert_eq!(last["metrics_inserted"], 2, "the last id: {last}");
+    let none = ids("none").await;
+    assert_eq!((none["metrics_inserted"].clone(), refused(&none)), (json!(1), vec![1]));
+    assert!(none["rejected"][0]["reason"].as_str().unwrap().contains("no id left"), "{none}");
+    let rows = contract.query("label.l=last").await;
+    let id = contract.value::<i64>("select metric_id from noetl.metrics where labels->>'l' = 'last'").await;
+    assert_eq!(rows[0]["metric_id"], id, "an id of 23 bits makes a negative metric_id");
 }
