@@ -8,6 +8,7 @@
 
 pub mod agent;
 pub mod cli;
+mod crypto;
 #[cfg(feature = "demo")]
 pub mod demo;
 pub mod host;

@@ -58,7 +58,7 @@ async fn run(role: Role, changed: Vec<Flag>) -> Result<(), String> {
 }
 
 async fn migrate(args: &cli::MigrateArgs) -> Result<(), String> {
-    let database = Database::new(&args.database.url()?, 2).map_err(|e| e.to_string())?;
+    let database = Database::new(args.database.source()?, 2).map_err(|e| e.to_string())?;
     let applied = store::migrate(&database).await.map_err(|e| e.to_string())?;
     match applied.as_slice() {
         [] => println!("the schema is up to date"),
@@ -68,7 +68,7 @@ async fn migrate(args: &cli::MigrateArgs) -> Result<(), String> {
 }
 
 async fn maintain(args: &cli::MaintenanceArgs) -> Result<(), String> {
-    let database = Database::new(&args.database.url()?, 2).map_err(|e| e.to_string())?;
+    let database = Database::new(args.database.source()?, 2).map_err(|e| e.to_string())?;
     let raw_ms = i64::try_from(args.retention_raw.as_millis()).map_err(|e| e.to_string())?;
     let retention = Retention { raw_ms, dry_run: args.dry_run };
     let report =

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::Once;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -52,7 +51,7 @@ pub(super) enum NoAnswer {
 impl Api {
     /// A client for the server that `config` names.
     pub(super) fn new(config: &AgentConfig) -> Result<Self, reqwest::Error> {
-        install_crypto();
+        crate::crypto::install();
         let mut client = Client::builder()
             .user_agent(concat!("noetl-metrics-agent/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT_TIMEOUT)
@@ -120,16 +119,9 @@ fn asked_wait(response: &Response) -> Option<Duration> {
     retry_after(header, Millis::now().0)
 }
 
-/// Says which cryptography TLS uses, once for the process. Another part of it may have said so
-/// before, which is as good.
-fn install_crypto() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
-}
-
 /// An error with what caused it: reqwest's own text ends at "error sending request". Without the
 /// URL, which may carry credentials.
-pub(super) fn causes(error: &reqwest::Error) -> String {
+pub(crate) fn causes(error: &reqwest::Error) -> String {
     let mut text = String::new();
     let mut next = std::error::Error::source(error);
     while let Some(cause) = next {

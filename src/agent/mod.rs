@@ -33,6 +33,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+pub(crate) use self::api::causes;
 pub use self::config::{AgentConfig, ServerUrl};
 
 use self::api::Api;

@@ -133,7 +133,9 @@ pub async fn run(
 fn server_config(config: &DemoConfig, listen: SocketAddr, database_url: &str) -> ServerConfig {
     ServerConfig {
         listen,
-        database_url: database_url.to_owned(),
+        database: database_url.to_owned().into(),
+        advertise_url: None,
+        lease_duration: Duration::from_secs(6),
         max_connections: 8,
         auth_token_file: None,
         stale_after: Duration::from_mins(5),

@@ -41,7 +41,7 @@ pub(super) struct CleanupReply {
     ))]
 pub(super) async fn cleanup(app: &Arc<App>, request: &Request) -> Result<Reply, Problem> {
     request.params.only(&[])?;
-    let core = app.core()?;
+    let core = &app.core()?;
     let report = retention(app).run(&core.database, |step| tracing::info!(step, "clean-up")).await?;
     core.partitions.refresh(&core.database).await?;
     let dropped_count = report.dropped_partitions.len();
@@ -92,7 +92,7 @@ pub(super) async fn create_partitions(app: &Arc<App>, request: &Request) -> Resu
     if !(0..=MAX_DAYS_AHEAD).contains(&days_ahead) {
         return Err(Problem::parameter("days_ahead", format!("must be between 0 and {MAX_DAYS_AHEAD}")));
     }
-    let core = app.core()?;
+    let core = &app.core()?;
     let hours = (days_ahead * 24).max(HOURS_AHEAD);
     let created = core.partitions.ensure(&core.database, hours).await?;
     let created_count = created.len();
@@ -174,7 +174,7 @@ pub(super) async fn extend_ttl(app: &Arc<App>, request: &Request) -> Result<Repl
     request.params.only(&["component_name", "ttl_days"])?;
     let name = required(request, "component_name")?;
     let days = ttl_days(request)?;
-    let core = app.core()?;
+    let core = &app.core()?;
     let component = match core.components.by_name(&core.database, &name, None).await? {
         Lookup::Found(component) => component,
         Lookup::Unknown => {

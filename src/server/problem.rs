@@ -169,6 +169,9 @@ impl From<StoreError> for Problem {
             StoreError::Unavailable(detail) => {
                 Self::new(Kind::UNAVAILABLE, detail).with_header("retry-after", "2")
             }
+            StoreError::Fenced => {
+                Self::new(Kind::UNAVAILABLE, error.to_string()).with_header("retry-after", "1")
+            }
             StoreError::UnknownComponent => Self::new(Kind::UNKNOWN_COMPONENT, error.to_string()),
             other => {
                 tracing::error!(error = %other, "the database refused a statement");

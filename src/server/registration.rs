@@ -105,7 +105,7 @@ impl HeardReply {
     ))]
 pub(super) async fn register(app: &Arc<App>, request: &mut Request) -> Result<Reply, Problem> {
     request.params.only(&[])?;
-    let core = app.core()?;
+    let core = &app.core()?;
     let body = request.json_body(&app.bodies).await?;
     let fields = Fields::read(&body)?;
     let registration = fields.registration(app.config.limits.name_bytes)?;
@@ -149,7 +149,7 @@ pub(super) async fn register(app: &Arc<App>, request: &mut Request) -> Result<Re
     ))]
 pub(super) async fn heartbeat(app: &Arc<App>, request: &mut Request) -> Result<Reply, Problem> {
     request.params.only(&[])?;
-    let core = app.core()?;
+    let core = &app.core()?;
     let body = request.json_body(&app.bodies).await?;
     if body.is_empty() {
         return Ok(Reply::json(&HeardReply { message: "Heartbeat recorded", ..HeardReply::default() }));
@@ -206,7 +206,7 @@ pub(super) fn heartbeat_at_root() {}
     ))]
 pub(super) async fn deregister(app: &Arc<App>, request: &mut Request) -> Result<Reply, Problem> {
     request.params.only(&[])?;
-    let core = app.core()?;
+    let core = &app.core()?;
     let body = request.json_body(&app.bodies).await?;
     let component = Fields::read(&body)?.component(app, core).await?;
     core.components.deregister(&core.database, &component).await?;
@@ -248,7 +248,7 @@ pub(super) fn deregister_by_delete() {}
 pub(super) async fn list(app: &Arc<App>, request: &Request) -> Result<Reply, Problem> {
     let params = &request.params;
     params.only(&["kind", "status", "name"])?;
-    let core = app.core()?;
+    let core = &app.core()?;
     let (kind, status, name) = (params.get("kind")?, params.get("status")?, params.get("name")?);
     Ok(Reply::json(&core.components.list(&core.database, kind, status, name).await?))
 }

@@ -98,7 +98,7 @@ pub(super) struct MetricBody {
     ))]
 pub(super) async fn post(app: &Arc<App>, request: &mut Request) -> Result<Reply, Problem> {
     request.params.only(&[])?;
-    let core = app.core()?;
+    let core = &app.core()?;
     let key = idempotency_key(request)?;
     let body = request.json_body(&app.bodies).await?;
     let now = Millis::now();

@@ -43,7 +43,7 @@ pub(super) struct SelfReportReply {
     ))]
 pub(super) async fn post(app: &Arc<App>, request: &Request) -> Result<Reply, Problem> {
     request.params.only(&["component_name"])?;
-    let core = app.core()?;
+    let core = &app.core()?;
     let asked = request.params.get("component_name")?.unwrap_or(&app.config.name);
     let component = match core.components.by_name(&core.database, asked, None).await? {
         Lookup::Found(component) => component,

@@ -21,5 +21,6 @@ mod maintenance;
 mod outage;
 mod query;
 mod registration;
+mod replicas;
 mod report;
 mod sql;

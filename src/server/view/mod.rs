@@ -58,7 +58,7 @@ fn explain(problem: Problem, shell: &Shell, format: Format) -> Reply {
 
 /// The view of a page; `None` where what it is about does not exist.
 async fn fill(app: &App, asked: Page) -> Result<Option<View>, Problem> {
-    let core = app.core()?;
+    let core = &app.core()?;
     Ok(match asked {
         Page::Overview => Some(View::Overview(overview::fill(app, core).await?)),
         Page::Components(query) => Some(View::Components(components::list(core, query))),
