@@ -50,11 +50,27 @@ async fn run(role: Role, changed: Vec<Flag>) -> Result<(), String> {
         }
         Role::Migrate(args) => migrate(&args).await,
         Role::Maintenance(args) => maintain(&args).await,
+        Role::Check(args) => check(&args).await,
         Role::Openapi => {
             print!("{}", server::openapi_document());
             Ok(())
         }
     }
+}
+
+async fn check(args: &cli::CheckArgs) -> Result<(), String> {
+    let is_text = args.output == cli::Output::Text;
+    let steps = noetl_metrics::check::run(&args.config(), |step| {
+        if is_text {
+            println!("{} {}: {}", if step.ok { "✓" } else { "✗" }, step.name, step.detail.trim());
+            step.hint.iter().for_each(|hint| println!("  {hint}"));
+        }
+    })
+    .await;
+    if !is_text {
+        println!("{}", serde_json::to_string(&steps).map_err(|e| e.to_string())?);
+    }
+    if steps.iter().all(|step| step.ok) { Ok(()) } else { Err("the check failed".into()) }
 }
 
 async fn migrate(args: &cli::MigrateArgs) -> Result<(), String> {

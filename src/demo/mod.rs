@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use crate::agent::{self, AgentConfig, ServerUrl};
 use crate::model::Limits;
 use crate::server::page::data::Flag;
-use crate::server::{self, ServerConfig, ServerEvent};
+use crate::server::{self, AuthConfig, ServerConfig, ServerEvent};
 
 /// How the demo runs.
 #[derive(Clone, Debug)]
@@ -137,7 +137,7 @@ fn server_config(config: &DemoConfig, listen: SocketAddr, database_url: &str) ->
         advertise_url: None,
         lease_duration: Duration::from_secs(6),
         max_connections: 8,
-        auth_token_file: None,
+        auth: AuthConfig::default(),
         stale_after: Duration::from_mins(5),
         register_unknown: false,
         migrate: true,

@@ -42,7 +42,7 @@ pub(super) struct Peer {
 
 /// The client for it.
 pub(super) fn client() -> Result<Client, reqwest::Error> {
-    crate::crypto::install();
+    crate::client::install_crypto();
     Client::builder()
         .user_agent(concat!("noetl-metrics-server/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT_TIMEOUT)
@@ -78,7 +78,7 @@ pub(super) async fn forward(app: &App, peer: &Peer, request: &mut Request) -> Re
         .send()
         .await;
     let mut answer = answer.map_err(|error| {
-        tracing::warn!(peer = peer.url, error = crate::agent::causes(&error), "could not forward a request");
+        tracing::warn!(peer = peer.url, error = crate::client::causes(&error), "could not forward a request");
         away("the active server did not answer")
     })?;
     let (status, headers) = (answer.status(), picked(answer.headers(), &ANSWERED));

@@ -42,6 +42,7 @@ use crate::host::{HostPaths, HostReader};
 use crate::model::{Limits, Millis};
 use crate::store::{Database, DatabaseSource, Sizes, StoreError};
 
+pub use self::auth::{AuthConfig, KubernetesAuth, ServiceAccounts};
 pub use self::core::Core;
 pub use openapi::document as openapi_document;
 use request::Request;
@@ -62,8 +63,8 @@ pub struct ServerConfig {
     pub lease_duration: Duration,
     /// Connections to PostgreSQL at most.
     pub max_connections: u32,
-    /// File with one token a line; writes need one of them. `None` lets everyone write.
-    pub auth_token_file: Option<PathBuf>,
+    /// Who may write.
+    pub auth: AuthConfig,
     /// A component that is silent for longer leaves the exposition.
     pub stale_after: Duration,
     /// Reports of unknown components register them.
@@ -153,7 +154,7 @@ pub async fn run(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServerError> {
     let database = Database::new(config.database.clone(), config.max_connections)?;
-    let auth = auth::Auth::open(config.auth_token_file.as_deref())?;
+    let auth = auth::Auth::open(&config.auth)?;
     let listener =
         TcpListener::bind(config.listen).await.map_err(|e| ServerError::Listen(config.listen, e))?;
     let address = listener.local_addr().map_err(|e| ServerError::Listen(config.listen, e))?;

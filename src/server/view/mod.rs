@@ -86,7 +86,7 @@ fn shell(app: &App) -> Shell {
         Ok(_) => {}
     }
     if !app.auth.is_on() && !app.config.listen.ip().is_loopback() {
-        notices.push("Whoever reaches this address may write: --auth-token-file is not set.".to_owned());
+        notices.push("Whoever reaches this address may write: neither --auth-token-file nor --auth-kubernetes-audience is set.".to_owned());
     }
     Shell {
         version: env!("CARGO_PKG_VERSION").into(),
