@@ -36,7 +36,7 @@ def main(check: bool) -> int:
         elif not check:
             path.write_text(text)
     for name in stale:
-        print(f"dashboards/{name} is out of date; run: make chart-docs", file=sys.stderr)
+        print(f"dashboards/{name} is out of date; run: make generate", file=sys.stderr)
     return 1 if stale else 0
 
 
