@@ -1,11 +1,11 @@
-"""Makes the chart's README table and its schema from values.yaml, or checks them and the CRD's copy.
+"""Makes the chart's README table, its schema and its copy of the CRD, or checks them.
 
     python scripts/chart_values.py           writes them
     python scripts/chart_values.py --check   fails where a committed one is out of date
 
 In values.yaml the comment lines above a key are its documentation (from `# --` on) and, after
-`# @schema`, JSON that is added to the schema inferred from its default. `{"$crd": "spec"}` stands for
-the resource's own schema, so far down as a typing error is likely.
+`# @schema`, JSON that is added to the schema inferred from its default. `{"$crd": "spec"}` stands
+for the resource's own schema, so far down as a typing error is likely.
 """
 
 import json
@@ -87,7 +87,8 @@ def schema(source: str, crd: dict) -> dict:
 
 def _schema(value: Value, crd: dict) -> dict:
     if value.text is None:
-        return {"type": "object", "additionalProperties": False, "properties": {}}
+        closed = {"type": "object", "additionalProperties": False, "properties": {}}
+        return closed | (value.schema or {})
     made = {"description": value.text}
     given = dict(value.schema or {})
     if given.pop("$crd", None):
@@ -95,7 +96,9 @@ def _schema(value: Value, crd: dict) -> dict:
     if isinstance(value.default, dict):
         made["type"] = "object"
         if "additionalProperties" not in given:
-            raise SystemExit(f"values.yaml: {'.'.join(value.path)} needs @schema: what may be in it")
+            raise SystemExit(
+                f"values.yaml: {'.'.join(value.path)} needs @schema: what may be in it"
+            )
     else:
         made["type"] = KINDS[type(value.default)]
     return made | given

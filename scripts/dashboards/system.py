@@ -72,7 +72,7 @@ CPU = (
         "short",
         (
             "sum by (component) (node_load5{@}) / "
-            'count by (component) (node_cpu_seconds_total{@,mode="idle"})',
+            'count by (component) (rate(node_cpu_seconds_total{@,mode="idle"}[$__rate_interval]))',
             "{{component}}",
         ),
     ),
