@@ -18,6 +18,8 @@ class Chart:
 
     def __init__(self, helm: str):
         self.helm = helm
+        self._rendered: dict[str, str] = {}
+        self._parsed: dict[str, list[dict]] = {}
 
     def run(self, values: dict, *flags: str) -> subprocess.CompletedProcess[str]:
         """`helm template` with values, to its end."""
@@ -32,13 +34,19 @@ class Chart:
 
     def text(self, values: dict | None = None, *flags: str) -> str:
         """What Helm renders."""
-        done = self.run(values or {}, *flags)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        asked = json.dumps([values, flags])
+        if asked not in self._rendered:
+            done = self.run(values or {}, *flags)
+            assert done.returncode == 0, done.stderr
+            self._rendered[asked] = done.stdout
+        return self._rendered[asked]
 
     def objects(self, values: dict | None = None, *flags: str) -> list[dict]:
         """The objects that Helm renders."""
-        return [made for made in yaml.safe_load_all(self.text(values, *flags)) if made]
+        text = self.text(values, *flags)
+        if text not in self._parsed:
+            self._parsed[text] = [made for made in yaml.load_all(text, yaml.CSafeLoader) if made]
+        return self._parsed[text]
 
     def refusal(self, values: dict, *flags: str) -> str:
         """Why Helm refuses the values."""

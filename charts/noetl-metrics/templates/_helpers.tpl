@@ -13,9 +13,12 @@
 {{- end }}
 {{- end }}
 
-{{/* What selects the operator's pods: never a version, since selectors cannot change. */}}
+{{/*
+What selects the operator's pods: never a version, since selectors cannot change. The name is fixed,
+whatever objects are called: the servers' NetworkPolicy lets in the operator by it.
+*/}}
 {{- define "noetl-metrics.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "noetl-metrics.name" . }}
+app.kubernetes.io/name: noetl-metrics
 app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: operator
 {{- end }}
