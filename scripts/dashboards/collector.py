@@ -91,6 +91,20 @@ INGEST = (
         ),
     ),
     graph(
+        "Active server",
+        "1 for the server that stores and exports; the others forward to it. Always one, save for "
+        "the seconds of a hand-over.",
+        "short",
+        ("noetl_metrics_active{@}", "{{instance}}"),
+        top=1,
+    ),
+    graph(
+        "Take-overs",
+        "How often a server became the active one, counted since the database was made.",
+        "short",
+        ("max(noetl_metrics_lease_epoch{@})", "take-overs"),
+    ),
+    graph(
         "Samples waiting",
         "Samples that wait or are on their way to PostgreSQL.",
         "short",

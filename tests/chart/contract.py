@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from dashboards import METRIC, Selector
 from prometheus_client.parser import text_string_to_metric_families
+
+from dashboards import METRIC, Selector
 from support.postgres import cluster
 from support.process import Process, running, wait_for
 from support.server import Server, metric, program

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import promql_parser
+
 from chart import CHART
 
 FILES = sorted((CHART / "dashboards").glob("*.json"))

@@ -10,6 +10,7 @@ from pathlib import Path
 import kubernetes_validate
 import pytest
 import yaml
+
 from cases import DIGEST, SCRAPE_APIS, each_case
 from chart import CHART, ROOT, Chart, every, one, pod_specs
 

@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 import yaml
+
 from chart import CHART, ROOT
 from contract import Exports, unmet
 from dashboards import DASHBOARDS, looked_up, queries, selectors
@@ -99,7 +100,9 @@ def test_each_alert_says_what_and_where_to_read_on():
 @pytest.mark.parametrize("alert", sorted(OF_AN_INSTALLATION | set(ALERTS)))
 def test_each_alert_has_a_runbook(alert: str):
     text = (RUNBOOKS / f"{alert}.md").read_text()
-    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    headings = re.findall(
+        r"^#+ (.*)$", re.sub(r"```.*?```", "", text, flags=re.DOTALL), re.MULTILINE
+    )
     assert headings == [alert, "Meaning", "Impact", "Diagnosis", "Mitigation"]
     assert "```sh" in text.split("## Diagnosis")[1]
 

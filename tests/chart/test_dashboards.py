@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+
 from chart import ROOT
 from dashboards import DASHBOARDS, looked_up, panels, queries, selectors, variables
 

@@ -9,11 +9,11 @@ import jsonschema
 import kubernetes_validate
 import pytest
 import yaml
+
 from cases import EVERYTHING
 from chart import CHART, KNOWS_NOETL_METRICS, NAMESPACE, ROOT, Chart, every, one
 
 CRD = yaml.safe_load((CHART / "files" / "noetlmetrics.yaml").read_text())
-OWN_KINDS = ("metrics.noetl.io", "operator.victoriametrics.com", "monitoring.coreos.com")
 SPEC = json.loads((CHART / "values.schema.json").read_text())["properties"]["instance"][
     "properties"
 ]["spec"]
@@ -118,13 +118,20 @@ def test_notes_say_what_the_values_mean(chart: Chart):
     assert f"the namespaces {NAMESPACE}" in text
 
 
-@pytest.mark.parametrize(
-    "path", sorted((ROOT / "docs" / "examples").glob("*.yaml")), ids=lambda path: path.name
-)
-def test_examples_are_what_the_definition_accepts(path: Path):
-    for made in yaml.safe_load_all(path.read_text()):
+EXAMPLES = sorted((ROOT / "docs" / "examples").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
+def test_examples_are_what_the_definition_accepts(path: Path, chart: Chart):
+    if path.name.startswith("values-"):
+        objects = chart.objects(yaml.safe_load(path.read_text()), *KNOWS_NOETL_METRICS)
+        objects = every(objects, "NoetlMetrics")
+    else:
+        objects = list(yaml.safe_load_all(path.read_text()))
+    assert objects
+    for made in objects:
         if made["kind"] == "NoetlMetrics":
             jsonschema.validate(made["spec"], SPEC)
             jsonschema.validate(made, CRD["spec"]["versions"][0]["schema"]["openAPIV3Schema"])
-        elif not made["apiVersion"].startswith(OWN_KINDS):
+        else:
             kubernetes_validate.validate(made, "1.37", strict=True)

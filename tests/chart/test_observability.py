@@ -4,6 +4,7 @@ import json
 
 import pytest
 import yaml
+
 from cases import CASES, EVERYTHING, RULES_APIS, SCRAPE_APIS
 from chart import CHART, Chart, every, one
 

@@ -3,15 +3,13 @@
 import re
 
 import pytest
+
 from cases import each_case
 from chart import CHART, ROOT, Chart, every, one
 
 
 def rules_of(objects: list[dict], kind: str) -> list[dict]:
     return [rule for role in every(objects, kind) for rule in role["rules"]]
-
-
-# Rights.
 
 
 @each_case
