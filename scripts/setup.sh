@@ -5,6 +5,7 @@
 #   scripts/setup.sh run     build, and PostgreSQL's programs
 #   scripts/setup.sh test    run, and the partners of the tests: Python packages, Prometheus,
 #                            VictoriaMetrics, PgBouncer, Chromium
+#   scripts/setup.sh generate  build, and the Python packages
 #   scripts/setup.sh lint    build, the Python packages, cargo-deny
 #
 # It says each thing before it does it, asks nothing, starts no service, and changes nothing where
@@ -52,6 +53,12 @@ case ${1:-} in
         make_daemons
         make_chromium
         ;;
+    generate)
+        want_rust
+        want_python
+        install_wanted
+        make_venv
+        ;;
     lint)
         want_rust
         want_python
@@ -60,7 +67,7 @@ case ${1:-} in
         make_cargo_deny
         ;;
     *)
-        echo "usage: scripts/setup.sh build|run|test|lint" >&2
+        echo "usage: scripts/setup.sh build|run|test|generate|lint" >&2
         exit 2
         ;;
 esac
