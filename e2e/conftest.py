@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from support import kube
+from support import kube, operator
 from support.postgres import Postgres
 
 FAILED = pytest.StashKey[bool]()
@@ -48,3 +48,24 @@ def tell(space: kube.Namespace) -> None:
     print(space.kubectl("get", "events", "--sort-by=.lastTimestamp"))
     for pod in space.items("pods"):
         print(f"--- {pod['metadata']['name']}\n{space.logs('pod/' + pod['metadata']['name'])}")
+
+
+@pytest.fixture(scope="session")
+def _release() -> Iterator[None]:
+    """The operator's release is taken away at the end of the run."""
+    yield
+    operator.uninstall()
+
+
+@pytest.fixture
+def installed(_release: None) -> None:
+    """The operator runs, at the chart's defaults."""
+    operator.install()
+
+
+@pytest.fixture
+def installation(
+    installed: None, space: kube.Namespace, postgres: Postgres
+) -> operator.Installation:
+    """A namespace with a database and its Secret; the resource is for the case to apply."""
+    return operator.with_database(space, postgres)

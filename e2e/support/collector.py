@@ -91,4 +91,4 @@ def gauge(name: str, value: float, **labels: str) -> dict[str, Any]:
 def query(http: httpx.Client, **parameters: str) -> list[dict[str, Any]]:
     """Stored samples, newest first."""
     found = http.get("/api/metrics/query", params=parameters).raise_for_status().json()
-    return found["metrics"] if isinstance(found, dict) else found
+    return found["metrics"]
