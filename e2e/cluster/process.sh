@@ -21,6 +21,7 @@ case ${1:-}:${2:-} in
         ;;
     list:)
         for file in "$run"/processes/*; do
+            [ -e "$file" ] || continue
             name=${file##*/}
             printf '%-24s %s\n' "$name" "$(pid_of "$name" || echo ended)"
         done
