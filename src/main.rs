@@ -7,7 +7,7 @@ use clap::{CommandFactory, FromArgMatches};
 use noetl_metrics::cli::{self, Cli, Role};
 use noetl_metrics::server::page::data::Flag;
 use noetl_metrics::store::{self, Database, Retention};
-use noetl_metrics::{agent, server, telemetry};
+use noetl_metrics::{agent, crd, server, telemetry};
 
 fn main() -> ExitCode {
     let matches = Cli::command().get_matches();
@@ -52,6 +52,10 @@ async fn run(role: Role, changed: Vec<Flag>) -> Result<(), String> {
         Role::Maintenance(args) => maintain(&args).await,
         Role::Openapi => {
             print!("{}", server::openapi_document());
+            Ok(())
+        }
+        Role::Crd => {
+            print!("{}", crd::yaml().map_err(|e| e.to_string())?);
             Ok(())
         }
     }

@@ -61,6 +61,8 @@ pub enum Role {
     Maintenance(MaintenanceArgs),
     /// Print the API's description (OpenAPI, JSON).
     Openapi,
+    /// Print the definition of the resource NoetlMetrics (YAML), for kubectl apply.
+    Crd,
     /// Run PostgreSQL until the standard input closes.
     #[cfg(feature = "demo")]
     #[command(hide = true)]
