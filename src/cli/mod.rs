@@ -6,6 +6,7 @@ mod admin;
 pub mod agent;
 #[cfg(feature = "demo")]
 mod demo;
+mod operator;
 mod server;
 pub mod values;
 
@@ -18,6 +19,7 @@ pub use admin::{MaintenanceArgs, MigrateArgs, Output};
 pub use agent::AgentArgs;
 #[cfg(feature = "demo")]
 pub use demo::{DemoArgs, PostgresArgs};
+pub use operator::OperatorArgs;
 pub use server::{DatabaseArgs, ServerArgs};
 
 /// Metrics for NoETL: takes reports over HTTP, keeps them in PostgreSQL, exports them to
@@ -55,6 +57,8 @@ pub enum Role {
     /// Run PostgreSQL, server and agent on this machine, to try it out.
     #[cfg(feature = "demo")]
     Demo(Box<DemoArgs>),
+    /// Look after the NoetlMetrics resources of a Kubernetes cluster.
+    Operator(OperatorArgs),
     /// Bring the database's schema forward.
     Migrate(MigrateArgs),
     /// Enforce retention once.

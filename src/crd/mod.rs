@@ -22,12 +22,12 @@ use serde::{Deserialize, Serialize};
 
 pub use agent::Agent;
 pub use alerts::{Rules, RulesKind};
-pub use database::{Database, Runtime, SecretKey};
+pub use database::{Database, PasswordSecret, Runtime, SecretKey, UrlSecret};
 pub use network::{NetworkPolicySpec, Peer};
 pub use placement::{NodePlacement, Placement, Resources};
 pub use retention::Retention;
 pub use scrape::{Scrape, ScrapeKind};
-pub use server::{Auth, Autoscaling, DisruptionBudget, Limits, PodMetadata, Server};
+pub use server::{Auth, Autoscaling, BoundedText, DisruptionBudget, Limits, PodMetadata, Server};
 pub use status::{AgentStatus, NoetlMetricsStatus, RetentionStatus, ScrapeStatus, ServerStatus};
 
 /// API group of the resource.
