@@ -11,7 +11,7 @@ use super::{BYTES, INTERVAL};
 /// The agents.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
 #[serde(rename_all = "camelCase", default)]
-#[schemars(extend("x-kubernetes-validations" = rules(&[("duration(self.heartbeatInterval) <= duration(self.metricsInterval) * 10", "heartbeatInterval must not exceed ten times metricsInterval: the server would take the agent for dead")])))]
+#[schemars(extend("x-kubernetes-validations" = rules(&[("duration(self.heartbeatInterval).getSeconds() <= duration(self.metricsInterval).getSeconds() * 10", "heartbeatInterval must not exceed ten times metricsInterval: the server would take the agent for dead")])))]
 pub struct Agent {
     /// Whether agents run.
     pub enabled: bool,

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::{Affinity, NodeAffinity, Toleration, TopologySpreadConstraint};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use schemars::transform::Transform;
-use schemars::{JsonSchema, Schema, SchemaGenerator};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use super::DNS_NAME;
@@ -77,12 +77,25 @@ impl Default for NodePlacement {
 pub struct Resources {
     /// What is set aside on the node.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 8), schema_with = "brief::<BTreeMap<String, Quantity>>")]
+    #[schemars(extend("maxProperties" = 8), schema_with = "amounts")]
     pub requests: BTreeMap<String, Quantity>,
     /// What is not exceeded.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 8), schema_with = "brief::<BTreeMap<String, Quantity>>")]
+    #[schemars(extend("maxProperties" = 8), schema_with = "amounts")]
     pub limits: BTreeMap<String, Quantity>,
+}
+
+/// Amounts by resource. The pattern is Kubernetes' own, without signs: what it refuses a pod would be
+/// refused for.
+fn amounts(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "additionalProperties": {
+            "description": "An amount, such as 100m, 0.5, 128Mi",
+            "pattern": "^([0-9]+|[0-9]*[.][0-9]+|[0-9]+[.])(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei|[eE]-?[0-9]+)?$",
+            "x-kubernetes-int-or-string": true,
+        },
+    })
 }
 
 /// The schema of a type of Kubernetes, each description cut to its first sentence: all of them

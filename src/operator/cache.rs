@@ -101,7 +101,9 @@ impl Cache {
     pub(super) fn follow_optional(&self, present: &BTreeSet<Kind>) -> bool {
         let mut changed = false;
         for kind in Kind::OPTIONAL {
-            match (present.contains(kind), self.followed.read().contains_key(kind)) {
+            // Not inside the match: its temporaries, and so the lock, live to its end.
+            let is_followed = self.followed.read().contains_key(kind);
+            match (present.contains(kind), is_followed) {
                 (true, false) => self.follow(*kind),
                 (false, true) => drop(self.followed.write().remove(kind)),
                 _ => continue,
