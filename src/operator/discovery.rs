@@ -40,7 +40,8 @@ pub(super) async fn has_noetl_metrics(client: &Client) -> Result<bool, String> {
 async fn plurals(client: &Client, api_version: &str) -> Result<BTreeSet<String>, String> {
     match tokio::time::timeout(TIMEOUT, client.list_api_group_resources(api_version)).await {
         Ok(Ok(list)) => Ok(list.resources.into_iter().map(|resource| resource.name).collect()),
-        Ok(Err(kube::Error::Api(status))) if status.is_not_found() => Ok(BTreeSet::new()),
+        // By its code: a group that is not there is answered without a Status.
+        Ok(Err(kube::Error::Api(status))) if status.code == 404 => Ok(BTreeSet::new()),
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err(format!("no answer in {} s", TIMEOUT.as_secs())),
     }

@@ -13,7 +13,6 @@
 //! |---|---|---|---|
 //! | `metrics.noetl.io` | `noetlmetrics` | get, list, watch | the resources |
 //! | `metrics.noetl.io` | `noetlmetrics/status` | patch | their status |
-//! | `metrics.noetl.io` | `noetlmetrics/finalizers` | update | owner references that block a deletion, where the cluster checks that |
 //! | core | `services`, `serviceaccounts` | get, list, watch, create, patch, delete | made for a resource |
 //! | core | `pods` | list, watch | why servers and Jobs do not run |
 //! | core | `events` | list | why a pod waits, such as for a Secret |

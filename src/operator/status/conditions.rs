@@ -183,11 +183,6 @@ fn database(facts: &Facts<'_>) -> DesiredCondition {
     if let Some((pod, reason)) = starting {
         return condition("DatabaseReady", FALSE, "NotReached", format!("{pod} says: {reason}"));
     }
-    let migration_failed = matches!(facts.applied.migration, Migration::Failed | Migration::Retry);
-    let stuck = trouble(facts.seen, Component::Migrate).is_some();
-    if migration_failed || (facts.applied.migration == Migration::Running && stuck) {
-        return condition("DatabaseReady", FALSE, "MigrationFailed", migrating(facts));
-    }
     let (_, _, ready) = facts.servers();
     if ready > 0 {
         // A server is ready only while it reaches the database, also where it cannot be asked.
@@ -198,9 +193,21 @@ fn database(facts: &Facts<'_>) -> DesiredCondition {
             "a server is ready, which it is only with the database",
         );
     }
+    if migration_fails(facts) {
+        return condition("DatabaseReady", FALSE, "MigrationFailed", migrating(facts));
+    }
     let why = trouble(facts.seen, Component::Server);
     let message = why.unwrap_or_else(|| "no server runs that could say".to_owned());
     condition("DatabaseReady", UNKNOWN, "NoServer", message)
+}
+
+/// Whether the schema cannot be brought forward, as far as can be seen.
+fn migration_fails(facts: &Facts<'_>) -> bool {
+    match facts.applied.migration {
+        Migration::Done => false,
+        Migration::Failed | Migration::Retry => true,
+        Migration::Running => trouble(facts.seen, Component::Migrate).is_some(),
+    }
 }
 
 fn scrape(facts: &Facts<'_>) -> DesiredCondition {
@@ -282,6 +289,9 @@ fn degraded(facts: &Facts<'_>, scrape: &DesiredCondition, retention: &DesiredCon
         let more = failures.len().saturating_sub(LISTED);
         let more = if more > 0 { format!("; and {more} more") } else { String::new() };
         return condition("Degraded", TRUE, "ApplyFailed", format!("{}{more}", list.join("; ")));
+    }
+    if migration_fails(facts) {
+        return condition("Degraded", TRUE, "MigrationFailed", migrating(facts));
     }
     if let Some(message) = of_deployment(facts, "ReplicaFailure", "True") {
         return condition("Degraded", TRUE, "ReplicaFailure", message);

@@ -144,6 +144,14 @@ fn a_migration_comes_first() {
 }
 
 #[test]
+fn servers_that_run_go_on_while_a_new_schema_fails() {
+    let mut world = world("{}");
+    world.applied.migration = Migration::Failed;
+    assert_eq!((world.told("Ready").0, world.told("DatabaseReady").0), ("True".into(), "True".into()));
+    assert_eq!(world.told("Degraded").1, "MigrationFailed");
+}
+
+#[test]
 fn a_roll_out_is_progress_and_not_trouble() {
     let mut world = world("{}");
     world.set(Kind::Deployment, "noetl-server", "/metadata/generation", json!(2));
