@@ -129,7 +129,10 @@ impl Caller {
 
     /// The body of an answer of success; anything else is a sentence.
     async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<String, String> {
-        let mut request = self.client.request(method, format!("{}{path}", self.server.endpoint("")));
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
+        let mut url = self.server.endpoint(path);
+        url.set_query(Some(query).filter(|q| !q.is_empty()));
+        let mut request = self.client.request(method, url);
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body.to_string());
         }
