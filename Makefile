@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test partners lint bench generate image cluster cluster-down e2e clean
+.PHONY: help run test partners chart lint bench generate image cluster cluster-down e2e clean
 MAKEFLAGS += --no-print-directory
 
 # rustup puts cargo where a shell that started earlier does not look yet.
@@ -33,13 +33,18 @@ run: ## Install what is missing, build, start the demo (ARGS="--listen 127.0.0.1
 test: ## Install what is missing, run all tests: unit, contract, and against real partners
 	@scripts/setup.sh test
 	cargo test --locked
-	@$(MAKE) partners
+	@$(MAKE) partners chart
 
 partners: ## Only the tests against real partners (ARGS="-k pgbouncer")
 	@scripts/setup.sh test
 	cargo build --locked
 	scripts/generate.sh --check
 	$(python) -m pytest tests/partners $(ARGS)
+
+chart: ## Only the tests of the Helm chart and its dashboards (ARGS="-k rights")
+	@scripts/setup.sh test
+	cargo build --locked
+	$(python) -m pytest tests/chart $(ARGS)
 
 lint: ## Formatting, clippy, licences and sources of the crates, shell and Python scripts
 	@scripts/setup.sh lint
@@ -48,16 +53,18 @@ lint: ## Formatting, clippy, licences and sources of the crates, shell and Pytho
 	cargo deny --locked check licenses bans sources
 	@scripts/advisories.sh
 	$(venv)/shellcheck --check-sourced --external-sources $(shell_scripts)
-	$(venv)/ruff check --quiet tests/partners e2e
-	$(venv)/ruff format --quiet --check tests/partners e2e
+	$(venv)/ruff check --quiet tests scripts e2e
+	$(venv)/ruff format --quiet --check tests scripts e2e
 
 bench: ## Measure against peers on this machine (ROW=4, QUICK=1 for a short form)
 	@ROW=$(ROW) QUICK=$(QUICK) scripts/bench.sh $(ARGS)
 
-generate: ## Write what is made from the program: docs/openapi.json, docs/cli.md
-	@scripts/setup.sh build
+generate: ## Write what is made from the program: docs/openapi.json, docs/cli.md; the dashboards; the chart's tables
+	@scripts/setup.sh generate
 	cargo build --locked
 	scripts/generate.sh
+	$(python) scripts/dashboards
+	$(python) scripts/chart_values.py
 
 image: ## Build the container image, an OCI archive in target/image (PROFILE=release is quicker)
 	@scripts/setup.sh image

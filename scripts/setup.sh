@@ -5,6 +5,7 @@
 #   scripts/setup.sh run     build, and PostgreSQL's programs
 #   scripts/setup.sh test    run, and the partners of the tests: Python packages, Prometheus,
 #                            VictoriaMetrics, PgBouncer, Chromium
+#   scripts/setup.sh generate  build, and the Python packages
 #   scripts/setup.sh lint    build, the Python packages, cargo-deny
 #   scripts/setup.sh image   build, and what makes the container image
 #   scripts/setup.sh e2e     image, PostgreSQL's programs, the Python packages, and what the
@@ -57,6 +58,12 @@ case ${1:-} in
         make_daemons
         make_chromium
         ;;
+    generate)
+        want_rust
+        want_python
+        install_wanted
+        make_venv
+        ;;
     lint)
         want_rust
         want_python
@@ -79,7 +86,7 @@ case ${1:-} in
         make_venv
         ;;
     *)
-        echo "usage: scripts/setup.sh build|run|test|lint|image|e2e" >&2
+        echo "usage: scripts/setup.sh build|run|test|generate|lint|image|e2e" >&2
         exit 2
         ;;
 esac

@@ -7,7 +7,9 @@
 //! [`agent`] the reporter, [`cli`] every flag.
 
 pub mod agent;
+pub mod check;
 pub mod cli;
+mod client;
 #[cfg(feature = "demo")]
 pub mod demo;
 pub mod host;

@@ -10,7 +10,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("store", &["model", "wire"]),
     ("live", &["model", "wire"]),
     ("host", &["model"]),
-    ("server", &["cli::values", "host", "live", "model", "store", "wire"]),
+    ("server", &["cli::values", "client", "host", "live", "model", "store", "wire"]),
 ];
 
 #[test]
