@@ -59,7 +59,7 @@ lint: ## Formatting, clippy, licences and sources of the crates, shell and Pytho
 bench: ## Measure against peers on this machine (ROW=4, QUICK=1 for a short form)
 	@ROW=$(ROW) QUICK=$(QUICK) scripts/bench.sh $(ARGS)
 
-generate: ## Write what is made from the program: docs/openapi.json, docs/cli.md; the dashboards; the chart's tables
+generate: ## Write what is made from the program: docs/openapi.json, docs/cli.md, crds/; the dashboards; the chart's tables
 	@scripts/setup.sh generate
 	cargo build --locked
 	scripts/generate.sh

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Writes the files that are made from the program: docs/openapi.json and docs/cli.md.
+# Writes the files that are made from the program: docs/openapi.json, docs/cli.md and
+# crds/noetlmetrics.yaml.
 #
 #   scripts/generate.sh           writes them
 #   scripts/generate.sh --check   fails where a committed one is not what the program says now
@@ -30,16 +31,19 @@ command_line() {
 
 new=$(mktemp -d)
 trap 'rm -r "$new"' EXIT
-plainly openapi >"$new/openapi.json"
-command_line >"$new/cli.md"
+mkdir "$new/docs" "$new/crds"
+plainly openapi >"$new/docs/openapi.json"
+command_line >"$new/docs/cli.md"
+plainly crd >"$new/crds/noetlmetrics.yaml"
 
-if [ "${1:-}" = --check ]; then
-    for file in openapi.json cli.md; do
-        diff -u "docs/$file" "$new/$file" || {
-            echo "docs/$file is not what the program says; run: make generate" >&2
+for file in docs/openapi.json docs/cli.md crds/noetlmetrics.yaml; do
+    if [ "${1:-}" = --check ]; then
+        diff -u "$file" "$new/$file" || {
+            echo "$file is not what the program says; run: make generate" >&2
             exit 1
         }
-    done
-else
-    cp "$new/openapi.json" "$new/cli.md" docs/
-fi
+    else
+        mkdir -p "${file%/*}"
+        cp "$new/$file" "$file"
+    fi
+done

@@ -4,17 +4,20 @@
 //! One binary, several roles. The folders say what the program does:
 //! [`model`] holds values and their rules, [`wire`] formats, [`store`] PostgreSQL, [`live`] the
 //! newest values ready to be scraped, [`server`] the HTTP API, [`host`] readings of this machine,
-//! [`agent`] the reporter, [`cli`] every flag.
+//! [`agent`] the reporter, [`crd`] the resource that installs all of it on Kubernetes, [`operator`]
+//! what does so, [`cli`] every flag.
 
 pub mod agent;
 pub mod check;
 pub mod cli;
 mod client;
+pub mod crd;
 #[cfg(feature = "demo")]
 pub mod demo;
 pub mod host;
 pub mod live;
 pub mod model;
+pub mod operator;
 pub mod server;
 pub mod store;
 pub mod telemetry;

@@ -7,7 +7,7 @@ use clap::{CommandFactory, FromArgMatches};
 use noetl_metrics::cli::{self, Cli, Role};
 use noetl_metrics::server::page::data::Flag;
 use noetl_metrics::store::{self, Database, Retention};
-use noetl_metrics::{agent, server, telemetry};
+use noetl_metrics::{agent, crd, operator, server, telemetry};
 
 fn main() -> ExitCode {
     let matches = Cli::command().get_matches();
@@ -48,11 +48,18 @@ async fn run(role: Role, changed: Vec<Flag>) -> Result<(), String> {
         Role::EmbeddedPostgres(args) => {
             noetl_metrics::demo::postgres::serve(args.data_dir, args.pg_bin, |url| println!("{url}")).await
         }
+        Role::Operator(args) => {
+            operator::run(args.into_config()?, told_to_stop()).await.map_err(|e| e.to_string())
+        }
         Role::Migrate(args) => migrate(&args).await,
         Role::Maintenance(args) => maintain(&args).await,
         Role::Check(args) => check(&args).await,
         Role::Openapi => {
             print!("{}", server::openapi_document());
+            Ok(())
+        }
+        Role::Crd => {
+            print!("{}", crd::yaml().map_err(|e| e.to_string())?);
             Ok(())
         }
     }

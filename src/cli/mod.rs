@@ -7,6 +7,7 @@ pub mod agent;
 mod check;
 #[cfg(feature = "demo")]
 mod demo;
+mod operator;
 mod server;
 pub mod values;
 
@@ -20,6 +21,7 @@ pub use agent::AgentArgs;
 pub use check::CheckArgs;
 #[cfg(feature = "demo")]
 pub use demo::{DemoArgs, PostgresArgs};
+pub use operator::OperatorArgs;
 pub use server::{DatabaseArgs, ServerArgs};
 
 /// Metrics for NoETL: takes reports over HTTP, keeps them in PostgreSQL, exports them to
@@ -57,6 +59,8 @@ pub enum Role {
     /// Run PostgreSQL, server and agent on this machine, to try it out.
     #[cfg(feature = "demo")]
     Demo(Box<DemoArgs>),
+    /// Look after the NoetlMetrics resources of a Kubernetes cluster.
+    Operator(OperatorArgs),
     /// Bring the database's schema forward.
     Migrate(MigrateArgs),
     /// Enforce retention once.
@@ -65,6 +69,8 @@ pub enum Role {
     Check(Box<CheckArgs>),
     /// Print the API's description (OpenAPI, JSON).
     Openapi,
+    /// Print the definition of the resource NoetlMetrics (YAML), for kubectl apply.
+    Crd,
     /// Run PostgreSQL until the standard input closes.
     #[cfg(feature = "demo")]
     #[command(hide = true)]

@@ -177,7 +177,7 @@ pub async fn run(
     });
     on_event(ServerEvent::Listening(address));
     let background = tokio::spawn(leadership::run(Arc::clone(&app), database.clone(), move || {
-        on_event(ServerEvent::Ready)
+        on_event(ServerEvent::Ready);
     }));
     tracing::info!(%address, "listening");
     tokio::spawn(async move {

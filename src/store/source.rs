@@ -85,6 +85,6 @@ mod tests {
         assert_eq!(parts.url().unwrap(), "postgres://u:p%40ss%20w%2Frd@h:5432/d");
         std::fs::write(&path, "postgres://other").unwrap();
         assert_eq!(DatabaseSource::File(path).url().unwrap(), "postgres://other");
-        assert!(!format!("{parts:?}{:?}", DatabaseSource::Url("secret".into())).contains("secret\""));
+        assert!(!format!("{parts:?}{:?}", DatabaseSource::Url("hidden".into())).contains("hidden"));
     }
 }

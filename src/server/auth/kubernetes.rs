@@ -17,7 +17,6 @@ use reqwest::{Certificate, Client};
 use serde::Deserialize;
 use tokio::sync::Notify;
 
-use super::super::ServerError;
 use super::super::problem::{Kind, Problem};
 use super::{signature, unauthenticated};
 
@@ -109,11 +108,11 @@ impl Drop for Kubernetes {
 
 impl Kubernetes {
     /// Begins to fetch the keys; until they are there, writes are told to come back.
-    pub(super) fn start(config: KubernetesAuth) -> Result<Self, ServerError> {
+    pub(super) fn start(config: KubernetesAuth) -> Self {
         signature::install();
         let shared = Arc::new(Shared::default());
         let task = tokio::spawn(keep_keys(config.clone(), Arc::clone(&shared)));
-        Ok(Self { config, shared, task })
+        Self { config, shared, task }
     }
 
     /// Checks a token.

@@ -31,7 +31,7 @@ impl Auth {
     /// Reads the file, and begins to fetch the cluster's keys.
     pub(super) fn open(config: &AuthConfig) -> Result<Self, ServerError> {
         let file = config.token_file.as_deref().map(TokenFile::open).transpose()?;
-        let kubernetes = config.kubernetes.clone().map(Kubernetes::start).transpose()?;
+        let kubernetes = config.kubernetes.clone().map(Kubernetes::start);
         Ok(Self { file, kubernetes })
     }
 

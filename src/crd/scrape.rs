@@ -1,0 +1,60 @@
+//! `spec.scrape`: which object tells a scraper in the cluster about the servers.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::INTERVAL;
+use super::rules;
+
+/// How a scraper in the cluster is told what to scrape.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(extend("x-kubernetes-validations" = rules(&[("duration(self.timeout) <= duration(self.interval)", "scrape.timeout must not exceed scrape.interval")])))]
+pub struct Scrape {
+    /// The kind of object; `Auto` takes the first kind that the cluster has.
+    pub kind: ScrapeKind,
+    /// Time between scrapes.
+    #[schemars(length(max = 6), regex(pattern = INTERVAL))]
+    #[schemars(extend("x-kubernetes-validations" = rules(&[("duration(self) >= duration('1s') && duration(self) <= duration('1h')", "scrape.interval must be between 1s and 1h")])))]
+    pub interval: String,
+    /// How long a scrape may take.
+    #[schemars(length(max = 6), regex(pattern = INTERVAL))]
+    pub timeout: String,
+    /// Labels of the scrape objects, by which a scraper selects them.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 32))]
+    pub labels: BTreeMap<String, String>,
+}
+
+impl Default for Scrape {
+    fn default() -> Self {
+        Self {
+            kind: ScrapeKind::Auto,
+            interval: "30s".to_owned(),
+            timeout: "10s".to_owned(),
+            labels: BTreeMap::new(),
+        }
+    }
+}
+
+/// Kinds of scrape objects.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
+pub enum ScrapeKind {
+    /// The first of the others that the cluster has, in their order.
+    #[default]
+    Auto,
+    /// VictoriaMetrics' operator, pods.
+    VMPodScrape,
+    /// VictoriaMetrics' operator, the Service's endpoints.
+    VMServiceScrape,
+    /// The Prometheus operator, pods.
+    PodMonitor,
+    /// The Prometheus operator, the Service's endpoints.
+    ServiceMonitor,
+    /// Google Managed Prometheus.
+    PodMonitoring,
+    /// No scrape object.
+    None,
+}

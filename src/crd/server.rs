@@ -1,0 +1,164 @@
+//! `spec.server`: how many servers, what they take, who may write.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::database::SecretKey;
+use super::placement::{Placement, Resources};
+use super::rules;
+use super::{BYTES, INTERVAL};
+
+/// The servers.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Server {
+    /// How many. More are for availability, not for throughput: one is active, the others forward
+    /// to it and take over.
+    #[schemars(range(min = 1, max = 5))]
+    pub replicas: i32,
+    /// Whether something else decides how many servers run.
+    pub autoscaling: Autoscaling,
+    /// CPU and memory of a server; what is not given has a default.
+    pub resources: Resources,
+    /// Where servers run.
+    pub placement: Placement,
+    /// Labels and annotations that are added to the servers' pods.
+    pub pod: PodMetadata,
+    /// How many servers a drain may take away at once.
+    pub disruption_budget: DisruptionBudget,
+    /// How often a server reports on itself.
+    #[schemars(length(max = 6), regex(pattern = INTERVAL))]
+    #[schemars(extend("x-kubernetes-validations" = rules(&[("duration(self) >= duration('1s') && duration(self) <= duration('1h')", "metricsInterval must be between 1s and 1h")])))]
+    pub metrics_interval: String,
+    /// A component that is silent for longer leaves the exposition.
+    #[schemars(length(max = 6), regex(pattern = INTERVAL))]
+    #[schemars(extend("x-kubernetes-validations" = rules(&[("duration(self) >= duration('30s') && duration(self) <= duration('24h')", "staleAfter must be between 30s and 24h")])))]
+    pub stale_after: String,
+    /// Whether a report of a component that is not registered registers it, instead of being
+    /// answered with 404.
+    pub register_unknown_components: bool,
+    /// What a report may hold.
+    pub limits: Limits,
+    /// Who may write.
+    pub auth: Auth,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            replicas: 2,
+            autoscaling: Autoscaling::default(),
+            resources: Resources::default(),
+            placement: Placement::default(),
+            pod: PodMetadata::default(),
+            disruption_budget: DisruptionBudget::default(),
+            metrics_interval: "60s".to_owned(),
+            stale_after: "5m".to_owned(),
+            register_unknown_components: false,
+            limits: Limits::default(),
+            auth: Auth::default(),
+        }
+    }
+}
+
+/// Whether something else decides how many servers run.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
+#[serde(default)]
+pub struct Autoscaling {
+    /// True leaves the Deployment's `replicas` to a HorizontalPodAutoscaler or to `kubectl scale`.
+    pub enabled: bool,
+}
+
+/// Labels and annotations of pods.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
+#[serde(default)]
+pub struct PodMetadata {
+    /// Labels, beside those that the operator sets.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 32))]
+    #[schemars(extend("x-kubernetes-validations" = rules(&[("self.all(key, !key.startsWith('app.kubernetes.io/') && !key.startsWith('metrics.noetl.io/'))", "labels that begin with app.kubernetes.io/ or metrics.noetl.io/ are set by the operator"), ("self.all(key, key.matches('^([a-zA-Z0-9]([-._a-zA-Z0-9]*[a-zA-Z0-9])?/)?[a-zA-Z0-9]([-._a-zA-Z0-9]*[a-zA-Z0-9])?$') && self[key].matches('^([a-zA-Z0-9]([-._a-zA-Z0-9]{0,61}[a-zA-Z0-9])?)?$'))", "a label's key and value are letters, digits, '-', '_' and '.', a value at most 63 of them")])))]
+    pub labels: BTreeMap<String, BoundedText>,
+    /// Annotations, beside those that the operator sets.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 32))]
+    #[schemars(extend("x-kubernetes-validations" = rules(&[("self.all(key, !key.startsWith('metrics.noetl.io/'))", "annotations that begin with metrics.noetl.io/ are set by the operator")])))]
+    pub annotations: BTreeMap<String, BoundedText>,
+}
+
+/// A label's or annotation's value.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
+#[serde(transparent)]
+pub struct BoundedText(#[schemars(length(max = 1024))] pub String);
+
+/// How many servers a drain may take away at once.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", default)]
+pub struct DisruptionBudget {
+    /// Whether there is a PodDisruptionBudget.
+    pub enabled: bool,
+    /// Servers that may be missing at once.
+    #[schemars(range(min = 1, max = 4))]
+    pub max_unavailable: i32,
+}
+
+impl Default for DisruptionBudget {
+    fn default() -> Self {
+        Self { enabled: true, max_unavailable: 1 }
+    }
+}
+
+/// What a report may hold.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(extend("x-kubernetes-validations" = rules(&[("self.componentSeries <= self.series", "limits.componentSeries, of one component, must not exceed limits.series, of all")])))]
+pub struct Limits {
+    /// Live series of all components.
+    #[schemars(range(min = 1000, max = 100_000_000))]
+    pub series: i64,
+    /// Live series of one component.
+    #[schemars(range(min = 10, max = 100_000_000))]
+    pub component_series: i64,
+    /// Labels of a sample.
+    #[schemars(range(min = 1, max = 256))]
+    pub labels: i32,
+    /// Size of a request's body, as sent and after decompression.
+    #[schemars(length(max = 18), regex(pattern = BYTES))]
+    pub body: String,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { series: 1_000_000, component_series: 10_000, labels: 40, body: "16MiB".to_owned() }
+    }
+}
+
+/// Who may write: report, register, administer. Reading is open inside the cluster.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(extend("x-kubernetes-validations" = rules(&[("self.enabled || (!has(self.serviceAccounts) && !has(self.tokenSecretRef))", "serviceAccounts and tokenSecretRef have no effect while auth.enabled is false")])))]
+pub struct Auth {
+    /// False lets everyone write who can connect.
+    pub enabled: bool,
+    /// ServiceAccounts that may write, as `namespace/name` or `namespace/*`, with a token whose
+    /// audience is `noetl-metrics`. The installation's own agents always may.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 64),
+        inner(
+            length(max = 317),
+            regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?/(\*|[a-z0-9]([-.a-z0-9]*[a-z0-9])?)$")
+        )
+    )]
+    pub service_accounts: Vec<String>,
+    /// A Secret, in the resource's namespace, whose key holds tokens that may write, one a line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_secret_ref: Option<SecretKey>,
+}
+
+impl Default for Auth {
+    fn default() -> Self {
+        Self { enabled: true, service_accounts: Vec::new(), token_secret_ref: None }
+    }
+}

@@ -1,0 +1,154 @@
+//! The agents' DaemonSet.
+
+use k8s_openapi::api::apps::v1::{DaemonSet, DaemonSetSpec, DaemonSetUpdateStrategy, RollingUpdateDaemonSet};
+use k8s_openapi::api::core::v1::{
+    Affinity, HostPathVolumeSource, PodSpec, PodTemplateSpec, ProjectedVolumeSource,
+    ServiceAccountTokenProjection, Volume, VolumeMount, VolumeProjection,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use super::service::url;
+use super::{AUDIENCE, metadata, pod, some, some_of};
+use crate::operator::names::Component;
+use crate::operator::validate::Checked;
+
+/// Where the token that servers take is.
+const TOKEN_DIR: &str = "/var/run/secrets/noetl-metrics/token";
+/// Where the node's `/`, `/proc` and `/sys` are.
+const HOST_DIR: &str = "/host";
+
+/// The DaemonSet.
+pub(super) fn agent(checked: &Checked) -> DaemonSet {
+    DaemonSet {
+        metadata: metadata(checked, &checked.names.agent, Component::Agent),
+        spec: Some(DaemonSetSpec {
+            selector: LabelSelector {
+                match_labels: Some(checked.names.selector(Component::Agent)),
+                ..LabelSelector::default()
+            },
+            revision_history_limit: Some(3),
+            update_strategy: Some(DaemonSetUpdateStrategy {
+                type_: Some("RollingUpdate".to_owned()),
+                rolling_update: Some(RollingUpdateDaemonSet {
+                    max_unavailable: Some(IntOrString::String("25%".to_owned())),
+                    max_surge: None,
+                }),
+            }),
+            template: template(checked),
+            ..DaemonSetSpec::default()
+        }),
+        ..DaemonSet::default()
+    }
+}
+
+fn template(checked: &Checked) -> PodTemplateSpec {
+    let asked = &checked.spec.agent.pod;
+    PodTemplateSpec {
+        metadata: Some(ObjectMeta {
+            labels: Some(pod::labels(checked.names.labels(Component::Agent), &asked.labels)),
+            annotations: some(pod::labels([].into(), &asked.annotations)),
+            ..ObjectMeta::default()
+        }),
+        spec: Some(pod_spec(checked)),
+    }
+}
+
+fn pod_spec(checked: &Checked) -> PodSpec {
+    let agent = &checked.spec.agent;
+    let mut container = pod::container(checked, "agent", args(checked));
+    container.env = Some(vec![pod::field("NODE_NAME", "spec.nodeName")]);
+    let (volumes, mounts) = volumes(checked);
+    container.volume_mounts = Some(mounts);
+    container.resources =
+        Some(pod::resources(&agent.resources, &[("cpu", "20m"), ("memory", "48Mi")], &[("memory", "192Mi")]));
+    let node_affinity = agent.placement.node_affinity.clone();
+    PodSpec {
+        containers: vec![container],
+        volumes: Some(volumes),
+        service_account_name: Some(checked.names.agent.clone()),
+        automount_service_account_token: Some(false),
+        security_context: Some(pod::security()),
+        termination_grace_period_seconds: Some(30),
+        image_pull_secrets: pod::pull_secrets(checked),
+        enable_service_links: Some(false),
+        node_selector: some(agent.placement.node_selector.clone()),
+        tolerations: some_of(agent.placement.tolerations.clone()),
+        affinity: node_affinity.map(|node| Affinity { node_affinity: Some(node), ..Affinity::default() }),
+        priority_class_name: agent.placement.priority_class_name.clone(),
+        ..PodSpec::default()
+    }
+}
+
+fn args(checked: &Checked) -> Vec<String> {
+    let agent = &checked.spec.agent;
+    let mut args = vec![
+        "agent".to_owned(),
+        format!("--server-url={}", url(checked)),
+        "--worker-id=$(NODE_NAME)".to_owned(),
+        "--component-type=node_agent".to_owned(),
+        format!("--metrics-interval={}", agent.metrics_interval),
+        format!("--heartbeat-interval={}", agent.heartbeat_interval),
+        format!("--buffer-bytes={}", agent.buffer),
+        format!("--path.rootfs={HOST_DIR}/root"),
+        format!("--path.procfs={HOST_DIR}/proc"),
+        format!("--path.sysfs={HOST_DIR}/sys"),
+    ];
+    if checked.spec.server.auth.enabled {
+        args.push(format!("--auth-token-file={TOKEN_DIR}/token"));
+    }
+    if agent.textfile_directory.is_some() {
+        args.push(format!("--textfile-dir={HOST_DIR}/textfile"));
+    }
+    args
+}
+
+/// The node's file systems, all read-only, and the token.
+fn volumes(checked: &Checked) -> (Vec<Volume>, Vec<VolumeMount>) {
+    let mut paths = vec![("proc", "/proc"), ("sys", "/sys"), ("root", "/")];
+    if let Some(directory) = &checked.spec.agent.textfile_directory {
+        paths.push(("textfile", directory));
+    }
+    let mut volumes: Vec<_> = paths.iter().map(|(name, path)| host_path(name, path)).collect();
+    let mut mounts: Vec<_> = paths
+        .iter()
+        .map(|(name, _)| VolumeMount {
+            // What the node mounts later is seen too.
+            mount_propagation: (*name == "root").then(|| "HostToContainer".to_owned()),
+            ..pod::mount(name, &format!("{HOST_DIR}/{name}"))
+        })
+        .collect();
+    if checked.spec.server.auth.enabled {
+        volumes.push(token());
+        mounts.push(pod::mount("token", TOKEN_DIR));
+    }
+    (volumes, mounts)
+}
+
+fn host_path(name: &str, path: &str) -> Volume {
+    Volume {
+        name: name.to_owned(),
+        host_path: Some(HostPathVolumeSource { path: path.to_owned(), type_: None }),
+        ..Volume::default()
+    }
+}
+
+/// A token for our audience; the kubelet renews it.
+fn token() -> Volume {
+    let token = ServiceAccountTokenProjection {
+        audience: Some(AUDIENCE.to_owned()),
+        expiration_seconds: Some(3600),
+        path: "token".to_owned(),
+    };
+    Volume {
+        name: "token".to_owned(),
+        projected: Some(ProjectedVolumeSource {
+            default_mode: Some(0o440),
+            sources: Some(vec![VolumeProjection {
+                service_account_token: Some(token),
+                ..VolumeProjection::default()
+            }]),
+        }),
+        ..Volume::default()
+    }
+}

@@ -1,0 +1,179 @@
+//! The alert rules, with the spec's thresholds. VMRule and PrometheusRule have the same form.
+
+use serde_json::{Value, json};
+
+use super::scrape::{DATA_JOB, OWN_JOB, instance, object};
+use crate::operator::kinds::Kind;
+use crate::operator::validate::Checked;
+
+struct Alert {
+    name: &'static str,
+    expr: String,
+    hold: String,
+    severity: &'static str,
+    summary: &'static str,
+    description: String,
+}
+
+/// The rules object.
+pub(super) fn rules(checked: &Checked, kind: Kind) -> Value {
+    let mut alerts = of_the_servers(checked);
+    alerts.extend(of_the_data(checked));
+    let rules: Vec<_> = alerts.iter().map(|alert| rule(checked, alert)).collect();
+    let group = format!("noetl-metrics-{}-{}", checked.namespace, checked.names.instance);
+    let spec = json!({"groups": [{"name": group, "rules": rules}]});
+    object(checked, kind, &checked.names.alerts, &checked.spec.rules.labels, &spec)
+}
+
+fn rule(checked: &Checked, alert: &Alert) -> Value {
+    json!({
+        "alert": alert.name,
+        "expr": alert.expr,
+        "for": alert.hold,
+        "labels": {"severity": alert.severity, "noetl_metrics": instance(checked)},
+        "annotations": {
+            "summary": alert.summary,
+            "description": alert.description,
+            "runbook": format!("docs/runbooks/{}.md", alert.name),
+        },
+    })
+}
+
+fn of_the_servers(checked: &Checked) -> Vec<Alert> {
+    let rules = &checked.spec.rules;
+    let (namespace, server) = (&checked.namespace, &checked.names.server);
+    let own = format!(r#"job="{OWN_JOB}",namespace="{namespace}",pod=~"{server}-.+""#);
+    let most = checked.spec.server.limits.series;
+    let percent = rules.series_percent;
+    vec![
+        Alert {
+            name: "NoetlMetricsServerDown",
+            expr: format!("up{{{own}}} == 0"),
+            hold: "5m".to_owned(),
+            severity: "warning",
+            summary: "A server of NoETL Metrics cannot be scraped",
+            description: "{{ $labels.pod }} has not answered for five minutes.".to_owned(),
+        },
+        Alert {
+            name: "NoetlMetricsNoActiveServer",
+            expr: format!("sum(noetl_metrics_active{{{own}}}) < 1 or absent(noetl_metrics_active{{{own}}})"),
+            hold: "2m".to_owned(),
+            severity: "critical",
+            summary: "No server of NoETL Metrics is active",
+            description: format!(
+                "No server of {} takes reports: nothing is stored or exported.",
+                instance(checked)
+            ),
+        },
+        Alert {
+            name: "NoetlMetricsCommitFailing",
+            expr: format!("increase(noetl_metrics_commit_failures_total{{{own}}}[5m]) > 0"),
+            hold: "5m".to_owned(),
+            severity: "critical",
+            summary: "Reports cannot be committed",
+            description:
+                "{{ $labels.pod }} fails to write to PostgreSQL: reporters are turned away and retry."
+                    .to_owned(),
+        },
+        Alert {
+            name: "NoetlMetricsReportsRejected",
+            expr: format!(
+                "sum by (field) (increase(noetl_metrics_samples_rejected_total{{{own}}}[15m])) > 0"
+            ),
+            hold: "15m".to_owned(),
+            severity: "warning",
+            summary: "Samples are rejected",
+            description: "Somebody reports samples whose {{ $labels.field }} breaks a rule.".to_owned(),
+        },
+        Alert {
+            name: "NoetlMetricsSeriesLimitNear",
+            expr: format!("max(noetl_metrics_live_series{{{own}}}) > {most} * {percent} / 100"),
+            hold: rules.for_.clone(),
+            severity: "warning",
+            summary: "The limit of series is near",
+            description: format!(
+                "{} has {{{{ $value }}}} live series of {most}; new ones beyond that are refused.",
+                instance(checked)
+            ),
+        },
+        Alert {
+            name: "NoetlMetricsRetentionFailing",
+            expr: r#"max(noetl_metrics_operator_resources{condition="RetentionHealthy",status="false"}) > 0"#
+                .to_owned(),
+            hold: "15m".to_owned(),
+            severity: "warning",
+            summary: "Old samples are not dropped",
+            description: "The last run of retention failed; the status of the NoetlMetrics says why."
+                .to_owned(),
+        },
+    ]
+}
+
+fn of_the_data(checked: &Checked) -> Vec<Alert> {
+    let rules = &checked.spec.rules;
+    let data = format!(r#"job="{DATA_JOB}",instance="{}""#, instance(checked));
+    let node = format!(r#"{data},component_type="node_agent""#);
+    let alert = |name, expr, hold: &String, severity, summary, description: &str| Alert {
+        name,
+        expr,
+        hold: hold.clone(),
+        severity,
+        summary,
+        description: description.to_owned(),
+    };
+    vec![
+        alert(
+            "NoetlMetricsAgentMissing",
+            format!("noetl_component_up{{{node}}} == 0"),
+            &rules.component_down_for,
+            "warning",
+            "A node's agent is silent",
+            "The agent of node {{ $labels.component }} does not report.",
+        ),
+        alert(
+            "NoetlComponentDown",
+            format!(r#"noetl_component_up{{{data},component_type!="node_agent"}} == 0"#),
+            &rules.component_down_for,
+            "critical",
+            "A component of NoETL is silent",
+            "{{ $labels.component }} ({{ $labels.component_type }}) does not report.",
+        ),
+        alert(
+            "NoetlNodeCpuHigh",
+            format!("noetl_system_cpu_usage_percent{{{node}}} > {}", rules.node_cpu_percent),
+            &rules.for_,
+            "warning",
+            "A node's CPU is busy",
+            "CPU of {{ $labels.component }} is at {{ $value }} percent.",
+        ),
+        alert(
+            "NoetlNodeMemoryHigh",
+            format!("noetl_system_memory_usage_percent{{{node}}} > {}", rules.node_memory_percent),
+            &rules.for_,
+            "warning",
+            "A node's memory is nearly used up",
+            "Memory of {{ $labels.component }} is at {{ $value }} percent.",
+        ),
+        alert(
+            "NoetlNodeFilesystemFull",
+            format!(
+                "100 - 100 * node_filesystem_avail_bytes{{{node}}} / node_filesystem_size_bytes{{{node}}} > {}",
+                rules.node_filesystem_percent
+            ),
+            &rules.for_,
+            "warning",
+            "A file system is nearly full",
+            "{{ $labels.mountpoint }} of {{ $labels.component }} is at {{ $value }} percent.",
+        ),
+        alert(
+            "NoetlQueueGrowing",
+            format!(
+                "min_over_time(noetl_worker_queue_size{{{data}}}[10m]) > 0 and deriv(noetl_worker_queue_size{{{data}}}[10m]) > 0"
+            ),
+            &rules.for_,
+            "warning",
+            "A queue grows",
+            "The queue of {{ $labels.component }} grows and is not worked off.",
+        ),
+    ]
+}

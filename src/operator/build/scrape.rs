@@ -1,0 +1,102 @@
+//! The scrape object: tells a scraper in the cluster about the servers' two endpoints.
+//!
+//! `/api/metrics/prometheus` is the exported data: its own labels win, `job` is `noetl`, and
+//! `instance` the installation, whichever server answers, so that series go on when another server
+//! takes over. `/metrics` is each server's own: `job` is `noetl-metrics`, `instance` the pod's
+//! address. The port is named: a number as a string would match no port's name.
+
+use serde_json::{Value, json};
+
+use super::{PORT_NAME, metadata};
+use crate::operator::kinds::Kind;
+use crate::operator::names::Component;
+use crate::operator::validate::Checked;
+
+/// `job` of the exported data.
+pub(super) const DATA_JOB: &str = "noetl";
+/// `job` of the servers' own metrics.
+pub(super) const OWN_JOB: &str = "noetl-metrics";
+/// Labels of the server that answered, which say nothing of the data.
+const OF_THE_SERVER: &str = "container|endpoint|service|node";
+
+/// `instance` of the exported data.
+pub(super) fn instance(checked: &Checked) -> String {
+    format!("{}/{}", checked.namespace, checked.names.instance)
+}
+
+/// The object of the given kind; `None` for a kind that is not for scraping.
+pub(super) fn scrape(checked: &Checked, kind: Kind) -> Option<Value> {
+    let matching = json!({"matchLabels": checked.names.selector(Component::Server)});
+    let spec = match kind {
+        Kind::VMPodScrape => json!({
+            "selector": matching,
+            "podMetricsEndpoints": endpoints(checked, "relabelConfigs", "metricRelabelConfigs"),
+        }),
+        Kind::PodMonitor => json!({
+            "selector": matching,
+            "podMetricsEndpoints": endpoints(checked, "relabelings", "metricRelabelings"),
+        }),
+        Kind::VMServiceScrape => json!({
+            "selector": matching,
+            "endpoints": endpoints(checked, "relabelConfigs", "metricRelabelConfigs"),
+        }),
+        Kind::ServiceMonitor => json!({
+            "selector": matching,
+            "endpoints": endpoints(checked, "relabelings", "metricRelabelings"),
+        }),
+        Kind::PodMonitoring => json!({
+            "selector": matching,
+            // Without the pod's labels; job and instance are protected there.
+            "targetLabels": {"metadata": []},
+            "endpoints": [plain(checked, "/api/metrics/prometheus"), plain(checked, "/metrics")],
+        }),
+        _ => return None,
+    };
+    Some(object(checked, kind, &checked.names.server, &checked.spec.scrape.labels, &spec))
+}
+
+/// An object of an optional kind; `labels` are the user's, ours win.
+pub(super) fn object(
+    checked: &Checked,
+    kind: Kind,
+    name: &str,
+    labels: &std::collections::BTreeMap<String, String>,
+    spec: &Value,
+) -> Value {
+    let mut metadata = metadata(checked, name, Component::Server);
+    let mut all = labels.clone();
+    all.extend(metadata.labels.take().unwrap_or_default());
+    metadata.labels = Some(all);
+    json!({
+        "apiVersion": kind.api_version(),
+        "kind": kind.name(),
+        "metadata": metadata,
+        "spec": spec,
+    })
+}
+
+fn endpoints(checked: &Checked, relabel: &str, relabel_metrics: &str) -> Value {
+    let own_pods = format!("{}-.+", checked.names.server);
+    let mut data = plain(checked, "/api/metrics/prometheus");
+    data["honorLabels"] = json!(true);
+    data[relabel] = json!([
+        {"action": "replace", "targetLabel": "job", "replacement": DATA_JOB},
+        {"action": "labeldrop", "regex": OF_THE_SERVER},
+    ]);
+    // Of samples, not of the target: `up` still tells the servers apart. What a component itself
+    // reports as `pod` or `instance` stays.
+    data[relabel_metrics] = json!([
+        {"action": "replace", "sourceLabels": ["pod"], "regex": own_pods, "targetLabel": "pod", "replacement": ""},
+        {"action": "replace", "sourceLabels": ["instance"], "regex": "[^/]+:8082",
+         "targetLabel": "instance", "replacement": instance(checked)},
+    ]);
+    let mut own = plain(checked, "/metrics");
+    own[relabel] = json!([{"action": "replace", "targetLabel": "job", "replacement": OWN_JOB}]);
+    json!([data, own])
+}
+
+fn plain(checked: &Checked, path: &str) -> Value {
+    let timeout = if checked.scrape == Some(Kind::PodMonitoring) { "timeout" } else { "scrapeTimeout" };
+    let scrape = &checked.spec.scrape;
+    json!({"port": PORT_NAME, "path": path, "interval": scrape.interval, timeout: scrape.timeout})
+}

@@ -1,0 +1,188 @@
+//! What is built is what `golden/` says. To write the files anew: `UPDATE_GOLDEN=1 cargo test --lib golden`.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::super::testing::checked;
+use super::*;
+
+const ALL: &[Kind] = &[Kind::VMPodScrape, Kind::VMRule];
+
+/// Every object of a resource, in the order in which it is applied, as YAML documents.
+fn documents(resources: Resources) -> String {
+    fn push(text: &mut String, object: &impl Serialize) {
+        let yaml = serde_yaml::to_string(object).expect("YAML");
+        let _ = write!(text, "---\n{yaml}");
+    }
+    let Resources {
+        server_account,
+        agent_account,
+        agent_role,
+        service,
+        budget,
+        network_policy,
+        scrape,
+        rules,
+        migrate,
+        retention,
+        agent,
+        server,
+    } = resources;
+    let mut text = String::new();
+    push(&mut text, &server_account);
+    if let Some(object) = &agent_account {
+        push(&mut text, object);
+    }
+    if let Some(object) = &agent_role {
+        push(&mut text, object);
+    }
+    push(&mut text, &service);
+    if let Some(object) = &budget {
+        push(&mut text, object);
+    }
+    if let Some(object) = &network_policy {
+        push(&mut text, object);
+    }
+    for (_, object) in scrape.iter().chain(&rules) {
+        push(&mut text, object);
+    }
+    push(&mut text, &migrate);
+    push(&mut text, &retention);
+    if let Some(object) = &agent {
+        push(&mut text, object);
+    }
+    push(&mut text, &server);
+    text
+}
+
+fn golden(name: &str, checked: &Checked) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/operator/build/golden").join(name);
+    let built = documents(build(checked));
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&path, &built).expect("a writable golden file");
+    }
+    let expected = std::fs::read_to_string(&path).unwrap_or_default();
+    let different = built.lines().zip(expected.lines()).find(|(built, expected)| built != expected);
+    assert!(built == expected, "{name} differs, first in {different:?}");
+}
+
+#[test]
+fn golden_defaults() {
+    golden("defaults.yaml", &checked("{}", ALL));
+}
+
+#[test]
+fn golden_everything_set() {
+    let spec = include_str!("golden/everything.spec.yaml");
+    let mut checked = checked(spec, &[Kind::PodMonitor, Kind::PrometheusRule]);
+    checked.agent_cluster_role = Some("noetl-metrics-agent".to_owned());
+    golden("everything.yaml", &checked);
+}
+
+#[test]
+fn golden_little() {
+    let spec = "{agent: {enabled: false}, networkPolicy: {enabled: false}, rules: {kind: None}, scrape: {kind: None}, \
+        server: {autoscaling: {enabled: true}, disruptionBudget: {enabled: false}, auth: {enabled: false}}}";
+    golden("little.yaml", &checked(spec, ALL));
+}
+
+#[test]
+fn golden_scrape_kinds() {
+    let mut text = String::new();
+    for kind in crate::operator::kinds::SCRAPE_ORDER {
+        let checked = checked("{}", &[*kind]);
+        let (_, object) = build(&checked).scrape.expect("a scrape object");
+        let _ = write!(text, "---\n{}", serde_yaml::to_string(&object).expect("YAML"));
+    }
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/operator/build/golden/scrape-kinds.yaml");
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&path, &text).expect("a writable golden file");
+    }
+    assert!(text == std::fs::read_to_string(&path).unwrap_or_default(), "scrape-kinds.yaml differs");
+}
+
+#[test]
+fn scrape_objects_name_a_port_that_the_container_has() {
+    let resources = build(&checked("{}", ALL));
+    let server = serde_json::to_value(&resources.server).unwrap();
+    let ports = &server["spec"]["template"]["spec"]["containers"][0]["ports"];
+    let (_, scrape) = resources.scrape.unwrap();
+    for endpoint in scrape["spec"]["podMetricsEndpoints"].as_array().unwrap() {
+        assert_eq!(endpoint["port"], ports[0]["name"]);
+        assert!(endpoint.get("portNumber").is_none() && endpoint.get("targetPort").is_none());
+    }
+}
+
+#[test]
+fn an_autoscaler_keeps_the_replicas() {
+    let resources = build(&checked("{server: {autoscaling: {enabled: true}}}", ALL));
+    assert_eq!(resources.server.spec.unwrap().replicas, None);
+    assert_eq!(build(&checked("{}", ALL)).server.spec.unwrap().replicas, Some(2));
+}
+
+#[test]
+fn a_change_of_configuration_changes_the_pods() {
+    let template = |spec: &str| build(&checked(spec, ALL)).server.spec.unwrap().template;
+    let hash = |spec: &str| {
+        template(spec).metadata.unwrap().annotations.unwrap()["metrics.noetl.io/config-hash"].clone()
+    };
+    assert_ne!(hash("{}"), hash("{server: {staleAfter: 10m}}"));
+    assert_eq!(hash("{}"), hash("{server: {replicas: 5}}"));
+    assert_eq!(template("{}"), template("{server: {replicas: 5}, retention: {raw: 30d}}"));
+}
+
+#[test]
+fn the_same_resource_gives_the_same_objects() {
+    assert_eq!(documents(build(&checked("{}", ALL))), documents(build(&checked("{}", ALL))));
+}
+
+#[test]
+fn no_user_label_moves_a_pod_out_of_its_selector() {
+    let spec = "{server: {pod: {labels: {team: metrics, 'app.kubernetes.io/name': other}}}}";
+    let labels = build(&checked(spec, ALL)).server.spec.unwrap().template.metadata.unwrap().labels.unwrap();
+    assert_eq!(labels["app.kubernetes.io/name"], "noetl-metrics");
+    assert_eq!(labels["team"], "metrics");
+}
+
+#[test]
+fn nothing_holds_a_null() {
+    fn nulls(value: &Value) -> bool {
+        match value {
+            Value::Null => true,
+            Value::Array(items) => items.iter().any(nulls),
+            Value::Object(fields) => fields.values().any(nulls),
+            _ => false,
+        }
+    }
+    for document in documents(build(&checked("{}", ALL))).split("---\n").skip(1) {
+        let value: Value = serde_yaml::from_str(document).unwrap();
+        assert!(!nulls(&value), "{document}");
+    }
+}
+
+#[test]
+fn every_pod_is_restricted() {
+    let resources = build(&checked("{}", ALL));
+    let pods = [
+        resources.server.spec.unwrap().template.spec.unwrap(),
+        resources.agent.unwrap().spec.unwrap().template.spec.unwrap(),
+        resources.migrate.spec.unwrap().template.spec.unwrap(),
+        resources.retention.spec.unwrap().job_template.spec.unwrap().template.spec.unwrap(),
+    ];
+    for pod in pods {
+        let security = pod.security_context.unwrap();
+        assert_eq!(security.run_as_non_root, Some(true));
+        assert_eq!(security.seccomp_profile.unwrap().type_, "RuntimeDefault");
+        let container = pod.containers.into_iter().next().unwrap();
+        let own = container.security_context.unwrap();
+        assert_eq!(
+            (own.read_only_root_filesystem, own.allow_privilege_escalation),
+            (Some(true), Some(false))
+        );
+        assert!(container.volume_mounts.unwrap().iter().all(|m| m.read_only == Some(true)));
+        assert!(container.resources.unwrap().requests.is_some());
+    }
+}

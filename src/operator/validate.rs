@@ -1,0 +1,171 @@
+//! From a spec to what shall be built: defaults of the installation filled in, `Auto` decided, and
+//! what the schema cannot see checked. No client, no clock.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::{Resource, ResourceExt};
+
+use super::Settings;
+use super::kinds::{Kind, RULES_ORDER, SCRAPE_ORDER};
+use super::names::{Names, hash};
+use crate::crd::{NoetlMetrics, NoetlMetricsSpec, RulesKind, ScrapeKind};
+
+/// A resource that can be built: the only way to get at what `build` takes.
+#[derive(Clone, Debug)]
+pub(super) struct Checked {
+    /// What the user wrote.
+    pub(super) spec: NoetlMetricsSpec,
+    /// Its namespace.
+    pub(super) namespace: String,
+    /// The names of what is made from it.
+    pub(super) names: Names,
+    /// Makes objects go when the resource does.
+    pub(super) owner: OwnerReference,
+    /// The image of all pods.
+    pub(super) image: String,
+    /// The scrape object's kind; `None` where none is wanted or the cluster has none.
+    pub(super) scrape: Option<Kind>,
+    /// The rules object's kind; `None` where none is wanted or the cluster has none.
+    pub(super) rules: Option<Kind>,
+    /// ClusterRole that agents are bound to.
+    pub(super) agent_cluster_role: Option<String>,
+    /// Namespace of the operator, which asks servers how they are.
+    pub(super) operator_namespace: String,
+    /// Limit of a request's body, in bytes.
+    pub(super) body_bytes: u64,
+    /// What the schema is brought forward for: changes with the image and the database.
+    pub(super) schema_version: String,
+}
+
+/// Why a resource cannot be built.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Invalid {
+    /// The operator was started without an image, and the resource names none.
+    #[error("spec.image.reference is missing, and the operator was started without --image")]
+    NoImage,
+    /// A size that no program could take.
+    #[error("spec.{field}: {value} is not a number of bytes up to 1TiB")]
+    Bytes {
+        /// The field's path.
+        field: &'static str,
+        /// Its value.
+        value: String,
+    },
+    /// The API server has to have given it.
+    #[error("metadata.{0} is missing")]
+    Metadata(&'static str),
+}
+
+/// Checks a resource against the installation's settings and the optional kinds that are there.
+pub(super) fn validate(
+    object: &NoetlMetrics,
+    settings: &Settings,
+    present: &BTreeSet<Kind>,
+) -> Result<Checked, Invalid> {
+    let spec = object.spec.clone();
+    let image = spec.image.as_ref().and_then(|image| image.reference.clone());
+    let image = image.or_else(|| settings.image.clone()).ok_or(Invalid::NoImage)?;
+    let body_bytes = bytes("server.limits.body", &spec.server.limits.body)?;
+    bytes("agent.buffer", &spec.agent.buffer)?;
+    Ok(Checked {
+        namespace: object.namespace().ok_or(Invalid::Metadata("namespace"))?,
+        names: Names::of(&object.name_any()),
+        owner: object.controller_owner_ref(&()).ok_or(Invalid::Metadata("uid"))?,
+        scrape: scrape_kind(spec.scrape.kind, present),
+        rules: rules_kind(spec.rules.kind, present),
+        agent_cluster_role: settings.agent_cluster_role.clone(),
+        operator_namespace: settings.namespace.clone(),
+        body_bytes,
+        schema_version: hash(&format!("{image} {:?}", spec.database)),
+        image,
+        spec,
+    })
+}
+
+fn scrape_kind(wanted: ScrapeKind, present: &BTreeSet<Kind>) -> Option<Kind> {
+    match wanted {
+        ScrapeKind::Auto => SCRAPE_ORDER.iter().copied().find(|kind| present.contains(kind)),
+        named => Kind::of_scrape(named).filter(|kind| present.contains(kind)),
+    }
+}
+
+fn rules_kind(wanted: RulesKind, present: &BTreeSet<Kind>) -> Option<Kind> {
+    let named = match wanted {
+        RulesKind::Auto => return RULES_ORDER.iter().copied().find(|kind| present.contains(kind)),
+        RulesKind::VMRule => Kind::VMRule,
+        RulesKind::PrometheusRule => Kind::PrometheusRule,
+        RulesKind::None => return None,
+    };
+    Some(named).filter(|kind| present.contains(kind))
+}
+
+fn bytes(field: &'static str, text: &str) -> Result<u64, Invalid> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit: u64 = match &text[digits.len()..] {
+        "" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => 0,
+    };
+    let size = digits.parse::<u64>().ok().and_then(|n| n.checked_mul(unit));
+    size.filter(|size| (1..=1 << 40).contains(size))
+        .ok_or_else(|| Invalid::Bytes { field, value: text.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{object, settings};
+    use super::*;
+
+    fn present(kinds: &[Kind]) -> BTreeSet<Kind> {
+        kinds.iter().copied().collect()
+    }
+
+    #[test]
+    fn auto_takes_the_first_kind_that_is_there() {
+        let auto = |kinds: &[Kind]| scrape_kind(ScrapeKind::Auto, &present(kinds));
+        assert_eq!(auto(&[Kind::ServiceMonitor, Kind::PodMonitor]), Some(Kind::PodMonitor));
+        assert_eq!(auto(&[Kind::PodMonitor, Kind::VMServiceScrape]), Some(Kind::VMServiceScrape));
+        assert_eq!(
+            auto(&[Kind::PodMonitor, Kind::VMServiceScrape, Kind::VMPodScrape]),
+            Some(Kind::VMPodScrape)
+        );
+        assert_eq!(auto(&[]), None);
+    }
+
+    #[test]
+    fn a_named_kind_that_is_not_there_is_not_replaced() {
+        assert_eq!(scrape_kind(ScrapeKind::PodMonitor, &present(&[Kind::VMPodScrape])), None);
+        assert_eq!(scrape_kind(ScrapeKind::None, &present(&[Kind::VMPodScrape])), None);
+        assert_eq!(rules_kind(RulesKind::None, &present(&[Kind::VMRule])), None);
+        assert_eq!(
+            rules_kind(RulesKind::Auto, &present(&[Kind::PrometheusRule])),
+            Some(Kind::PrometheusRule)
+        );
+    }
+
+    #[test]
+    fn an_image_is_needed() {
+        let without = Settings { image: None, ..settings() };
+        let error = validate(&object("noetl", "{}"), &without, &present(&[])).unwrap_err();
+        assert_eq!(error, Invalid::NoImage);
+    }
+
+    #[test]
+    fn the_schema_version_follows_image_and_database() {
+        let version =
+            |spec: &str| validate(&object("noetl", spec), &settings(), &present(&[])).unwrap().schema_version;
+        assert_eq!(version("{}"), version("{server: {replicas: 3}}"));
+        assert_ne!(version("{}"), version("{image: {reference: 'example.org/other:2'}}"));
+        assert_ne!(version("{}"), version("{database: {secretRef: {name: other}}}"));
+    }
+
+    #[test]
+    fn sizes_have_units() {
+        assert_eq!(bytes("f", "16MiB"), Ok(16 << 20));
+        assert_eq!(bytes("f", "17"), Ok(17));
+        assert!(bytes("f", "5000GiB").is_err() && bytes("f", "999999999999999GiB").is_err());
+    }
+}
