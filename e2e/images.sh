@@ -32,10 +32,10 @@ image() {
     echo "made the image $name in $((SECONDS - began)) s"
 }
 
-# One static program.
+# One static program, in /bin: Prometheus' operator calls what it starts by that path.
 program() {
-    install -D -m 755 "$cache/bin/$1" "$stage/$1"
-    options+=(--entrypoint "[\"/$1\"]")
+    install -D -m 755 "$cache/bin/$1" "$stage/bin/$1"
+    options+=(--entrypoint "[\"/bin/$1\"]")
 }
 
 # The programs, what they load, and the shell that initdb calls.

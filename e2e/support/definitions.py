@@ -13,18 +13,8 @@ NEEDED = {
     "victoriametrics": ("vmpodscrapes", "vmservicescrapes", "vmrules", "vmagents", "vmsingles"),
     "prometheus": ("podmonitors", "servicemonitors", "prometheusrules", "prometheuses"),
 }
-# What the operators' programs look for at their start, whether anything uses it or not.
-BESIDE = {
-    "prometheus": (
-        "probes",
-        "scrapeconfigs",
-        "prometheusagents",
-        "alertmanagers",
-        "thanosrulers",
-        "alertmanagerconfigs",
-    ),
-    "victoriametrics": (),
-}
+# What Prometheus' operator asks for at its start, whether anything uses it or not.
+BESIDE = {"prometheus": ("probes",), "victoriametrics": ()}
 
 
 def install(vendor: str, *, everything: bool = False) -> None:
