@@ -75,3 +75,9 @@ def installation(
 ) -> operator.Installation:
     """A namespace with a database and its Secret; the resource is for the case to apply."""
     return operator.with_database(space, postgres)
+
+
+@pytest.fixture
+def definition() -> None:
+    """The resource's definition, with or without the operator."""
+    operator.install_definition()

@@ -22,6 +22,8 @@ RELEASE = "noetl-metrics"
 LEASE = "noetl-metrics-operator"
 PODS = "app.kubernetes.io/name=noetl-metrics,app.kubernetes.io/component=operator"
 DATABASE = "noetl-metrics-db"
+# The least that is a resource.
+GOOD = {"database": {"secretRef": {"name": DATABASE}}}
 KIND = "noetlmetrics.metrics.noetl.io"
 
 
