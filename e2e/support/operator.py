@@ -55,6 +55,10 @@ def install(*flags: str) -> None:
         *image_values(),
         "--wait",
         "--timeout=120s",
+        # Helm can neither upgrade nor uninstall a release with objects of a kind that has gone, and
+        # cases make kinds come and go.
+        "--set-string=scrape.kind=None",
+        "--set-string=rules.kind=None",
         *flags,
     )
     kube.kubectl("wait", "--for=condition=Established", f"crd/{KIND}", "--timeout=30s")
