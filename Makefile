@@ -4,8 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-	$(venv)/ruff check --quiet tests scripts e2e
-	$(venv)/ruff format --quiet --check tests scripts e2e
+.PHONY: help run test partners chart lint bench generate image cluster cluster-down e2e clean
 MAKEFLAGS += --no-print-directory
 
 # rustup puts cargo where a shell that started earlier does not look yet.
@@ -24,7 +23,7 @@ python := $(venv)/python
 shell_scripts := $(wildcard scripts/*.sh e2e/*.sh e2e/*/*.sh) .ci/run
 
 help: ## Say what there is (this text)
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
 run: ## Install what is missing, build, start the demo (ARGS="--listen 127.0.0.1:9000"); Ctrl-C ends it
 	@scripts/setup.sh run
@@ -67,7 +66,7 @@ generate: ## Write what is made from the program: docs/openapi.json, docs/cli.md
 	$(python) scripts/dashboards
 	$(python) scripts/chart_values.py
 
-image: ## Build the container image, an OCI archive in target/image (PROFILE=release is quicker)
+image: ## Build the container image, an OCI archive in target/image (PROFILE=e2e is quicker)
 	@scripts/setup.sh image
 	scripts/image.sh
 

@@ -1,5 +1,6 @@
 """Fixtures: a namespace of a case's own; on failure, what the cluster says about it."""
 
+import contextlib
 import re
 from collections.abc import Iterator
 
@@ -43,9 +44,14 @@ def postgres(space: kube.Namespace) -> Postgres:
 
 
 def tell(space: kube.Namespace) -> None:
-    """Prints a namespace's pods, events and logs."""
-    print(space.kubectl("get", "pods,jobs,noetlmetrics", "--ignore-not-found", "--output=wide"))
-    print(space.kubectl("get", "events", "--sort-by=.lastTimestamp"))
+    """Prints a namespace's pods, events and logs; a kind that is not there is no matter."""
+    for words in (
+        ["get", "pods,jobs", "--output=wide"],
+        ["get", "noetlmetrics", "--output=yaml"],
+        ["get", "events", "--sort-by=.lastTimestamp"],
+    ):
+        with contextlib.suppress(kube.KubectlError):
+            print(space.kubectl(*words))
     for pod in space.items("pods"):
         print(f"--- {pod['metadata']['name']}\n{space.logs('pod/' + pod['metadata']['name'])}")
 
@@ -69,3 +75,9 @@ def installation(
 ) -> operator.Installation:
     """A namespace with a database and its Secret; the resource is for the case to apply."""
     return operator.with_database(space, postgres)
+
+
+@pytest.fixture
+def definition() -> None:
+    """The resource's definition, with or without the operator."""
+    operator.install_definition()

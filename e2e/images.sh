@@ -20,7 +20,7 @@ image() {
         shift
     done
     shift
-    stamp=$(sha256sum "${sources[@]}" "$e2e/images.sh" | sha256sum)
+    stamp=$(sha256sum "${sources[@]}" "$e2e/images.sh" "$e2e/../scripts/oci.sh" | sha256sum)
     [ "$(cat "$images/$name.stamp" 2>/dev/null)" != "$stamp" ] || return 0
     stage=$(mktemp -d)
     chmod 755 "$stage"
@@ -32,10 +32,10 @@ image() {
     echo "made the image $name in $((SECONDS - began)) s"
 }
 
-# One static program.
+# One static program, in /bin: Prometheus' operator calls what it starts by that path.
 program() {
-    install -D -m 755 "$cache/bin/$1" "$stage/$1"
-    options+=(--entrypoint "[\"/$1\"]")
+    install -D -m 755 "$cache/bin/$1" "$stage/bin/$1"
+    options+=(--entrypoint "[\"/bin/$1\"]")
 }
 
 # The programs, what they load, and the shell that initdb calls.
@@ -45,16 +45,18 @@ postgres() {
     mkdir -p "$stage"/{bin,tmp,var/lib/postgresql,run/postgresql,usr/lib/postgresql,usr/share/postgresql,usr/share/zoneinfo}
     chmod 1777 "$stage/tmp"
     cp -r "$(dirname "$bin")" "$stage/usr/lib/postgresql/$version"
-    rm -rf "$stage/usr/lib/postgresql/$version/lib"/{bitcode,pgxs}
+    # Without just-in-time compilation, which brings the whole of LLVM.
+    rm -rf "$stage/usr/lib/postgresql/$version/lib"/{bitcode,pgxs,llvmjit*}
     cp -r "/usr/share/postgresql/$version" "$stage/usr/share/postgresql/"
     cp -rL /usr/share/zoneinfo/{UTC,Etc} "$stage/usr/share/zoneinfo/"
     cp -L /bin/sh "$stage/bin/sh"
     install -m 755 "$e2e/support/postgres.sh" "$stage/postgres.sh"
-    # Libraries of every program and module, at their own paths; the loader among them.
-    find "$stage" -type f \( -perm -u+x -o -name '*.so' \) -exec ldd {} + 2>/dev/null |
-        grep -o '/[^ ]*\.so[^ ]*' | grep -v "^$stage" | sort -u |
+    # Libraries of every program and module, at their own paths; the loader among them. ldd fails
+    # where a file is no program, which is no matter.
+    { find "$stage" -type f \( -perm -u+x -o -name '*.so' \) -exec ldd {} + 2>/dev/null || true; } |
+        grep -o '/[^ ]*\.so[^ :]*' | sort -u |
         while read -r file; do
-            install -D -m 755 "$(readlink -f "$file")" "$stage$file"
+            [[ $file == "$stage"* ]] || install -D -m 755 "$(readlink -f "$file")" "$stage$file"
         done
     mkdir -p "$stage/etc"
     echo "postgres:x:65532:65532::/var/lib/postgresql:/bin/sh" >"$stage/etc/passwd"

@@ -2,7 +2,7 @@
 # The end-to-end tests: builds what they need, starts a Kubernetes on this machine, runs the cases
 # against it, and takes it down again. Arguments go to pytest (-k plain).
 #
-# Environment: PROFILE of the image's program (release), KEEP=1 (leave the cluster up), PYTHON.
+# Environment: PROFILE of the image's program (e2e), KEEP=1 (leave the cluster up), PYTHON.
 # For a cluster that is there already: E2E_KUBECONFIG, E2E_REGISTRY (where its nodes find what
 # e2e/images.sh made), E2E_IMAGE (the image under test). Then nothing is started or taken down.
 set -euo pipefail
@@ -22,7 +22,7 @@ archive=target/image/noetl-metrics-e2e.tar
 
 if [ -z "${E2E_KUBECONFIG:-}" ]; then
     stage e2e/cluster/build.sh
-    stage env PROFILE="${PROFILE:-release}" VERSION=e2e ARCHIVE=$archive MAX_MB=40 scripts/image.sh
+    stage env PROFILE="${PROFILE:-e2e}" VERSION=e2e ARCHIVE=$archive MAX_MB=40 scripts/image.sh
     stage e2e/images.sh
     [ -n "${KEEP:-}" ] || trap 'stage e2e/cluster/down.sh' EXIT
     stage e2e/cluster/up.sh

@@ -3,7 +3,7 @@
 # From scratch: the program, linked statically, and the public certificate authorities for TLS to
 # databases and servers. It runs as user 65532.
 #
-# Environment: PROFILE (dist: what is shipped; release: built in less time), VERSION (the tag; the
+# Environment: PROFILE (dist: what is shipped; release or e2e: built in less time), VERSION (the tag; the
 # crate's version), IMAGE (the name; localhost/noetl-metrics), FROM_BINARY (a static program that is
 # there already), ARCHIVE (its path), MAX_MB (25).
 set -euo pipefail

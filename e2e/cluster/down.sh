@@ -12,7 +12,7 @@ as_root "$@"
 
 end_containers() {
     local id
-    ctr version >/dev/null 2>&1 || return 0
+    pid_of containerd >/dev/null || return 0 # ctr would wait for it
     for id in $(ctr tasks ls -q); do
         ctr tasks kill -s SIGKILL "$id"
     done
@@ -25,14 +25,13 @@ end_containers() {
     done
 } >/dev/null 2>&1
 
-# Shims outlive containerd where it was killed: they are told by its folder in their arguments.
+# Shims outlive containerd where it was killed: they are told by its socket among their arguments.
 end_shims() {
-    local file
-    for file in /proc/[0-9]*/cmdline; do
-        tr '\0' ' ' 2>/dev/null <"$file" |
-            grep -q "containerd-shim.* -address $CONTAINERD_ADDRESS " || continue
-        file=${file#/proc/}
-        kill -KILL "${file%/cmdline}" 2>/dev/null
+    local file pid
+    grep -lzFx -- "$CONTAINERD_ADDRESS" /proc/[0-9]*/cmdline 2>/dev/null | while read -r file; do
+        pid=${file#/proc/}
+        pid=${pid%/cmdline}
+        [[ $(readlink "/proc/$pid/exe") != *containerd-shim* ]] || kill -KILL "$pid"
     done
 }
 
@@ -64,6 +63,7 @@ for name in coredns kube-proxy kube-scheduler kube-controller-manager kube-apise
 done
 stop TERM containerd
 end_shims
+umount "$run/namespaces/mount" "$run/namespaces" 2>/dev/null
 unmount_below "$state"
 unmount_below "$run"
 remove_network

@@ -35,14 +35,14 @@ pid_of() {
     [ -n "$pid" ] && [ "$(started_at "$pid")" = "$start" ] && echo "$pid"
 }
 
-# start NAME COMMAND...: in the cluster's network namespace and a session of its own; its words go
+# start NAME COMMAND...: in the cluster's namespaces and a session of its own; its words go
 # to a file. The command is kept, so that process.sh can start it again.
 start() {
     local name=$1
     shift
     mkdir -p "$run"/{processes,commands} "$state/log"
     printf '%q ' "$@" >"$run/commands/$name"
-    setsid nsenter --net="/run/netns/$netns" -- "$@" >>"$state/log/$name.log" 2>&1 </dev/null &
+    setsid nsenter --net="/run/netns/$netns" --mount="$run/namespaces/mount" -- "$@" >>"$state/log/$name.log" 2>&1 </dev/null &
     echo "$! $(started_at $!)" >"$run/processes/$name"
 }
 

@@ -61,6 +61,16 @@ make_network() {
     ip route add $service_range via $link_ip
 }
 
+# A mount namespace too: its mounts are shared with the pods that ask for it, which a machine
+# without systemd does not do by itself, and go with its last process.
+make_mounts() {
+    mkdir -p "$run/namespaces"
+    mount --bind "$run/namespaces" "$run/namespaces"
+    mount --make-private "$run/namespaces"
+    touch "$run/namespaces/mount"
+    unshare --mount="$run/namespaces/mount" --propagation shared true
+}
+
 start_control_plane() {
     local etcd=http://127.0.0.1:2379
     start etcd etcd --name="$node" --data-dir="$state/etcd" --unsafe-no-fsync --log-level=warn \
@@ -126,6 +136,7 @@ fi
 "$here/down.sh"
 mkdir -p "$state/log" "$run"
 make_network
+make_mounts
 make_certificates
 write_configuration
 say "network, certificates, configuration"

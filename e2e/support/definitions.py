@@ -13,23 +13,18 @@ NEEDED = {
     "victoriametrics": ("vmpodscrapes", "vmservicescrapes", "vmrules", "vmagents", "vmsingles"),
     "prometheus": ("podmonitors", "servicemonitors", "prometheusrules", "prometheuses"),
 }
-# What the operators' programs look for at their start, whether anything uses it or not.
-BESIDE = {
-    "prometheus": (
-        "probes",
-        "scrapeconfigs",
-        "prometheusagents",
-        "alertmanagers",
-        "thanosrulers",
-        "alertmanagerconfigs",
-    ),
-    "victoriametrics": (),
-}
 
 
 def install(vendor: str, *, everything: bool = False) -> None:
-    """Brings a vendor's definitions, and waits until the API server serves them."""
-    wanted = NEEDED[vendor] + (BESIDE[vendor] if everything else ())
+    """Brings a vendor's definitions, and waits until the API server serves them.
+
+    `everything`: those too that the vendor's own operator asks for at its start.
+    """
+    wanted = NEEDED[vendor]
+    if everything and vendor == "prometheus":
+        wanted += ("probes",)
+    elif everything:
+        wanted = tuple(file.stem.partition("_")[2] for file in (FOLDER / vendor).glob("*.yaml"))
     files = [FOLDER / vendor / f"{GROUPS[vendor]}_{plural}.yaml" for plural in wanted]
     missing = [str(file) for file in files if not file.exists()]
     assert not missing, f"run e2e/cluster/build.sh, or set E2E_CRDS: {missing}"

@@ -22,6 +22,8 @@ RELEASE = "noetl-metrics"
 LEASE = "noetl-metrics-operator"
 PODS = "app.kubernetes.io/name=noetl-metrics,app.kubernetes.io/component=operator"
 DATABASE = "noetl-metrics-db"
+# The least that is a resource.
+GOOD = {"database": {"secretRef": {"name": DATABASE}}}
 KIND = "noetlmetrics.metrics.noetl.io"
 
 
@@ -53,6 +55,10 @@ def install(*flags: str) -> None:
         *image_values(),
         "--wait",
         "--timeout=120s",
+        # Helm can neither upgrade nor uninstall a release with objects of a kind that has gone, and
+        # cases make kinds come and go.
+        "--set-string=scrape.kind=None",
+        "--set-string=rules.kind=None",
         *flags,
     )
     kube.kubectl("wait", "--for=condition=Established", f"crd/{KIND}", "--timeout=30s")

@@ -6,7 +6,7 @@ set -eu
 if [ ! -e "$PGDATA/PG_VERSION" ]; then
     # The shell's own means only: the image has no other programs.
     echo "$POSTGRES_PASSWORD" >/tmp/password
-    initdb --auth=scram-sha-256 --username="$POSTGRES_USER" --pwfile=/tmp/password \
+    initdb --auth-local=trust --auth-host=scram-sha-256 --username="$POSTGRES_USER" --pwfile=/tmp/password \
         --encoding=UTF8 --locale=C --no-sync
     echo "host all all all scram-sha-256" >>"$PGDATA/pg_hba.conf"
     echo "CREATE DATABASE \"$POSTGRES_USER\";" |

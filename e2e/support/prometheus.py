@@ -1,6 +1,11 @@
 """The real Prometheus operator, and a Prometheus that it makes, in a case's namespace."""
 
-from support.kube import Namespace, Object
+import contextlib
+from collections.abc import Iterator
+
+import httpx
+
+from support.kube import Namespace, Object, kubectl
 from support.pods import container, partner, pod_spec, scratch, workload
 from support.victoria import reader_of_pods
 from support.wait import until
@@ -8,6 +13,15 @@ from support.wait import until
 PORT = 9090
 # What e2e/cluster/tools/kubernetes/go.mod has; the operator writes flags by it.
 VERSION = "v3.10.0"
+
+
+@contextlib.contextmanager
+def running(space: Namespace) -> Iterator[httpx.Client]:
+    """Operator and Prometheus, and an HTTP client of the latter, for the length of a `with`."""
+    with administrator(space, "prometheus-operator"):
+        start(space)
+        with space.forward("statefulset/prometheus-e2e", PORT) as client:
+            yield client
 
 
 def start(space: Namespace) -> None:
@@ -24,7 +38,6 @@ def start(space: Namespace) -> None:
     program = container("operator", partner("prometheus-operator"), args, volumeMounts=mounts)
     spec = pod_spec(program, volumes=volumes, serviceAccountName="prometheus-operator")
     space.apply(
-        *administrator(space, "prometheus-operator"),
         *reader_of_pods(space, "prometheus"),
         workload("Deployment", "prometheus-operator", spec),
         prometheus(),
@@ -60,19 +73,23 @@ def prometheus() -> Object:
     }
 
 
-def administrator(space: Namespace, name: str) -> list[Object]:
-    """A ServiceAccount that may do everything in its namespace, and read the cluster."""
+@contextlib.contextmanager
+def administrator(space: Namespace, name: str) -> Iterator[None]:
+    """A ServiceAccount that may do everything, for the length of a `with`."""
     group = "rbac.authorization.k8s.io"
-    subject = {"kind": "ServiceAccount", "name": name, "namespace": space.name}
-    role = {"apiGroup": group, "kind": "ClusterRole", "name": "cluster-admin"}
-    binding = {"apiVersion": f"{group}/v1", "kind": "ClusterRoleBinding"}
-    return [
+    # Named after the namespace, in which it is not.
+    binding = f"{space.name}-{name}"
+    space.apply(
         {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}},
-        # Named after the namespace, and removed with the case: it is not in the namespace.
-        binding
-        | {
-            "metadata": {"name": f"{space.name}-{name}"},
-            "roleRef": role,
-            "subjects": [subject],
+        {
+            "apiVersion": f"{group}/v1",
+            "kind": "ClusterRoleBinding",
+            "metadata": {"name": binding},
+            "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": "cluster-admin"},
+            "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": space.name}],
         },
-    ]
+    )
+    try:
+        yield
+    finally:
+        kubectl("delete", "clusterrolebinding", binding, "--ignore-not-found")

@@ -4,6 +4,8 @@ vmagent's configuration is made of a VMPodScrape or VMServiceScrape by the rules
 documents, so that what a resource says is what is scraped, without the operator's program.
 """
 
+import base64
+import gzip
 import json
 from typing import Any
 
@@ -43,12 +45,17 @@ def start_single(space: Namespace) -> None:
     )
 
 
-def start_agent(space: Namespace, scrape_configs: list[Object]) -> None:
-    """vmagent as Deployment and Service `vmagent`; it finds pods in its own namespace."""
+def start_agent(space: Namespace, configuration: list[Object] | str) -> None:
+    """vmagent as Deployment and Service `vmagent`; it finds pods in its own namespace.
+
+    The configuration: scrape configs, or a whole file.
+    """
     volumes, mounts = scratch("/data")
     volumes.append({"name": "config", "configMap": {"name": "vmagent"}})
     mounts.append({"name": "config", "mountPath": "/config"})
-    config = {"global": {"scrape_interval": "2s"}, "scrape_configs": scrape_configs}
+    if not isinstance(configuration, str):
+        whole = {"global": {"scrape_interval": "2s"}, "scrape_configs": configuration}
+        configuration = json.dumps(whole)
     url = f"http://vmsingle.{space.name}.svc.cluster.local:{SINGLE_PORT}/api/v1/write"
     args = [
         "-promscrape.config=/config/scrape.yaml",
@@ -70,7 +77,7 @@ def start_agent(space: Namespace, scrape_configs: list[Object]) -> None:
             "apiVersion": "v1",
             "kind": "ConfigMap",
             "metadata": {"name": "vmagent"},
-            "data": {"scrape.yaml": json.dumps(config)},
+            "data": {"scrape.yaml": configuration},
         },
         *reader_of_pods(space, "vmagent"),
         workload(
@@ -102,6 +109,35 @@ def reader_of_pods(space: Namespace, name: str) -> list[Object]:
             "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": space.name}],
         },
     ]
+
+
+def start_operator(space: Namespace, account: str) -> None:
+    """VictoriaMetrics' operator, for this namespace, and a VMAgent that selects all of it."""
+    args = ["--leader-elect=false"]
+    watched = [{"name": "WATCH_NAMESPACE", "value": space.name}]
+    program = container("operator", partner("vm-operator"), args, env=watched)
+    agent = {
+        "apiVersion": "operator.victoriametrics.com/v1beta1",
+        "kind": "VMAgent",
+        "metadata": {"name": "e2e"},
+        "spec": {
+            "selectAllByDefault": True,
+            "replicaCount": 0,
+            "remoteWrite": [{"url": f"http://vmsingle:{SINGLE_PORT}/api/v1/write"}],
+        },
+    }
+    spec = pod_spec(program, serviceAccountName=account)
+    space.apply(workload("Deployment", "vm-operator", spec), agent)
+    space.rolled_out("deployment/vm-operator")
+
+
+def configuration_of_operator(space: Namespace, scrape: str) -> str:
+    """What the operator made for its VMAgent; LookupError until a scrape object is part of it."""
+    packed = space.get("secret", "vmagent-e2e")["data"]["vmagent.yaml.gz"]
+    text = gzip.decompress(base64.b64decode(packed)).decode()
+    if f"podScrape/{space.name}/{scrape}/0" not in text:
+        raise LookupError(text)
+    return text
 
 
 def scrape_configs(scrape: Object) -> list[Object]:

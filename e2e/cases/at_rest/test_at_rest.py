@@ -2,12 +2,14 @@
 
 import json
 import time
+from collections.abc import Iterator
 
 import pytest
 
-from support import audit, definitions, operator
+from support import audit, definitions, kube, operator
 from support.kube import Object
 from support.operator import Installation
+from support.postgres import Postgres
 from support.wait import throughout, until
 
 # Kinds whose status, or whole, others than the operator write now and then.
@@ -15,16 +17,19 @@ LIVE = ("Lease", "Endpoints", "EndpointSlice", "Pod", "ReplicaSet", "ControllerR
 REST, BACK = 60, 5
 
 
-@pytest.fixture
-def settled(installation: Installation) -> Installation:
-    """A complete installation that has come to rest."""
+@pytest.fixture(scope="module")
+def settled(_release: None) -> Iterator[Installation]:
+    """A complete installation that has come to rest, for all of the file: each puts it back."""
     definitions.remove("prometheus")
     definitions.install("victoriametrics")
-    installation.apply(scrape={}).ready()
-    for what in ("deployment/noetl-server", "daemonset/noetl-agent"):
-        installation.space.rolled_out(what)
-    installation.condition("Progressing", "False")
-    return installation
+    operator.install()
+    with kube.namespace("at-rest") as space:
+        installation = operator.with_database(space, Postgres(space).start())
+        installation.apply(scrape={}).ready()
+        for what in ("deployment/noetl-server", "daemonset/noetl-agent"):
+            space.rolled_out(what)
+        installation.condition("Progressing", "False")
+        yield installation
 
 
 def versions(installation: Installation) -> dict[str, str]:

@@ -89,9 +89,10 @@ def test_killed_leader_is_replaced_in_the_leases_time(history: History):
     killed = time.monotonic()
     last = history.seen[-1][1]["renewTime"]
 
-    def renewed() -> tuple[float, Object]:
+    def renewed() -> tuple[float, Object] | None:
         """The first renewal after the dead one's last."""
-        return next((at, spec) for at, spec in history.seen if spec["renewTime"] > last)
+        later = ((at, spec) for at, spec in history.seen if spec["renewTime"] > last)
+        return next(later, None)
 
     at, spec = until("somebody leads again", renewed, seconds=KILLED, every=0.1)
     print(f"taken over {at - killed:.1f} s after the kill")

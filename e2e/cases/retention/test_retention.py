@@ -57,8 +57,7 @@ def test_failing_run_is_a_condition_and_an_event(installation: Installation, pos
         def event() -> bool:
             return any(
                 found["involvedObject"]["kind"] == "NoetlMetrics"
-                and found["type"] == "Warning"
-                and "etention" in found["reason"] + found["message"]
+                and (found["type"], found["reason"]) == ("Warning", "LastRunFailed")
                 for found in space.items("events")
             )
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from support import definitions, kube, prometheus, victoria
+from support import definitions, prometheus, victoria
 from support.operator import Installation
 from support.wait import until
 
@@ -14,14 +14,6 @@ def definitions_of_prometheus():
     definitions.install("prometheus", everything=True)
 
 
-@pytest.fixture(autouse=True)
-def without_leftovers(space: kube.Namespace):
-    """What is not in the namespace goes too."""
-    yield
-    name = f"{space.name}-prometheus-operator"
-    kube.kubectl("delete", "clusterrolebinding", name, "--ignore-not-found")
-
-
 @pytest.mark.parametrize("kind", ["PodMonitor", "ServiceMonitor"])
 def test_every_server_is_scraped_and_every_node_comes_back(installation: Installation, kind: str):
     space = installation.space
@@ -31,10 +23,9 @@ def test_every_server_is_scraped_and_every_node_comes_back(installation: Install
     assert kind in installation.condition("ScrapeReady", "True")["message"]
     assert space.exists(kind.lower(), "noetl-server")
 
-    prometheus.start(space)
     servers = {pod["metadata"]["name"] for pod in installation.pods("server")}
     nodes = {pod["spec"]["nodeName"] for pod in installation.pods("agent")}
-    with space.forward("statefulset/prometheus-e2e", prometheus.PORT) as store:
+    with prometheus.running(space) as store:
 
         def all_up() -> bool:
             found = [t for t in victoria.targets(store) if t["health"] == "up"]

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from support import definitions, operator, victoria
+from support import definitions, kube, prometheus, victoria
 from support.operator import Installation
 from support.wait import until
 
@@ -62,8 +62,13 @@ def test_every_server_is_scraped_and_every_node_comes_back(installation: Install
 def test_kind_that_appears_later_is_noticed(installation: Installation):
     definitions.remove("victoriametrics")
     installation.apply()
-    told = installation.condition("ScrapeReady", "False", seconds=120)
-    assert told["reason"] == "MonitoringKindMissing", told
+    until(
+        "the condition says that the kind is gone",
+        lambda: (
+            kube.condition(installation.get(), "ScrapeReady")["reason"] == "MonitoringKindMissing"
+        ),
+        seconds=120,
+    )
     definitions.install("victoriametrics")
     installation.condition("ScrapeReady", "True", seconds=120)
     assert installation.space.exists("vmpodscrape", "noetl-server")
@@ -74,18 +79,29 @@ def test_kind_that_appears_later_is_noticed(installation: Installation):
     reason="E2E_VM_OPERATOR names no program of VictoriaMetrics' operator, which no module serves",
 )
 def test_operator_of_victoriametrics_takes_the_object(installation: Installation):
-    victoria.start_operator(installation.space)
+    """Its operator makes the configuration, of our object; a vmagent runs with just that."""
+    space = installation.space
+    definitions.install("victoriametrics", everything=True)
     installation.apply().ready()
-    victoria.start_agent_resource(installation.space)
-
-    def taken() -> bool:
-        status = installation.space.get("vmpodscrape", "noetl-server").get("status", {})
-        return status.get("updateStatus") == "operational"
-
-    until("the VMPodScrape is operational", taken, seconds=120)
-    with installation.space.forward("service/vmagent-e2e", victoria.AGENT_PORT) as agent:
+    with prometheus.administrator(space, "vm-operator"):
+        victoria.start_operator(space, "vm-operator")
+        configuration = until(
+            "the operator's configuration has the object",
+            lambda: victoria.configuration_of_operator(space, "noetl-server"),
+            seconds=120,
+        )
+        until(
+            "its status says so",
+            lambda: (
+                space.get("vmpodscrape", "noetl-server")["status"]["updateStatus"] == "operational"
+            ),
+            seconds=120,
+        )
+    victoria.start_single(space)
+    victoria.start_agent(space, configuration)
+    space.rolled_out("deployment/vmagent")
+    with space.forward("service/vmagent", victoria.AGENT_PORT) as agent:
         until(
             "every server is up",
             lambda: len([t for t in victoria.targets(agent) if t["health"] == "up"]) == 4,
         )
-    assert operator.pods()
