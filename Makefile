@@ -19,7 +19,7 @@ ARGS ?=
 target := $(or $(CARGO_TARGET_DIR),target)
 venv := .cache/venv/bin
 python := $(venv)/python
-shell_scripts := $(wildcard scripts/*.sh) .ci/run
+shell_scripts := $(wildcard scripts/*.sh e2e/bad/*.sh) .ci/run
 
 help: ## Say what there is (this text)
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
