@@ -4,7 +4,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test partners lint bench generate clean
+	$(venv)/ruff check --quiet tests scripts e2e
+	$(venv)/ruff format --quiet --check tests scripts e2e
 MAKEFLAGS += --no-print-directory
 
 # rustup puts cargo where a shell that started earlier does not look yet.
@@ -16,13 +17,14 @@ export NOETL_METRICS_PG_BIN ?= $(PG_BIN)
 endif
 
 ARGS ?=
+KEEP ?=
 target := $(or $(CARGO_TARGET_DIR),target)
 venv := .cache/venv/bin
 python := $(venv)/python
-shell_scripts := $(wildcard scripts/*.sh e2e/bad/*.sh) .ci/run
+shell_scripts := $(wildcard scripts/*.sh e2e/*.sh e2e/*/*.sh) .ci/run
 
 help: ## Say what there is (this text)
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
 run: ## Install what is missing, build, start the demo (ARGS="--listen 127.0.0.1:9000"); Ctrl-C ends it
 	@scripts/setup.sh run
@@ -32,13 +34,18 @@ run: ## Install what is missing, build, start the demo (ARGS="--listen 127.0.0.1
 test: ## Install what is missing, run all tests: unit, contract, and against real partners
 	@scripts/setup.sh test
 	cargo test --locked
-	@$(MAKE) partners
+	@$(MAKE) partners chart
 
 partners: ## Only the tests against real partners (ARGS="-k pgbouncer")
 	@scripts/setup.sh test
 	cargo build --locked
 	scripts/generate.sh --check
 	$(python) -m pytest tests/partners $(ARGS)
+
+chart: ## Only the tests of the Helm chart and its dashboards (ARGS="-k rights")
+	@scripts/setup.sh test
+	cargo build --locked
+	$(python) -m pytest tests/chart $(ARGS)
 
 lint: ## Formatting, clippy, licences and sources of the crates, shell and Python scripts
 	@scripts/setup.sh lint
@@ -47,16 +54,33 @@ lint: ## Formatting, clippy, licences and sources of the crates, shell and Pytho
 	cargo deny --locked check licenses bans sources
 	@scripts/advisories.sh
 	$(venv)/shellcheck --check-sourced --external-sources $(shell_scripts)
-	$(venv)/ruff check --quiet tests/partners
-	$(venv)/ruff format --quiet --check tests/partners
+	$(venv)/ruff check --quiet tests scripts e2e
+	$(venv)/ruff format --quiet --check tests scripts e2e
 
 bench: ## Measure against peers on this machine (ROW=4, QUICK=1 for a short form)
 	@ROW=$(ROW) QUICK=$(QUICK) scripts/bench.sh $(ARGS)
 
-generate: ## Write what is made from the program: docs/openapi.json, docs/cli.md, crds/
-	@scripts/setup.sh build
+generate: ## Write what is made from the program: docs/openapi.json, docs/cli.md, crds/; the dashboards; the chart's tables
+	@scripts/setup.sh generate
 	cargo build --locked
 	scripts/generate.sh
+	$(python) scripts/dashboards
+	$(python) scripts/chart_values.py
+
+image: ## Build the container image, an OCI archive in target/image (PROFILE=release is quicker)
+	@scripts/setup.sh image
+	scripts/image.sh
+
+cluster: ## Build, then start a one-machine Kubernetes for tests (needs root or sudo)
+	@scripts/setup.sh e2e
+	e2e/cluster/build.sh
+	e2e/cluster/up.sh $(ARGS)
+
+cluster-down: ## End that Kubernetes (ARGS=--purge: and forget its certificates and images)
+	e2e/cluster/down.sh $(ARGS)
+
+e2e: ## End-to-end tests on a Kubernetes of this machine (ARGS="-k plain", KEEP=1 leaves it up)
+	@KEEP=$(KEEP) scripts/e2e.sh $(ARGS)
 
 clean: ## Remove all that was built or fetched here (the demo's data stays)
 	rm -rf $(target) .cache

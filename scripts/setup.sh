@@ -5,7 +5,11 @@
 #   scripts/setup.sh run     build, and PostgreSQL's programs
 #   scripts/setup.sh test    run, and the partners of the tests: Python packages, Prometheus,
 #                            VictoriaMetrics, PgBouncer, Chromium
+#   scripts/setup.sh generate  build, and the Python packages
 #   scripts/setup.sh lint    build, the Python packages, cargo-deny
+#   scripts/setup.sh image   build, and what makes the container image
+#   scripts/setup.sh e2e     image, PostgreSQL's programs, the Python packages, and what the
+#                            one-machine Kubernetes is built of and runs on
 #
 # It says each thing before it does it, asks nothing, starts no service, and changes nothing where
 # all is there already. It needs root, or sudo, only where a package is missing. What does not have
@@ -29,6 +33,8 @@ source scripts/setup/postgres.sh
 source scripts/setup/python.sh
 # shellcheck source=scripts/setup/partners.sh
 source scripts/setup/partners.sh
+# shellcheck source=scripts/setup/cluster.sh
+source scripts/setup/cluster.sh
 
 # Each part first says which packages it lacks (`want_…`), so that one apt-get call brings them
 # all; what is built on those packages (`make_…`) follows.
@@ -52,6 +58,12 @@ case ${1:-} in
         make_daemons
         make_chromium
         ;;
+    generate)
+        want_rust
+        want_python
+        install_wanted
+        make_venv
+        ;;
     lint)
         want_rust
         want_python
@@ -59,8 +71,22 @@ case ${1:-} in
         make_venv
         make_cargo_deny
         ;;
+    image)
+        want_rust
+        want_image_builder
+        install_wanted
+        ;;
+    e2e)
+        want_rust
+        want_go
+        want_node
+        want_postgres
+        want_python
+        install_wanted
+        make_venv
+        ;;
     *)
-        echo "usage: scripts/setup.sh build|run|test|lint" >&2
+        echo "usage: scripts/setup.sh build|run|test|generate|lint|image|e2e" >&2
         exit 2
         ;;
 esac

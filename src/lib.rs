@@ -8,7 +8,9 @@
 //! what does so, [`cli`] every flag.
 
 pub mod agent;
+pub mod check;
 pub mod cli;
+mod client;
 pub mod crd;
 #[cfg(feature = "demo")]
 pub mod demo;

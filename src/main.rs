@@ -53,6 +53,7 @@ async fn run(role: Role, changed: Vec<Flag>) -> Result<(), String> {
         }
         Role::Migrate(args) => migrate(&args).await,
         Role::Maintenance(args) => maintain(&args).await,
+        Role::Check(args) => check(&args).await,
         Role::Openapi => {
             print!("{}", server::openapi_document());
             Ok(())
@@ -64,8 +65,23 @@ async fn run(role: Role, changed: Vec<Flag>) -> Result<(), String> {
     }
 }
 
+async fn check(args: &cli::CheckArgs) -> Result<(), String> {
+    let is_text = args.output == cli::Output::Text;
+    let steps = noetl_metrics::check::run(&args.config(), |step| {
+        if is_text {
+            println!("{} {}: {}", if step.ok { "✓" } else { "✗" }, step.name, step.detail.trim());
+            step.hint.iter().for_each(|hint| println!("  {hint}"));
+        }
+    })
+    .await;
+    if !is_text {
+        println!("{}", serde_json::to_string(&steps).map_err(|e| e.to_string())?);
+    }
+    if steps.iter().all(|step| step.ok) { Ok(()) } else { Err("the check failed".into()) }
+}
+
 async fn migrate(args: &cli::MigrateArgs) -> Result<(), String> {
-    let database = Database::new(&args.database.url()?, 2).map_err(|e| e.to_string())?;
+    let database = Database::new(args.database.source()?, 2).map_err(|e| e.to_string())?;
     let applied = store::migrate(&database).await.map_err(|e| e.to_string())?;
     match applied.as_slice() {
         [] => println!("the schema is up to date"),
@@ -75,7 +91,7 @@ async fn migrate(args: &cli::MigrateArgs) -> Result<(), String> {
 }
 
 async fn maintain(args: &cli::MaintenanceArgs) -> Result<(), String> {
-    let database = Database::new(&args.database.url()?, 2).map_err(|e| e.to_string())?;
+    let database = Database::new(args.database.source()?, 2).map_err(|e| e.to_string())?;
     let raw_ms = i64::try_from(args.retention_raw.as_millis()).map_err(|e| e.to_string())?;
     let retention = Retention { raw_ms, dry_run: args.dry_run };
     let report =

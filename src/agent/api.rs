@@ -2,7 +2,6 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::Once;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -41,7 +40,7 @@ pub(super) struct Answer {
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum NoAnswer {
-    #[error("{}", causes(.0))]
+    #[error("{}", crate::client::causes(.0))]
     Http(#[from] reqwest::Error),
     #[error("cannot read the token file {}: {source}", path.display())]
     Token { path: PathBuf, source: io::Error },
@@ -52,7 +51,7 @@ pub(super) enum NoAnswer {
 impl Api {
     /// A client for the server that `config` names.
     pub(super) fn new(config: &AgentConfig) -> Result<Self, reqwest::Error> {
-        install_crypto();
+        crate::client::install_crypto();
         let mut client = Client::builder()
             .user_agent(concat!("noetl-metrics-agent/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT_TIMEOUT)
@@ -118,29 +117,4 @@ impl Api {
 fn asked_wait(response: &Response) -> Option<Duration> {
     let header = response.headers().get(RETRY_AFTER)?.to_str().ok()?;
     retry_after(header, Millis::now().0)
-}
-
-/// Says which cryptography TLS uses, once for the process. Another part of it may have said so
-/// before, which is as good.
-fn install_crypto() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
-}
-
-/// An error with what caused it: reqwest's own text ends at "error sending request". Without the
-/// URL, which may carry credentials.
-pub(super) fn causes(error: &reqwest::Error) -> String {
-    let mut text = String::new();
-    let mut next = std::error::Error::source(error);
-    while let Some(cause) = next {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = if text.is_empty() { cause_text } else { format!("{text}: {cause_text}") };
-        }
-        next = cause.source();
-    }
-    if error.is_timeout() {
-        return format!("no answer within the time allowed ({text})");
-    }
-    if text.is_empty() { "the request failed".to_owned() } else { text }
 }

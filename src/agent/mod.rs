@@ -56,7 +56,7 @@ const SIGN_OFF_WITHIN: Duration = Duration::from_secs(2);
 #[derive(Debug, thiserror::Error)]
 pub enum AgentError {
     /// The HTTP client could not be made: most likely this machine has no root certificates.
-    #[error("cannot set up the HTTP client: {}; SSL_CERT_FILE may name a file of root certificates", api::causes(.0))]
+    #[error("cannot set up the HTTP client: {}; SSL_CERT_FILE may name a file of root certificates", crate::client::causes(.0))]
     Client(#[source] reqwest::Error),
     /// A task that runs as long as the agent ended before it.
     #[error("a task of the agent ended unexpectedly")]

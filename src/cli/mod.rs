@@ -4,6 +4,7 @@
 
 mod admin;
 pub mod agent;
+mod check;
 #[cfg(feature = "demo")]
 mod demo;
 mod operator;
@@ -17,6 +18,7 @@ use crate::server::page::data::{Flag, FlagSource};
 
 pub use admin::{MaintenanceArgs, MigrateArgs, Output};
 pub use agent::AgentArgs;
+pub use check::CheckArgs;
 #[cfg(feature = "demo")]
 pub use demo::{DemoArgs, PostgresArgs};
 pub use operator::OperatorArgs;
@@ -63,6 +65,8 @@ pub enum Role {
     Migrate(MigrateArgs),
     /// Enforce retention once.
     Maintenance(MaintenanceArgs),
+    /// Say what works of a server, as a client sees it: report a sample and read it back.
+    Check(Box<CheckArgs>),
     /// Print the API's description (OpenAPI, JSON).
     Openapi,
     /// Print the definition of the resource NoetlMetrics (YAML), for kubectl apply.

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::values::duration;
+use super::values::{base_url, duration};
 use crate::model::Limits;
-use crate::server::ServerConfig;
 use crate::server::page::data::Flag;
+use crate::server::{AuthConfig, KubernetesAuth, ServerConfig, ServiceAccounts};
+use crate::store::{DatabaseSource, percent_encode};
 
 /// How to reach PostgreSQL.
 #[derive(Args, Clone, Debug)]
@@ -19,37 +20,44 @@ pub struct DatabaseArgs {
     /// and POSTGRES_DATABASE are used.
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     pub database_url: Option<String>,
+    /// File that holds the URL instead, read again for new connections, so that a password may
+    /// change.
+    #[arg(long, env = "NOETL_METRICS_DATABASE_URL_FILE")]
+    pub database_url_file: Option<PathBuf>,
 }
 
 impl DatabaseArgs {
-    /// The URL, from the flag or from NoETL's variables.
-    pub fn url(&self) -> Result<String, String> {
-        if let Some(url) = self.database_url.as_ref().filter(|u| !u.is_empty()) {
-            return Ok(url.clone());
+    /// Where the database is, from the flags or from NoETL's variables.
+    pub fn source(&self) -> Result<DatabaseSource, String> {
+        match (self.database_url.as_ref().filter(|u| !u.is_empty()), &self.database_url_file) {
+            (Some(_), Some(_)) => Err("--database-url and --database-url-file exclude each other".into()),
+            (Some(url), None) => Ok(DatabaseSource::Url(url.clone())),
+            (None, Some(path)) => {
+                let source = DatabaseSource::File(path.clone());
+                source.url().map_err(|e| format!("--database-url-file {e}"))?;
+                Ok(source)
+            }
+            (None, None) => from_noetl_variables(|name| std::env::var(name).ok().filter(|v| !v.is_empty())),
         }
-        from_noetl_variables(|name| std::env::var(name).ok().filter(|v| !v.is_empty()))
     }
 }
 
-fn from_noetl_variables(get: impl Fn(&str) -> Option<String>) -> Result<String, String> {
-    let host = get("POSTGRES_HOST").ok_or("--database-url (or DATABASE_URL, or POSTGRES_HOST) is missing")?;
-    let password = match (get("POSTGRES_PASSWORD"), get("POSTGRES_PASSWORD_FILE")) {
-        (Some(password), _) => Some(password),
-        (None, Some(path)) => {
-            let text =
-                std::fs::read_to_string(&path).map_err(|e| format!("POSTGRES_PASSWORD_FILE {path}: {e}"))?;
-            Some(text.trim_end_matches(['\r', '\n']).to_owned())
-        }
-        (None, None) => None,
-    };
-    let encode =
-        |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20");
-    let user = encode(&get("POSTGRES_USER").unwrap_or_else(|| "noetl".into()));
-    let secret = password.map(|p| format!(":{}", encode(&p))).unwrap_or_default();
+fn from_noetl_variables(get: impl Fn(&str) -> Option<String>) -> Result<DatabaseSource, String> {
+    let missing = "--database-url (or DATABASE_URL, --database-url-file, or POSTGRES_HOST) is missing";
+    let host = get("POSTGRES_HOST").ok_or(missing)?;
+    let user = percent_encode(&get("POSTGRES_USER").unwrap_or_else(|| "noetl".into()));
     let port = get("POSTGRES_PORT").unwrap_or_else(|| "5432".into());
-    let name =
-        encode(&get("POSTGRES_DATABASE").or_else(|| get("POSTGRES_DB")).unwrap_or_else(|| "noetl".into()));
-    Ok(format!("postgres://{user}{secret}@{host}:{port}/{name}"))
+    let name = get("POSTGRES_DATABASE").or_else(|| get("POSTGRES_DB")).unwrap_or_else(|| "noetl".into());
+    let (before, after) = (format!("postgres://{user}"), format!("{host}:{port}/{}", percent_encode(&name)));
+    match (get("POSTGRES_PASSWORD"), get("POSTGRES_PASSWORD_FILE")) {
+        (Some(secret), _) => Ok(format!("{before}:{}@{after}", percent_encode(&secret)).into()),
+        (None, Some(path)) => {
+            let source = DatabaseSource::Parts { before, password: path.into(), after };
+            source.url().map_err(|e| format!("POSTGRES_PASSWORD_FILE {e}"))?;
+            Ok(source)
+        }
+        (None, None) => Ok(format!("{before}@{after}").into()),
+    }
 }
 
 /// What becomes of reports of components that are not registered.
@@ -70,6 +78,15 @@ pub struct ServerArgs {
     /// Database.
     #[command(flatten)]
     pub database: DatabaseArgs,
+    /// URL at which other servers on the same database reach this one, as http://10.0.0.7:8082. With
+    /// it there may be several: one is active, the others forward to it and take over when it is
+    /// gone. Without it this one is the only one, and takes over from any other at its start.
+    #[arg(long, env = "NOETL_METRICS_ADVERTISE_URL", value_parser = base_url)]
+    pub advertise_url: Option<String>,
+    /// For how long a server stays active without being heard; others wait that long before they take
+    /// over from one that died.
+    #[arg(long, env = "NOETL_METRICS_LEASE_DURATION", default_value = "6s", value_parser = duration)]
+    pub lease_duration: Duration,
     /// Connections to PostgreSQL at most.
     #[arg(long, env = "NOETL_METRICS_DATABASE_CONNECTIONS", default_value_t = 8, value_parser = clap::value_parser!(u32).range(2..=100))]
     pub database_connections: u32,
@@ -80,6 +97,23 @@ pub struct ServerArgs {
     /// it changes. Without it everyone may write.
     #[arg(long, env = "NOETL_METRICS_AUTH_TOKEN_FILE")]
     pub auth_token_file: Option<PathBuf>,
+    /// Let pods write that send a token of their ServiceAccount made for this audience, as
+    /// noetl-metrics. Needs --auth-service-accounts; the cluster's published keys verify it.
+    #[arg(long, env = "NOETL_METRICS_AUTH_KUBERNETES_AUDIENCE", requires = "auth_service_accounts")]
+    pub auth_kubernetes_audience: Option<String>,
+    /// ServiceAccounts that may write: namespace/name, namespace/* or *, separated by commas.
+    #[arg(long, env = "NOETL_METRICS_AUTH_SERVICE_ACCOUNTS", requires = "auth_kubernetes_audience")]
+    pub auth_service_accounts: Option<ServiceAccounts>,
+    /// API of the cluster whose ServiceAccounts these are.
+    #[arg(long, env = "NOETL_METRICS_KUBERNETES_URL", default_value = "https://kubernetes.default.svc", value_parser = base_url)]
+    pub kubernetes_url: String,
+    /// Folder with the token and ca.crt of the server's own ServiceAccount.
+    #[arg(
+        long,
+        env = "NOETL_METRICS_SERVICE_ACCOUNT_DIR",
+        default_value = "/var/run/secrets/kubernetes.io/serviceaccount"
+    )]
+    pub service_account_dir: PathBuf,
     /// A component that is silent for longer leaves the exposition.
     #[arg(long, env = "NOETL_METRICS_STALE_AFTER", default_value = "5m", value_parser = duration)]
     pub stale_after: Duration,
@@ -123,11 +157,26 @@ impl ServerArgs {
         if self.server_name.is_empty() || self.server_name.len() > name_bytes {
             return Err(format!("--server-name must have 1 to {name_bytes} bytes"));
         }
+        if self.lease_duration < Duration::from_secs(1) {
+            return Err("--lease-duration must be at least 1s".into());
+        }
         Ok(ServerConfig {
             listen: self.listen,
-            database_url: self.database.url()?,
+            database: self.database.source()?,
+            advertise_url: self.advertise_url,
+            lease_duration: self.lease_duration,
             max_connections: self.database_connections,
-            auth_token_file: self.auth_token_file,
+            auth: AuthConfig {
+                token_file: self.auth_token_file,
+                kubernetes: self.auth_kubernetes_audience.zip(self.auth_service_accounts).map(
+                    |(audience, service_accounts)| KubernetesAuth {
+                        audience,
+                        service_accounts,
+                        api_url: self.kubernetes_url,
+                        own_dir: self.service_account_dir,
+                    },
+                ),
+            },
             stale_after: self.stale_after,
             register_unknown: self.unknown_components == UnknownComponents::Register,
             migrate: !self.no_migrate,
@@ -159,7 +208,10 @@ mod tests {
             "POSTGRES_PASSWORD" => Some("p@ss w/rd".into()),
             _ => None,
         };
-        assert_eq!(from_noetl_variables(get).unwrap(), "postgres://noetl:p%40ss%20w%2Frd@db:5432/noetl");
+        assert_eq!(
+            from_noetl_variables(get).unwrap().url().unwrap(),
+            "postgres://noetl:p%40ss%20w%2Frd@db:5432/noetl"
+        );
         assert!(from_noetl_variables(|_| None).unwrap_err().contains("--database-url"));
     }
 }

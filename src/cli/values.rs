@@ -23,6 +23,23 @@ pub fn duration(s: &str) -> Result<Duration, String> {
     }
 }
 
+/// The address of a server: `http://host:port`, without a path.
+///
+/// # Errors
+/// A sentence that says what is accepted.
+pub fn base_url(s: &str) -> Result<String, String> {
+    let url = s.trim().trim_end_matches('/');
+    let parsed: http::Uri = url.parse().map_err(|e| format!("{s:?} is not a URL ({e})"))?;
+    let is_base = matches!(parsed.scheme_str(), Some("http" | "https"))
+        && parsed.authority().is_some_and(|a| !a.as_str().contains('@'))
+        && parsed.path_and_query().is_none_or(|p| p.as_str() == "/");
+    if is_base {
+        Ok(url.to_owned())
+    } else {
+        Err(format!("{s:?} is not http://host:port or https://host:port"))
+    }
+}
+
 /// A size in bytes: a bare number, or one with `KiB`, `MiB` or `GiB` (`64MiB`).
 ///
 /// # Errors

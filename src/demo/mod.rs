@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use crate::agent::{self, AgentConfig, ServerUrl};
 use crate::model::Limits;
 use crate::server::page::data::Flag;
-use crate::server::{self, ServerConfig, ServerEvent};
+use crate::server::{self, AuthConfig, ServerConfig, ServerEvent};
 
 /// How the demo runs.
 #[derive(Clone, Debug)]
@@ -133,9 +133,11 @@ pub async fn run(
 fn server_config(config: &DemoConfig, listen: SocketAddr, database_url: &str) -> ServerConfig {
     ServerConfig {
         listen,
-        database_url: database_url.to_owned(),
+        database: database_url.to_owned().into(),
+        advertise_url: None,
+        lease_duration: Duration::from_secs(6),
         max_connections: 8,
-        auth_token_file: None,
+        auth: AuthConfig::default(),
         stale_after: Duration::from_mins(5),
         register_unknown: false,
         migrate: true,

@@ -37,11 +37,12 @@ pub(super) struct CleanupReply {
         (status = 200, description = "Done", body = CleanupReply),
         (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
         (status = 401, description = "A token is needed", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "The caller may not write", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "The database is unavailable, or another run is under way", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 pub(super) async fn cleanup(app: &Arc<App>, request: &Request) -> Result<Reply, Problem> {
     request.params.only(&[])?;
-    let core = app.core()?;
+    let core = &app.core()?;
     let report = retention(app).run(&core.database, |step| tracing::info!(step, "clean-up")).await?;
     core.partitions.refresh(&core.database).await?;
     let dropped_count = report.dropped_partitions.len();
@@ -84,6 +85,7 @@ pub(super) struct PartitionsReply {
         (status = 200, description = "Done", body = PartitionsReply),
         (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
         (status = 401, description = "A token is needed", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "The caller may not write", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "The database is unavailable", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 pub(super) async fn create_partitions(app: &Arc<App>, request: &Request) -> Result<Reply, Problem> {
@@ -92,7 +94,7 @@ pub(super) async fn create_partitions(app: &Arc<App>, request: &Request) -> Resu
     if !(0..=MAX_DAYS_AHEAD).contains(&days_ahead) {
         return Err(Problem::parameter("days_ahead", format!("must be between 0 and {MAX_DAYS_AHEAD}")));
     }
-    let core = app.core()?;
+    let core = &app.core()?;
     let hours = (days_ahead * 24).max(HOURS_AHEAD);
     let created = core.partitions.ensure(&core.database, hours).await?;
     let created_count = created.len();
@@ -136,6 +138,7 @@ pub(super) struct TtlReply {
         (status = 200, description = "Set", body = TtlReply),
         (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
         (status = 401, description = "A token is needed", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "The caller may not write", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "Unknown metric", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "The database is unavailable", body = ProblemBody, content_type = "application/problem+json"),
     ))]
@@ -166,6 +169,7 @@ pub(super) async fn set_ttl(app: &Arc<App>, request: &Request) -> Result<Reply, 
         (status = 200, description = "Set", body = TtlReply),
         (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
         (status = 401, description = "A token is needed", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "The caller may not write", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "Unknown component", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "Several components have this name", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "The database is unavailable", body = ProblemBody, content_type = "application/problem+json"),
@@ -174,7 +178,7 @@ pub(super) async fn extend_ttl(app: &Arc<App>, request: &Request) -> Result<Repl
     request.params.only(&["component_name", "ttl_days"])?;
     let name = required(request, "component_name")?;
     let days = ttl_days(request)?;
-    let core = app.core()?;
+    let core = &app.core()?;
     let component = match core.components.by_name(&core.database, &name, None).await? {
         Lookup::Found(component) => component,
         Lookup::Unknown => {

@@ -51,7 +51,7 @@ pub(super) struct ComponentsReply {
     ))]
 pub(super) fn get(app: &Arc<App>, request: &Request) -> Result<Reply, Problem> {
     request.params.only(&[])?;
-    let core = app.core()?;
+    let core = &app.core()?;
     Ok(Reply::json(&ComponentsReply { components: statuses(core) }))
 }
 

@@ -29,21 +29,26 @@ pub struct Core {
 }
 
 impl Core {
-    /// Reaches the database, brings its schema forward, and fills memory from it.
-    pub async fn open(config: &ServerConfig, database: Database) -> Result<Self, StoreError> {
+    /// Reaches the database, and brings its schema forward.
+    pub async fn prepare(config: &ServerConfig, database: &Database) -> Result<(), StoreError> {
         if config.migrate {
-            let applied = migrate(&database).await?;
+            let applied = migrate(database).await?;
             if !applied.is_empty() {
                 tracing::info!(versions = ?applied, "schema brought forward");
             }
         }
-        let state = crate::store::migration_state(&database).await?;
+        let state = crate::store::migration_state(database).await?;
         if state.applied < state.newest {
             let (at, wanted) = (state.applied, state.newest);
             return Err(StoreError::Migration(format!(
                 "the schema is at version {at}, this server needs {wanted}: run noetl-metrics migrate"
             )));
         }
+        Ok(())
+    }
+
+    /// Fills memory from the database.
+    pub async fn open(config: &ServerConfig, database: Database) -> Result<Self, StoreError> {
         let partitions = Arc::new(Partitions::default());
         partitions.ensure(&database, HOURS_AHEAD).await?;
         let components = Components::default();

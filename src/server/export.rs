@@ -6,7 +6,7 @@ use super::App;
 use super::problem::{Problem, ProblemBody};
 use super::reply::Reply;
 use super::request::Request;
-use crate::live::{Format, RenderOptions, Selector};
+use crate::live::{Format, Live, RenderOptions, Selector};
 use crate::model::{Millis, RuntimeId};
 
 /// Newest value of every live series
@@ -29,7 +29,12 @@ use crate::model::{Millis, RuntimeId};
 pub(super) async fn get(app: &Arc<App>, request: &Request) -> Result<Reply, Problem> {
     let params = &request.params;
     params.only(&["component_name", "runtime_id", "match[]", "timestamps"])?;
-    let core = Arc::clone(app.core()?);
+    let core = match app.core() {
+        Ok(core) => Some(core),
+        // The active server exports; each series must be found once.
+        Err(_) if app.peer.load().is_some() => None,
+        Err(problem) => return Err(problem),
+    };
     let selectors = params
         .all("match[]")
         .map(|text| Selector::parse(text).map_err(|e| Problem::parameter("match[]", e.to_string())))
@@ -42,6 +47,7 @@ pub(super) async fn get(app: &Arc<App>, request: &Request) -> Result<Reply, Prob
     let runtime_id = params.parse_as("runtime_id", "a 64-bit integer")?.map(RuntimeId);
     let component_name = params.get("component_name")?.map(str::to_owned);
     let format = Format::negotiate(request.header(http::header::ACCEPT));
+    let small = core.as_ref().is_none_or(|c| c.live.len() < 2000);
     // A large exposition takes milliseconds, which the threads that serve requests do not have.
     let render = move || {
         let options = RenderOptions {
@@ -51,11 +57,13 @@ pub(super) async fn get(app: &Arc<App>, request: &Request) -> Result<Reply, Prob
             component_name: component_name.as_deref(),
             selectors: &selectors,
             now: Millis::now(),
-            stale_after_ms: core.stale_after_ms,
+            stale_after_ms: core.as_ref().map_or(0, |c| c.stale_after_ms),
         };
-        core.live.render(&options, &core.components.all())
+        match &core {
+            Some(core) => core.live.render(&options, &core.components.all()),
+            None => Live::default().render(&options, &[]),
+        }
     };
-    let small = app.core()?.live.len() < 2000;
     let body = if small {
         render()
     } else {

@@ -46,6 +46,10 @@ pub(super) async fn readyz(app: &Arc<App>, request: &Request) -> Result<Reply, P
             let writer = if core.writer.is_alive() { Ok(()) } else { Err("it ended".to_owned()) };
             checks.push(("writer", writer));
         }
+        Err(_) if app.peer.load().is_some() => {
+            checks.push(("started", Ok(())));
+            checks.push(("standby", Ok(())));
+        }
         Err(problem) => checks.push(("started", Err(problem.detail().to_owned()))),
     }
     Ok(answer(&checks, request))

@@ -10,7 +10,9 @@ mod body;
 mod components;
 mod core;
 mod export;
+mod forward;
 mod health;
+mod leadership;
 mod openapi;
 mod own;
 pub mod page;
@@ -28,17 +30,19 @@ mod view;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwapOption;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use warp::Filter;
 
 use crate::host::{HostPaths, HostReader};
 use crate::model::{Limits, Millis};
-use crate::store::{Database, Sizes, StoreError};
+use crate::store::{Database, DatabaseSource, Sizes, StoreError};
 
+pub use self::auth::{AuthConfig, KubernetesAuth, ServiceAccounts};
 pub use self::core::Core;
 pub use openapi::document as openapi_document;
 use request::Request;
@@ -51,12 +55,16 @@ const DRAIN_FOR: Duration = Duration::from_secs(20);
 pub struct ServerConfig {
     /// Address to listen on.
     pub listen: SocketAddr,
-    /// `postgres://…`.
-    pub database_url: String,
+    /// Where the database is.
+    pub database: DatabaseSource,
+    /// Where other servers on the same database reach this one; `None` where it is the only one.
+    pub advertise_url: Option<String>,
+    /// For how long a server stays active without being heard.
+    pub lease_duration: Duration,
     /// Connections to PostgreSQL at most.
     pub max_connections: u32,
-    /// File with one token a line; writes need one of them. `None` lets everyone write.
-    pub auth_token_file: Option<PathBuf>,
+    /// Who may write.
+    pub auth: AuthConfig,
     /// A component that is silent for longer leaves the exposition.
     pub stale_after: Duration,
     /// Reports of unknown components register them.
@@ -93,6 +101,9 @@ pub enum ServerError {
     /// The token file can't be read.
     #[error("--auth-token-file {0}: {1}")]
     Tokens(PathBuf, String),
+    /// There is no client for requests that are forwarded.
+    #[error("requests can't be forwarded: {0}")]
+    Client(reqwest::Error),
     /// The database can't be used at all.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -102,8 +113,13 @@ pub enum ServerError {
 pub struct App {
     /// How the server runs.
     pub config: ServerConfig,
-    /// The part that needs the database; not there while the server starts.
-    core: OnceLock<Arc<Core>>,
+    /// The part that needs the database; there while this server is the active one.
+    core: ArcSwapOption<Core>,
+    /// The active server, where it is another one.
+    peer: ArcSwapOption<forward::Peer>,
+    /// The epoch in which this server is active, and connections that write in it.
+    held: parking_lot::Mutex<Option<(i64, Database)>>,
+    client: reqwest::Client,
     /// Why the core is not there yet.
     waiting_for: parking_lot::Mutex<String>,
     auth: auth::Auth,
@@ -118,8 +134,8 @@ pub struct App {
 
 impl App {
     /// The core, or 503 while the server starts.
-    fn core(&self) -> Result<&Arc<Core>, problem::Problem> {
-        self.core.get().ok_or_else(|| {
+    fn core(&self) -> Result<Arc<Core>, problem::Problem> {
+        self.core.load_full().ok_or_else(|| {
             let reason = self.waiting_for.lock().clone();
             problem::Problem::new(problem::Kind::STARTING, reason).with_header("retry-after", "1")
         })
@@ -137,8 +153,8 @@ pub async fn run(
     on_event: impl Fn(ServerEvent) + Send + Sync + 'static,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServerError> {
-    let database = Database::new(&config.database_url, config.max_connections)?;
-    let auth = auth::Auth::open(config.auth_token_file.as_deref())?;
+    let database = Database::new(config.database.clone(), config.max_connections)?;
+    let auth = auth::Auth::open(&config.auth)?;
     let listener =
         TcpListener::bind(config.listen).await.map_err(|e| ServerError::Listen(config.listen, e))?;
     let address = listener.local_addr().map_err(|e| ServerError::Listen(config.listen, e))?;
@@ -150,15 +166,19 @@ pub async fn run(
         host: parking_lot::Mutex::new(HostReader::new(HostPaths::default())),
         rates: rates::Rates::default(),
         sizes: parking_lot::Mutex::default(),
-        core: OnceLock::new(),
+        core: ArcSwapOption::empty(),
+        peer: ArcSwapOption::empty(),
+        held: parking_lot::Mutex::default(),
+        client: forward::client().map_err(ServerError::Client)?,
         waiting_for: parking_lot::Mutex::new("the database was not reached yet".into()),
         started: Millis::now(),
         stopping: stopping.clone(),
         config,
     });
     on_event(ServerEvent::Listening(address));
-    let background =
-        tokio::spawn(start(Arc::clone(&app), database.clone(), move || on_event(ServerEvent::Ready)));
+    let background = tokio::spawn(leadership::run(Arc::clone(&app), database.clone(), move || {
+        on_event(ServerEvent::Ready);
+    }));
     tracing::info!(%address, "listening");
     tokio::spawn(async move {
         shutdown.await;
@@ -186,35 +206,22 @@ async fn overdue(stopping: watch::Receiver<bool>) {
     tokio::time::sleep(DRAIN_FOR).await;
 }
 
-/// Writes down what components reported last; the writer's queue is empty, since all requests are
-/// answered.
+/// Writes down what components reported last, and gives the lease back; the writer's queue is empty,
+/// since all requests are answered.
 async fn finish(app: &App, background: tokio::task::JoinHandle<()>) {
+    let core = app.core.load_full();
     background.abort();
-    if let Some(core) = app.core.get()
+    let _ = background.await;
+    if let Some(core) = core
         && let Err(error) = core.components.save(&core.database).await
     {
         tracing::warn!(%error, "what components reported last was not written down");
     }
-}
-
-/// Reaches the database, however long it takes, then sweeps until the end.
-async fn start(app: Arc<App>, database: Database, on_ready: impl Fn() + Send + 'static) {
-    loop {
-        match Core::open(&app.config, database.clone()).await {
-            Ok(core) => {
-                tracing::info!(series = core.live.len(), "ready");
-                let core = Arc::new(core);
-                let _ = app.core.set(Arc::clone(&core));
-                on_ready();
-                sweeper::run(&app, &core).await;
-                return;
-            }
-            Err(error) => {
-                tracing::warn!(%error, "not ready; trying again");
-                *app.waiting_for.lock() = error.to_string();
-                tokio::time::sleep(Duration::from_secs(1)).await;
-            }
-        }
+    let held = app.held.lock().take();
+    if let Some((epoch, database)) = held
+        && let Err(error) = leadership::claim(app).release(&database, epoch).await
+    {
+        tracing::warn!(%error, "the lease was not given back");
     }
 }
 

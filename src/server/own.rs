@@ -127,6 +127,11 @@ impl OwnMetrics {
             "Start of the process, seconds since the epoch.",
             app.started.0 / 1000,
         );
+        let epoch = app.held.lock().as_ref().map(|(epoch, _)| *epoch);
+        gauge("noetl_metrics_active", "Whether this server is the active one.", i64::from(epoch.is_some()));
+        if let Some(epoch) = epoch {
+            gauge("noetl_metrics_lease_epoch", "Counts the take-overs; of the active server.", epoch);
+        }
         gauge("noetl_metrics_ready", "Whether the server can do its work.", i64::from(app.core().is_ok()));
         if let Ok(core) = app.core() {
             let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);

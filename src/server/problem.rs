@@ -32,7 +32,8 @@ macro_rules! kinds {
 kinds! {
     MALFORMED: 400 "malformed-body" "The body can't be read", "Send valid JSON in UTF-8. NaN and infinities are the strings NaN, +Inf and -Inf.";
     PARAMETER: 400 "invalid-parameter" "A query parameter is wrong", "The detail names the parameter. /openapi.json lists those of each endpoint.";
-    UNAUTHENTICATED: 401 "unauthenticated" "Authentication is required", "Send Authorization: Bearer <token> with a token of the server's --auth-token-file.";
+    UNAUTHENTICATED: 401 "unauthenticated" "Authentication is required", "Send Authorization: Bearer <token> with a token of the server's --auth-token-file, or of a ServiceAccount for the audience of --auth-kubernetes-audience.";
+    FORBIDDEN: 403 "forbidden" "The caller may not write", "Add the ServiceAccount to the server's --auth-service-accounts.";
     NOT_FOUND: 404 "not-found" "There is nothing here", "/openapi.json lists every endpoint.";
     UNKNOWN_COMPONENT: 404 "unknown-component" "The component is not registered", "Register it: POST /api/worker/pool/register {\"name\": …, \"component_type\": …}, or start the server with --unknown-components register.";
     UNKNOWN_METRIC: 404 "unknown-metric" "There is no such metric", "Report it first; GET /api/metrics/query shows the names that there are.";
@@ -168,6 +169,9 @@ impl From<StoreError> for Problem {
         match error {
             StoreError::Unavailable(detail) => {
                 Self::new(Kind::UNAVAILABLE, detail).with_header("retry-after", "2")
+            }
+            StoreError::Fenced => {
+                Self::new(Kind::UNAVAILABLE, error.to_string()).with_header("retry-after", "1")
             }
             StoreError::UnknownComponent => Self::new(Kind::UNKNOWN_COMPONENT, error.to_string()),
             other => {

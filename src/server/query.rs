@@ -55,7 +55,7 @@ pub(super) struct QueryReply {
 pub(super) async fn get(app: &Arc<App>, request: &Request) -> Result<Reply, Problem> {
     let format = Format::negotiate(request.header(http::header::ACCEPT))?;
     let query = read(request)?;
-    let core = app.core()?;
+    let core = &app.core()?;
     let rows = query.run(&core.database).await.map_err(|e| match e {
         QueryError::Store(e) => Problem::from(e),
         QueryError::OutOfRange => Problem::parameter("agg", e.to_string()),

@@ -98,6 +98,7 @@ impl HeardReply {
         (status = 200, description = "Its row in noetl.runtime", body = RuntimeRow),
         (status = 400, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
         (status = 401, description = "A token is needed", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "The caller may not write", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "Not JSON, or an unknown encoding", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "A field breaks a rule", body = ProblemBody, content_type = "application/problem+json"),
@@ -105,7 +106,7 @@ impl HeardReply {
     ))]
 pub(super) async fn register(app: &Arc<App>, request: &mut Request) -> Result<Reply, Problem> {
     request.params.only(&[])?;
-    let core = app.core()?;
+    let core = &app.core()?;
     let body = request.json_body(&app.bodies).await?;
     let fields = Fields::read(&body)?;
     let registration = fields.registration(app.config.limits.name_bytes)?;
@@ -139,6 +140,7 @@ pub(super) async fn register(app: &Arc<App>, request: &mut Request) -> Result<Re
         (status = 200, description = "Heard", body = HeardReply),
         (status = 400, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
         (status = 401, description = "A token is needed", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "The caller may not write", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "Unknown component: register", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "Several components have this name", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
@@ -149,7 +151,7 @@ pub(super) async fn register(app: &Arc<App>, request: &mut Request) -> Result<Re
     ))]
 pub(super) async fn heartbeat(app: &Arc<App>, request: &mut Request) -> Result<Reply, Problem> {
     request.params.only(&[])?;
-    let core = app.core()?;
+    let core = &app.core()?;
     let body = request.json_body(&app.bodies).await?;
     if body.is_empty() {
         return Ok(Reply::json(&HeardReply { message: "Heartbeat recorded", ..HeardReply::default() }));
@@ -178,6 +180,7 @@ pub(super) async fn heartbeat(app: &Arc<App>, request: &mut Request) -> Result<R
         (status = 200, description = "Heard", body = HeardReply),
         (status = 400, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
         (status = 401, description = "A token is needed", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "The caller may not write", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "Unknown component: register", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "Several components have this name", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
@@ -197,6 +200,7 @@ pub(super) fn heartbeat_at_root() {}
         (status = 200, description = "Marked", body = HeardReply),
         (status = 400, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
         (status = 401, description = "A token is needed", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "The caller may not write", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "Unknown component", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "Several components have this name", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
@@ -206,7 +210,7 @@ pub(super) fn heartbeat_at_root() {}
     ))]
 pub(super) async fn deregister(app: &Arc<App>, request: &mut Request) -> Result<Reply, Problem> {
     request.params.only(&[])?;
-    let core = app.core()?;
+    let core = &app.core()?;
     let body = request.json_body(&app.bodies).await?;
     let component = Fields::read(&body)?.component(app, core).await?;
     core.components.deregister(&core.database, &component).await?;
@@ -223,6 +227,7 @@ pub(super) async fn deregister(app: &Arc<App>, request: &mut Request) -> Result<
         (status = 200, description = "Marked", body = HeardReply),
         (status = 400, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
         (status = 401, description = "A token is needed", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "The caller may not write", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "Unknown component", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "Several components have this name", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
@@ -248,7 +253,7 @@ pub(super) fn deregister_by_delete() {}
 pub(super) async fn list(app: &Arc<App>, request: &Request) -> Result<Reply, Problem> {
     let params = &request.params;
     params.only(&["kind", "status", "name"])?;
-    let core = app.core()?;
+    let core = &app.core()?;
     let (kind, status, name) = (params.get("kind")?, params.get("status")?, params.get("name")?);
     Ok(Reply::json(&core.components.list(&core.database, kind, status, name).await?))
 }

@@ -88,6 +88,7 @@ pub(super) struct MetricBody {
         (status = 200, description = "Committed", body = ReportReply),
         (status = 400, description = "Not JSON, or neither runtime_id nor component_name", body = ProblemBody, content_type = "application/problem+json"),
         (status = 401, description = "A token is needed", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "The caller may not write", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "Unknown component", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "Several components have this name", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
@@ -98,7 +99,7 @@ pub(super) struct MetricBody {
     ))]
 pub(super) async fn post(app: &Arc<App>, request: &mut Request) -> Result<Reply, Problem> {
     request.params.only(&[])?;
-    let core = app.core()?;
+    let core = &app.core()?;
     let key = idempotency_key(request)?;
     let body = request.json_body(&app.bodies).await?;
     let now = Millis::now();

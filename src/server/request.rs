@@ -51,6 +51,19 @@ impl Request {
         self.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default()
     }
 
+    /// Reads a body as it was sent.
+    pub(super) async fn raw_body(&mut self, bodies: &Bodies) -> Result<Body, Problem> {
+        let announced: usize = self.header(CONTENT_LENGTH).parse().unwrap_or(0);
+        self.read(bodies, announced, Encoding::Identity).await
+    }
+
+    async fn read(&mut self, bodies: &Bodies, announced: usize, encoding: Encoding) -> Result<Body, Problem> {
+        match self.body.get_mut().take() {
+            Some(stream) => bodies.read(stream, announced, encoding).await,
+            None => Err(Problem::new(Kind::INTERNAL, "the body was read already")),
+        }
+    }
+
     /// Reads a JSON body. A missing content type is taken for JSON.
     pub(super) async fn json_body(&mut self, bodies: &Bodies) -> Result<Body, Problem> {
         let media =
@@ -64,10 +77,7 @@ impl Request {
             Problem::new(Kind::MEDIA_TYPE, e.to_string()).with_header("accept-encoding", "gzip, zstd")
         })?;
         let announced: usize = self.header(CONTENT_LENGTH).parse().unwrap_or(0);
-        match self.body.get_mut().take() {
-            Some(stream) => bodies.read(stream, announced, encoding).await,
-            None => Err(Problem::new(Kind::INTERNAL, "the body was read already")),
-        }
+        self.read(bodies, announced, encoding).await
     }
 }
 

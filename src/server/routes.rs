@@ -9,7 +9,7 @@ use super::problem::{Kind, Problem};
 use super::reply::Reply;
 use super::request::Request;
 use super::{
-    App, admin, components, export, health, openapi, query, registration, report, self_report, view,
+    App, admin, components, export, forward, health, openapi, query, registration, report, self_report, view,
 };
 
 /// What an endpoint needs of its caller.
@@ -99,6 +99,11 @@ fn endpoint(path: &str) -> &'static str {
 }
 
 async fn dispatch(app: &Arc<App>, request: &mut Request, endpoint: &str) -> Result<Reply, Problem> {
+    if !forward::is_local(endpoint)
+        && let Some(peer) = app.peer.load_full()
+    {
+        return forward::forward(app, &peer, request).await;
+    }
     if endpoint.is_empty() {
         if let Some(page) = view::answer(app, request).await {
             return Ok(page);

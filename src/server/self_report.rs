@@ -36,6 +36,7 @@ pub(super) struct SelfReportReply {
         (status = 200, description = "Committed", body = SelfReportReply),
         (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
         (status = 401, description = "A token is needed", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "The caller may not write", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "Unknown component", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "Several components have this name", body = ProblemBody, content_type = "application/problem+json"),
         (status = 429, description = "Too much waits; see Retry-After", body = ProblemBody, content_type = "application/problem+json"),
@@ -43,7 +44,7 @@ pub(super) struct SelfReportReply {
     ))]
 pub(super) async fn post(app: &Arc<App>, request: &Request) -> Result<Reply, Problem> {
     request.params.only(&["component_name"])?;
-    let core = app.core()?;
+    let core = &app.core()?;
     let asked = request.params.get("component_name")?.unwrap_or(&app.config.name);
     let component = match core.components.by_name(&core.database, asked, None).await? {
         Lookup::Found(component) => component,

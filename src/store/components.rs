@@ -202,7 +202,7 @@ impl Components {
         database: &Database,
         r: &Registration,
     ) -> Result<(RuntimeRow, Arc<Component>), StoreError> {
-        let mut tx = database.begin().await?;
+        let mut tx = database.begin_write().await?;
         let row = sql(
             "insert into noetl.runtime as r (runtime_id, name, kind, uri, status, labels, capabilities, capacity, runtime) \
              values (noetl_metrics.next_runtime_id(), $1, $2, $3, $4, $5::jsonb, $6::jsonb, $7, $8::jsonb) \
@@ -246,7 +246,7 @@ impl Components {
         component: &Component,
         status: Option<&str>,
     ) -> Result<bool, StoreError> {
-        let mut tx = database.begin().await?;
+        let mut tx = database.begin_write().await?;
         let done = sql("update noetl.runtime set heartbeat = now(), status = coalesce($2, case when status = 'offline' then 'ready' else status end) \
                         where runtime_id = $1")
             .bind(component.id.0)
@@ -265,7 +265,7 @@ impl Components {
 
     /// Marks a component offline. Its row and its history stay.
     pub async fn deregister(&self, database: &Database, component: &Component) -> Result<(), StoreError> {
-        let mut tx = database.begin().await?;
+        let mut tx = database.begin_write().await?;
         sql("update noetl.runtime set status = 'offline', updated_at = now() where runtime_id = $1")
             .bind(component.id.0)
             .execute(&mut *tx)
@@ -304,7 +304,7 @@ impl Components {
     pub async fn save(&self, database: &Database) -> Result<(), StoreError> {
         let all = self.all();
         let known: Vec<_> = all.iter().filter(|c| c.last_report().is_some() || c.rejected() > 0).collect();
-        let mut tx = database.begin().await?;
+        let mut tx = database.begin_write().await?;
         sql("insert into noetl_metrics.component as c (runtime_id, last_report, accepted, rejected) \
              select id, case when at > 0 then timestamptz 'epoch' + at * interval '1 ms' end, accepted, rejected \
              from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) u(id, at, accepted, rejected) order by id \
@@ -330,7 +330,7 @@ impl Components {
         stale_after_ms: i64,
     ) -> Result<(), StoreError> {
         let ids = |list: &[RuntimeId]| list.iter().map(|id| id.0).collect::<Vec<_>>();
-        let mut tx = database.begin().await?;
+        let mut tx = database.begin_write().await?;
         sql("update noetl.runtime set status = 'offline', updated_at = now() \
              where runtime_id = any($1) and status <> 'offline' and heartbeat < now() - $2 * interval '1 ms' \
                and obj_description('noetl.runtime'::regclass) like '%Made by NoETL Metrics%'")

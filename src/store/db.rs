@@ -1,8 +1,9 @@
 //! The connection pool, transactions, and what can go wrong with a database.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
 use sqlx::postgres::types::Oid;
@@ -14,6 +15,7 @@ use sqlx::query::Query;
 use sqlx::{Encode, Type};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::source::DatabaseSource;
 use crate::model::Millis;
 
 /// A transaction of the pool; dropped without a commit it is rolled back.
@@ -31,6 +33,9 @@ pub enum StoreError {
     /// The schema can't be brought forward.
     #[error("migration failed: {0}")]
     Migration(String),
+    /// Another server has taken over; nothing of this one is written any more.
+    #[error("another server is active now")]
+    Fenced,
     /// The component's row is gone.
     #[error("the component is not registered any more")]
     UnknownComponent,
@@ -45,6 +50,7 @@ impl From<sqlx::Error> for StoreError {
             sqlx::Error::Database(e) => match e.code().as_deref().map(|c| &c[..2]) {
                 // Connection exceptions, out of resources, operator intervention, read-only, a lost
                 // race for rows or locks: all of them may be gone at the next try.
+                Some("NM") => Self::Fenced,
                 Some("08" | "53" | "57" | "25" | "40" | "55") => Self::Unavailable(e.message().to_owned()),
                 _ => Self::Refused(error),
             },
@@ -75,50 +81,93 @@ pub struct Database {
     pool: PgPool,
     /// Connections that queries may hold at once; the others are left to reports.
     queries: Arc<Semaphore>,
+    source: Arc<Watched>,
+    /// The epoch of the lease under which this server writes; see [`super::lease`].
+    epoch: Option<i64>,
+}
+
+/// The source of the connections' options, and what it said last.
+#[derive(Debug)]
+struct Watched {
+    source: DatabaseSource,
+    last: Mutex<(Instant, String)>,
 }
 
 /// Who waits longer for a connection is told to come back.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// The source of the URL is looked at this often, when a connection is asked for.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
 /// What every transaction begins with: a reply of success means on disk, and nothing hangs.
 const BEGIN: &str = "BEGIN; SET LOCAL synchronous_commit = on; SET LOCAL statement_timeout = '30s'; \
                      SET LOCAL lock_timeout = '10s'; SET LOCAL idle_in_transaction_session_timeout = '60s'";
 
-/// The same for reports' samples: all reports wait for the one that is being written, so it does not
-/// wait long for a lock.
+/// The same for what the active server writes: all reports wait for the one that is being written, so
+/// it does not wait long for a lock.
 const BEGIN_WRITE: &str = "BEGIN; SET LOCAL synchronous_commit = on; SET LOCAL statement_timeout = '30s'; \
-                           SET LOCAL lock_timeout = '4s'; SET LOCAL idle_in_transaction_session_timeout = '60s'";
+                           SET LOCAL lock_timeout = '4s'; SET LOCAL idle_in_transaction_session_timeout = '10s'";
 
 /// The same for work that may take long: migrations and maintenance. What is there already is no news.
 const BEGIN_LONG: &str = "BEGIN; SET LOCAL synchronous_commit = on; SET LOCAL lock_timeout = '10s'; \
                           SET LOCAL client_min_messages = warning";
 
 impl Database {
-    /// A pool on `url` (`postgres://user:password@host:port/database`). No connection is made yet.
-    pub fn new(url: &str, max_connections: u32) -> Result<Self, StoreError> {
-        let options: PgConnectOptions =
-            url.parse().map_err(|e: sqlx::Error| StoreError::Url(e.to_string()))?;
-        // Startup parameters that a PgBouncer would refuse are left out.
-        let options =
-            options.extra_float_digits(None).statement_cache_capacity(0).application_name("noetl-metrics");
+    /// A pool. No connection is made yet.
+    pub fn new(source: DatabaseSource, max_connections: u32) -> Result<Self, StoreError> {
+        let url = source.url().map_err(StoreError::Url)?;
         let pool = PgPoolOptions::new()
             .max_connections(max_connections)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .idle_timeout(Duration::from_mins(5))
             .max_lifetime(Duration::from_mins(30))
-            .connect_lazy_with(options);
+            .connect_lazy_with(options(&url)?);
         let queries = usize::try_from(max_connections / 2).unwrap_or(1).max(1);
-        Ok(Self { pool, queries: Arc::new(Semaphore::new(queries)) })
+        let source = Arc::new(Watched { source, last: Mutex::new((Instant::now(), url)) });
+        Ok(Self { pool, queries: Arc::new(Semaphore::new(queries)), source, epoch: None })
+    }
+
+    /// The same pool for a server that is active in this epoch of the lease: its writes fail as
+    /// [`StoreError::Fenced`] once another one is.
+    #[must_use]
+    pub fn of_epoch(&self, epoch: i64) -> Self {
+        Self { epoch: Some(epoch), ..self.clone() }
+    }
+
+    /// The pool; new connections are made by what the source says now.
+    fn pool(&self) -> &PgPool {
+        let mut last = self.source.last.lock();
+        if last.0.elapsed() >= LOOK_EVERY {
+            last.0 = Instant::now();
+            match self.source.source.url() {
+                Ok(url) if url != last.1 => match options(&url) {
+                    Ok(options) => {
+                        tracing::info!("new connections are made with the database's new URL");
+                        self.pool.set_connect_options(options);
+                        last.1 = url;
+                    }
+                    Err(error) => tracing::warn!(%error, "the database's new URL can't be used"),
+                },
+                Ok(_) => {}
+                // The file may be half replaced; what it said before stays.
+                Err(error) => tracing::warn!(error, "the database's URL could not be read again"),
+            }
+        }
+        &self.pool
     }
 
     /// Begins a transaction with bounds on time.
     pub async fn begin(&self) -> Result<Transaction, StoreError> {
-        Ok(self.pool.begin_with(BEGIN).await?)
+        Ok(self.pool().begin_with(BEGIN).await?)
     }
 
-    /// Begins a transaction that writes samples.
+    /// Begins a transaction of the active server that writes.
     pub async fn begin_write(&self) -> Result<Transaction, StoreError> {
-        Ok(self.pool.begin_with(BEGIN_WRITE).await?)
+        let mut tx = self.pool().begin_with(BEGIN_WRITE).await?;
+        if let Some(epoch) = self.epoch {
+            sql("select noetl_metrics.fence($1)").bind(epoch).execute(&mut *tx).await?;
+        }
+        Ok(tx)
     }
 
     /// A turn for a query, which may take long; held while it runs.
@@ -130,12 +179,12 @@ impl Database {
 
     /// Begins a transaction for work that may take long.
     pub async fn begin_long(&self) -> Result<Transaction, StoreError> {
-        Ok(self.pool.begin_with(BEGIN_LONG).await?)
+        Ok(self.pool().begin_with(BEGIN_LONG).await?)
     }
 
     /// Runs one statement outside a transaction, for those that can't be inside one.
     pub async fn run_alone(&self, sql: String) -> Result<(), StoreError> {
-        let mut connection = self.pool.acquire().await?;
+        let mut connection = self.pool().acquire().await?;
         sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut *connection).await?;
         Ok(())
     }
@@ -156,6 +205,12 @@ impl Database {
     pub fn connections(&self) -> (u32, usize) {
         (self.pool.size(), self.pool.num_idle())
     }
+}
+
+/// How connections are made. Startup parameters that a PgBouncer would refuse are left out.
+fn options(url: &str) -> Result<PgConnectOptions, StoreError> {
+    let options: PgConnectOptions = url.parse().map_err(|e: sqlx::Error| StoreError::Url(e.to_string()))?;
+    Ok(options.extra_float_digits(None).statement_cache_capacity(0).application_name("noetl-metrics"))
 }
 
 /// A `timestamptz` on its way to the database: microseconds since 2000, as PostgreSQL counts.

@@ -67,20 +67,38 @@ impl Retention {
     ) -> Result<MaintenanceReport, StoreError> {
         let mut report = MaintenanceReport::default();
         let cutoff = Millis::now().plus(-self.raw_ms).max(Millis(0));
+        let guard = only_run(database).await?;
         if self.dry_run {
-            let mut tx = database.begin().await?;
-            let all = partitions::list(&mut tx).await?;
-            tx.commit().await?;
-            report.dropped_partitions = all.into_iter().filter(|p| p.to <= cutoff).map(|p| p.name).collect();
+            self.plan(database, cutoff, &mut report).await?;
             return Ok(report);
         }
-        let guard = only_run(database).await?;
         let run = begin_run(database).await?;
         let result = self.steps(database, cutoff, &mut report, &progress).await;
         end_run(database, run, &report, result.as_ref().err()).await?;
         // Nothing was written in it; where its connection is gone, so is its lock.
         let _ = guard.rollback().await;
         result.map(|()| report)
+    }
+
+    /// What a run would do, by the same statements in a transaction that is rolled back.
+    async fn plan(
+        &self,
+        database: &Database,
+        cutoff: Millis,
+        report: &mut MaintenanceReport,
+    ) -> Result<(), StoreError> {
+        let past = past(database, cutoff).await?;
+        let orphans = detached(database).await?.into_iter().filter(|p| p.to <= cutoff);
+        let mut tx = database.begin_long().await?;
+        report.merged_samples = merge_late(&mut tx, cutoff).await?;
+        for name in past.into_iter().chain(orphans).map(|p| p.name) {
+            report.kept_samples += keep_longer(&mut tx, &name).await?;
+            report.freed_bytes += table_bytes(&mut tx, &name).await?;
+            report.dropped_partitions.push(name);
+        }
+        // Those of the partitions that go are not deleted one by one.
+        report.deleted_samples = delete_rows(&mut tx, cutoff).await?;
+        Ok(tx.rollback().await?)
     }
 
     async fn steps(
@@ -90,6 +108,9 @@ impl Retention {
         report: &mut MaintenanceReport,
         progress: &impl Fn(&str),
     ) -> Result<(), StoreError> {
+        for partition in bring_back(database, cutoff).await? {
+            progress(&format!("{partition} is a partition again: an earlier run had detached it"));
+        }
         let mut tx = database.begin_long().await?;
         report.created_partitions = partitions::create(&mut tx, Millis::now(), 3).await?;
         tx.commit().await?;
@@ -98,21 +119,41 @@ impl Retention {
         tx.commit().await?;
         progress(&format!("{} late samples brought into their partitions", report.merged_samples));
         for partition in past(database, cutoff).await? {
-            report.kept_samples += keep_longer(database, &partition.name).await?;
+            // Before, so that readers miss none; after, for writers that were still at it.
+            report.kept_samples += keep(database, &partition.name).await?;
             detach(database, &partition).await?;
-            report.freed_bytes += drop_table(database, &partition.name).await?;
-            progress(&format!("dropped {}", partition.name));
-            report.dropped_partitions.push(partition.name);
+            report.kept_samples += keep(database, &partition.name).await?;
+            report.drop(database, partition.name, "", progress).await?;
         }
-        for name in detached(database, cutoff).await? {
-            report.freed_bytes += drop_table(database, &name).await?;
-            progress(&format!("dropped {name}, which an earlier run had detached"));
-            report.dropped_partitions.push(name);
+        for orphan in detached(database).await? {
+            if orphan.to <= cutoff {
+                report.kept_samples += keep(database, &orphan.name).await?;
+                report.drop(database, orphan.name, ", which an earlier run had detached", progress).await?;
+            }
         }
         let mut tx = database.begin_long().await?;
         report.deleted_samples = delete_rows(&mut tx, cutoff).await?;
         tx.commit().await?;
         progress(&format!("{} samples deleted one by one", report.deleted_samples));
+        Ok(())
+    }
+}
+
+impl MaintenanceReport {
+    /// Drops a table that no query sees any more, and counts it.
+    async fn drop(
+        &mut self,
+        database: &Database,
+        name: String,
+        why: &str,
+        progress: &impl Fn(&str),
+    ) -> Result<(), StoreError> {
+        let mut tx = database.begin().await?;
+        self.freed_bytes += table_bytes(&mut tx, &name).await?;
+        tx.commit().await?;
+        database.run_alone(format!("drop table noetl_metrics.{name}")).await?;
+        progress(&format!("dropped {name}{why}"));
+        self.dropped_partitions.push(name);
         Ok(())
     }
 }
@@ -133,9 +174,13 @@ async fn only_run(database: &Database) -> Result<Transaction, StoreError> {
     Err(StoreError::Unavailable(format!("another maintenance run is under way since {since}")))
 }
 
-/// Notes that a run begins.
+/// Notes that a run begins. It has the lock, so whatever run is not finished by now has died.
 async fn begin_run(database: &Database) -> Result<i64, StoreError> {
     let mut tx = database.begin().await?;
+    sql("update noetl_metrics.maintenance_run set finished_at = now(), error = 'the run ended before it was done' \
+         where finished_at is null")
+        .execute(&mut *tx)
+        .await?;
     let row = sql("insert into noetl_metrics.maintenance_run default values returning run_id")
         .fetch_one(&mut *tx)
         .await?;
@@ -169,12 +214,18 @@ async fn end_run(
     Ok(tx.commit().await?)
 }
 
-/// Late samples whose partition exists move into it, in one statement: no reader misses one.
+/// Late samples whose partition exists move into it, in one statement: no reader misses one. They
+/// are locked in the order in which the writer locks them, so that neither waits for the other.
 async fn merge_late(tx: &mut Transaction, cutoff: Millis) -> Result<u64, StoreError> {
-    let done = sql("with moved as ( \
-                      delete from noetl_metrics.sample_late l using noetl_metrics.partition p \
-                      where l.\"timestamp\" >= p.from_time and l.\"timestamp\" < p.to_time and not p.detach_pending \
-                        and p.to_time > timestamptz 'epoch' + $1 * interval '1 ms' \
+    let done = sql("with due as materialized ( \
+                      select l.series_id, l.\"timestamp\" from noetl_metrics.sample_late l \
+                      where exists (select from noetl_metrics.partition p \
+                        where l.\"timestamp\" >= p.from_time and l.\"timestamp\" < p.to_time and not p.detach_pending \
+                          and p.to_time > timestamptz 'epoch' + $1 * interval '1 ms') \
+                      order by l.series_id, l.\"timestamp\" for update of l), \
+                    moved as ( \
+                      delete from noetl_metrics.sample_late l using due \
+                      where l.series_id = due.series_id and l.\"timestamp\" = due.\"timestamp\" \
                       returning l.series_id, l.\"timestamp\", l.value) \
                     insert into noetl_metrics.sample select * from moved order by series_id, \"timestamp\" \
                     on conflict (series_id, \"timestamp\") do update set value = excluded.value")
@@ -184,17 +235,22 @@ async fn merge_late(tx: &mut Transaction, cutoff: Millis) -> Result<u64, StoreEr
     Ok(done.rows_affected())
 }
 
-/// Samples that outlive their partition move to the late table.
-async fn keep_longer(database: &Database, partition: &str) -> Result<u64, StoreError> {
+/// [`keep_longer`], committed.
+async fn keep(database: &Database, partition: &str) -> Result<u64, StoreError> {
     let mut tx = database.begin_long().await?;
+    let kept = keep_longer(&mut tx, partition).await?;
+    tx.commit().await?;
+    Ok(kept)
+}
+
+/// Samples that outlive their partition are copied to the late table.
+async fn keep_longer(tx: &mut Transaction, partition: &str) -> Result<u64, StoreError> {
     let text = format!(
         "insert into noetl_metrics.sample_late (series_id, \"timestamp\", value, created_at) \
          select p.series_id, p.\"timestamp\", p.value, p.\"timestamp\" from noetl_metrics.{partition} p join ({TTL}) t using (series_id) \
          where p.\"timestamp\" > now() - t.ttl on conflict do nothing"
     );
-    let done = super::db::sql_made(text).execute(&mut *tx).await?;
-    tx.commit().await?;
-    Ok(done.rows_affected())
+    Ok(super::db::sql_made(text).execute(&mut **tx).await?.rows_affected())
 }
 
 /// Partitions that are past their time. One whose detach was begun comes first, whatever its time:
@@ -208,19 +264,31 @@ async fn past(database: &Database, cutoff: Millis) -> Result<Vec<Partition>, Sto
     Ok(past)
 }
 
-/// Tables that an earlier run detached and had no time to drop.
-async fn detached(database: &Database, cutoff: Millis) -> Result<Vec<String>, StoreError> {
+/// Tables that an earlier run detached and had no time to drop, oldest first.
+async fn detached(database: &Database) -> Result<Vec<Partition>, StoreError> {
     let mut tx = database.begin().await?;
-    let rows = sql("select c.relname::text from pg_class c \
-                    where c.relnamespace = 'noetl_metrics'::regnamespace and c.relkind = 'r' and not c.relispartition \
-                      and c.relname ~ '^sample_[0-9]{8}_[0-9]{2}$' \
-                      and to_timestamp(substr(c.relname, 8) || ' +00', 'YYYYMMDD_HH24 TZH') + interval '1 hour' \
-                        <= timestamptz 'epoch' + $1 * interval '1 ms' order by 1")
-        .bind(cutoff.0)
-        .fetch_all(&mut *tx)
-        .await?;
+    let detached = partitions::detached(&mut tx).await?;
     tx.commit().await?;
-    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    Ok(detached)
+}
+
+/// Partitions that a run which died was about to drop, and that the retention of this one keeps,
+/// come back; returns their names. Only one detach can be pending.
+async fn bring_back(database: &Database, cutoff: Millis) -> Result<Vec<String>, StoreError> {
+    let mut tx = database.begin().await?;
+    let known = partitions::list(&mut tx).await?;
+    tx.commit().await?;
+    if let Some(pending) = known.iter().find(|p| p.detach_pending && p.to > cutoff) {
+        detach(database, pending).await?;
+    }
+    let mut back = Vec::new();
+    for partition in detached(database).await?.into_iter().filter(|p| p.to > cutoff) {
+        let mut tx = database.begin_long().await?;
+        partitions::attach(&mut tx, &partition).await?;
+        tx.commit().await?;
+        back.push(partition.name);
+    }
+    Ok(back)
 }
 
 /// Takes a partition out of the table; can't be in a transaction with others.
@@ -232,15 +300,12 @@ async fn detach(database: &Database, partition: &Partition) -> Result<(), StoreE
         .await
 }
 
-/// Drops a table that no query sees any more; returns the bytes that it took.
-async fn drop_table(database: &Database, name: &str) -> Result<u64, StoreError> {
-    let mut tx = database.begin().await?;
+/// Bytes that a table takes, with its indexes; 0 where it is gone.
+async fn table_bytes(tx: &mut Transaction, name: &str) -> Result<u64, StoreError> {
     let row = sql("select coalesce(pg_total_relation_size(to_regclass('noetl_metrics.' || $1)), 0)")
         .bind(name)
-        .fetch_one(&mut *tx)
+        .fetch_one(&mut **tx)
         .await?;
-    tx.commit().await?;
-    database.run_alone(format!("drop table noetl_metrics.{name}")).await?;
     Ok(row.try_get::<i64, _>(0)?.unsigned_abs())
 }
 

@@ -75,18 +75,38 @@ pub(super) async fn create(
 
 /// All partitions, oldest first.
 pub(super) async fn list(tx: &mut Transaction) -> Result<Vec<Partition>, StoreError> {
-    let rows = sql("select name, extract(epoch from from_time)::bigint * 1000, extract(epoch from to_time)::bigint * 1000, \
-                    detach_pending from noetl_metrics.partition order by from_time")
+    let rows = sql("select name, extract(epoch from from_time)::bigint * 1000, detach_pending \
+                    from noetl_metrics.partition order by from_time")
+    .fetch_all(&mut **tx)
+    .await?;
+    rows.iter().map(partition).collect()
+}
+
+/// Tables that were partitions and are none any more, oldest first.
+pub(super) async fn detached(tx: &mut Transaction) -> Result<Vec<Partition>, StoreError> {
+    let rows = sql("select relname::text, \
+                      extract(epoch from to_timestamp(substr(relname, 8) || ' +00', 'YYYYMMDD_HH24 TZH'))::bigint * 1000, false \
+                    from pg_class where relnamespace = 'noetl_metrics'::regnamespace and relkind = 'r' \
+                      and not relispartition and relname ~ '^sample_[0-9]{8}_[0-9]{2}$' order by 1")
         .fetch_all(&mut **tx)
         .await?;
-    rows.iter()
-        .map(|row| {
-            Ok(Partition {
-                name: row.try_get(0)?,
-                from: Millis(row.try_get(1)?),
-                to: Millis(row.try_get(2)?),
-                detach_pending: row.try_get(3)?,
-            })
-        })
-        .collect()
+    rows.iter().map(partition).collect()
+}
+
+/// Makes a detached table a partition again. DETACH CONCURRENTLY leaves it with its bounds as a
+/// CHECK, so that it is not read through.
+pub(super) async fn attach(tx: &mut Transaction, partition: &Partition) -> Result<(), StoreError> {
+    let Partition { name, from, to, .. } = partition;
+    let text = format!(
+        "alter table noetl_metrics.sample attach partition noetl_metrics.{name} for values from ('{}') to ('{}')",
+        from.rfc3339(),
+        to.rfc3339()
+    );
+    super::db::sql_made(text).execute(&mut **tx).await?;
+    Ok(())
+}
+
+fn partition(row: &sqlx::postgres::PgRow) -> Result<Partition, StoreError> {
+    let from = Millis(row.try_get(1)?);
+    Ok(Partition { name: row.try_get(0)?, from, to: from.plus(3_600_000), detach_pending: row.try_get(2)? })
 }

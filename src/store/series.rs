@@ -158,7 +158,7 @@ impl SeriesIndex {
         if open.is_empty() {
             return Ok(());
         }
-        let mut tx = database.begin().await?;
+        let mut tx = database.begin_write().await?;
         let new_names: Vec<NewName<'_>> = open
             .iter()
             .map(|at| &samples[*at])

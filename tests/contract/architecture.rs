@@ -12,7 +12,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("host", &["model"]),
     ("crd", &[]),
     ("operator", &["crd"]),
-    ("server", &["cli::values", "host", "live", "model", "store", "wire"]),
+    ("server", &["cli::values", "client", "host", "live", "model", "store", "wire"]),
 ];
 
 #[test]

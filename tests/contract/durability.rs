@@ -9,16 +9,18 @@ use futures_util::future::join_all;
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Cluster, Contract, Http, SOON, eventually, now, time};
+use crate::harness::{Cluster, Contract, Database, Http, SOON, eventually, now, time};
 
 const CLIENTS: usize = 8;
 const ROUNDS: usize = 10;
 const LOAD: Duration = Duration::from_millis(1200);
 
 /// A client that reports until it is told to stop, and sends again what was not acknowledged.
-struct Client {
-    name: String,
+pub struct Client {
+    pub name: String,
     http: Http,
+    /// Another server, which is tried after each failure.
+    other: Option<Http>,
     /// The next value; no two samples of a client have the same.
     next: u64,
     /// Time of the newest sample.
@@ -35,11 +37,17 @@ impl Client {
         Self {
             name: format!("client-{number}"),
             http,
+            other: None,
             next: base,
             at: 0,
             acknowledged: Vec::new(),
             retries: 0,
         }
+    }
+
+    /// One that knows two servers.
+    pub fn of_two(number: usize, http: Http, other: Http) -> Self {
+        Self { other: Some(other), ..Self::new(number, http) }
     }
 
     /// A report with new samples, and its values. Half of the clients send times, the others a key.
@@ -67,7 +75,7 @@ impl Client {
         (json!({"component_name": self.name, "metrics": metrics}), key, values)
     }
 
-    async fn run(&mut self, go_on: &AtomicBool) {
+    pub async fn run(&mut self, go_on: &AtomicBool) {
         while go_on.load(Ordering::Relaxed) {
             let (body, key, values) = self.report();
             let body = body.to_string().into_bytes();
@@ -93,6 +101,9 @@ impl Client {
                     Err(_) => {}
                 }
                 self.retries += 1;
+                if let Some(other) = &mut self.other {
+                    std::mem::swap(&mut self.http, other);
+                }
                 tokio::time::sleep(Duration::from_millis(30)).await;
             }
             self.acknowledged.extend(values);
@@ -101,12 +112,16 @@ impl Client {
     }
 }
 
+async fn check(contract: &Contract, clients: &[Client], round: &str) {
+    check_stored(&contract.database, clients, round).await;
+}
+
 /// Compares what is stored with what was acknowledged; each client waits for its last 200 before it
 /// stops, so the two are equal.
-async fn check(contract: &Contract, clients: &[Client], round: &str) {
+pub async fn check_stored(database: &Database, clients: &[Client], round: &str) {
     let mut stored: BTreeMap<u64, u32> = BTreeMap::new();
     for value in
-        contract.column::<f64>("select metric_value from noetl.metrics where metric_name = 'load'").await
+        database.column::<f64>("select metric_value from noetl.metrics where metric_name = 'load'").await
     {
         *stored.entry(value as u64).or_default() += 1;
     }
@@ -118,7 +133,7 @@ async fn check(contract: &Contract, clients: &[Client], round: &str) {
     let acknowledged: usize = clients.iter().map(|c| c.acknowledged.len()).sum();
     assert_eq!(stored.len(), acknowledged, "{round}");
     let ids = "select count(*) - count(distinct metric_id) from noetl.metrics";
-    assert_eq!(contract.value::<i64>(ids).await, 0, "{round}: metric_id is unique");
+    assert_eq!(database.column::<i64>(ids).await, [0], "{round}: metric_id is unique");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -11,7 +11,9 @@
 
 mod architecture;
 mod auth;
+mod auth_kubernetes;
 mod bad_input;
+mod check;
 mod durability;
 mod export;
 mod harness;
@@ -21,5 +23,6 @@ mod maintenance;
 mod outage;
 mod query;
 mod registration;
+mod replicas;
 mod report;
 mod sql;

@@ -366,3 +366,151 @@ async fn readers_and_writers_go_on_while_partitions_are_dropped() {
     };
     tokio::join!(write, forget_and_find_again, read, drop_them);
 }
+
+#[tokio::test]
+async fn a_dry_run_counts_what_the_run_then_does() {
+    let contract = Contract::start().await;
+    contract.register("w").await;
+    let t = now();
+    contract.report("w", json!([gauge("m", 0.0), gauge("short", 0.0), gauge("long", 0.0)])).await.ok();
+    for (metric, days) in [("m", 3), ("short", 1), ("long", 3)] {
+        old_sample(&contract, metric, 1.0, t - days * DAY).await;
+    }
+    // Three late ones: one whose hour has a partition, two that have none, of which one is past.
+    let late = [("m", t - 1000), ("m", t - 400 * DAY), ("n", t - 30 * HOUR)];
+    for (metric, at) in late {
+        contract.report("w", json!([gauge_at(metric, 2.0, at)])).await.ok();
+    }
+    contract.post("/api/metrics/ttl/set?metric_name=short&ttl_days=1", &json!({})).await.ok();
+    contract.post("/api/metrics/ttl/set?metric_name=long&ttl_days=9", &json!({})).await.ok();
+    let before = shown(&contract).await;
+    let mut planned = maintain(&contract, &["--retention-raw", "2d", "--dry-run"]).await;
+    assert_eq!(shown(&contract).await, before, "a dry run only says");
+    let mut done = maintain(&contract, &["--retention-raw", "2d"]).await;
+    assert_eq!(
+        (&done["merged_samples"], &done["deleted_samples"], &done["kept_samples"]),
+        (&json!(1), &json!(2), &json!(1))
+    );
+    // What was made ahead depends on the clock.
+    for report in [&mut planned, &mut done] {
+        report["created_partitions"].take();
+    }
+    assert!(done["freed_bytes"].as_i64().unwrap() > 0);
+    assert_eq!(planned, done);
+}
+
+#[tokio::test]
+async fn a_run_that_died_is_shown_as_failed_once_the_next_begins() {
+    let contract = Contract::start().await;
+    contract
+        .run("insert into noetl_metrics.maintenance_run (started_at) values (now() - interval '1 hour')")
+        .await;
+    maintain(&contract, &["--retention-raw", "1d"]).await;
+    let unfinished = "select count(*) from noetl_metrics.maintenance_run where finished_at is null";
+    assert_eq!(contract.value::<i64>(unfinished).await, 0);
+    let error = contract
+        .value::<String>("select error from noetl_metrics.maintenance_run order by run_id limit 1")
+        .await;
+    assert!(error.contains("ended before it was done"), "{error}");
+    let newest = contract.value::<bool>(
+        "select error is null from noetl_metrics.maintenance_run order by run_id desc limit 1",
+    );
+    assert!(newest.await, "the run that closes it is well");
+}
+
+#[tokio::test]
+async fn what_a_killed_run_took_out_comes_back_where_the_retention_is_longer_now() {
+    let contract = Contract::start().await;
+    contract.register("w").await;
+    contract.report("w", json!([gauge("m", 0.0)])).await.ok();
+    for age in [5 * DAY, 4 * DAY, 3 * DAY] {
+        old_sample(&contract, "m", 1.0, now() - age).await;
+    }
+    let before = shown(&contract).await;
+    let mut reader = contract.database.pool.begin().await.unwrap();
+    sqlx::raw_sql("select count(*) from noetl_metrics.sample").execute(&mut *reader).await.unwrap();
+    let mut killed = crate::harness::spawn(command(&contract, &["--retention-raw", "1d"]));
+    eventually("the run is in the middle of a detach", SOON, async || {
+        let pending = "select count(*) from noetl_metrics.partition where detach_pending";
+        (contract.value::<i64>(pending).await > 0).then_some(())
+    })
+    .await;
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    contract
+        .run("select pg_terminate_backend(pid) from pg_stat_activity where query like '%detach partition%' and pid <> pg_backend_pid() and datname = current_database()")
+        .await;
+    reader.rollback().await.unwrap();
+    let orphan = partition(now() - 3 * DAY);
+    eventually("nothing else detaches", SOON, async || {
+        let sql = format!("alter table noetl_metrics.sample detach partition noetl_metrics.{orphan}");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&contract.database.pool).await.ok().map(|_| ())
+    })
+    .await;
+    let done = maintain(&contract, &["--retention-raw", "30d"]).await;
+    assert_eq!(done["dropped_partitions"], json!([]));
+    assert_eq!(shown(&contract).await, before);
+    contract.report("w", json!([gauge_at("m", 2.0, now() - 4 * DAY)])).await.ok();
+}
+
+#[tokio::test]
+async fn a_sample_that_is_stored_while_its_partition_goes_is_kept_as_long_as_was_promised() {
+    let contract = Contract::start().await;
+    contract.register("w").await;
+    contract.report("w", json!([gauge("long", 0.0)])).await.ok();
+    contract.post("/api/metrics/ttl/set?metric_name=long&ttl_days=30", &json!({})).await.ok();
+    let old = now() - 3 * DAY;
+    old_sample(&contract, "long", 1.0, old).await;
+    // A writer that began before the run, and ends after the run has looked at the partition.
+    let mut writer = contract.database.pool.begin().await.unwrap();
+    let sql = format!(
+        "insert into noetl_metrics.sample select series_id, '{}', 2 from noetl_metrics.series where metric_name = 'long'",
+        time(old + 1)
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut *writer).await.unwrap();
+    let maintenance = maintain(&contract, &["--retention-raw", "1d"]);
+    let commit = async {
+        eventually("the run waits for the writer", SOON, async || {
+            let pending = "select count(*) from noetl_metrics.partition where detach_pending";
+            (contract.value::<i64>(pending).await > 0).then_some(())
+        })
+        .await;
+        writer.commit().await.unwrap();
+    };
+    let (done, ()) = tokio::join!(maintenance, commit);
+    assert_eq!(done["kept_samples"], 2);
+    assert_eq!(values(&contract, "long").await, [0.0, 2.0, 1.0]);
+}
+
+#[tokio::test]
+async fn late_samples_are_overwritten_while_they_move() {
+    let contract = Contract::start().await;
+    contract.register("w").await;
+    let t = now() - 60_000;
+    contract.report("w", json!([gauge_at("m", 0.0, t + 1)])).await.ok();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let write = async {
+        let mut round = 0;
+        while !done.load(std::sync::atomic::Ordering::Relaxed) {
+            round += 1;
+            let samples: Vec<Value> = (0..2000).map(|i| gauge_at("m", f64::from(round), t - i)).collect();
+            contract.report("w", samples.into()).await.ok();
+        }
+        round
+    };
+    let maintain_often = async {
+        for _ in 0..12 {
+            maintain(&contract, &["--retention-raw", "1d"]).await;
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+    };
+    let (rounds, ()) = tokio::join!(write, maintain_often);
+    assert!(rounds > 3, "{rounds}: it wrote meanwhile");
+    let sql =
+        format!("select count(*) from noetl.metrics where metric_name = 'm' and metric_value = {rounds}");
+    assert_eq!(contract.value::<i64>(sql).await, 2000, "each has its newest value, once");
+    assert_eq!(
+        contract.value::<i64>("select count(*) from noetl.metrics where metric_name = 'm'").await,
+        2001
+    );
+}

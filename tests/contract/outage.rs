@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Cluster, Contract, Proxy, SOON, eventually, gauge, now};
+use crate::harness::{Cluster, Contract, Http, Proxy, SOON, Server, eventually, free_port, gauge, now};
 
 /// A server behind a proxy that is closed.
 async fn behind_a_closed_door(flags: &[&str]) -> (Contract, Proxy) {
@@ -223,20 +223,31 @@ async fn an_old_schema_is_told_and_no_report_is_taken() {
 #[tokio::test]
 async fn servers_that_start_at_once_bring_the_schema_forward_once() {
     let database = Cluster::shared().empty_database().await;
-    let url = database.url.clone();
-    let port = database.port;
-    let pool = database.pool.clone();
-    let again =
-        || crate::harness::Database { url: url.clone(), pool: pool.clone(), name: String::new(), port };
-    let servers = join_all((0..4).map(|_| Contract::on(again(), &[]))).await;
-    for server in &servers {
-        server.ready().await;
+    let start = || async {
+        let listen = format!("127.0.0.1:{}", free_port());
+        let flags = ["--advertise-url".to_owned(), format!("http://{listen}")];
+        Server::start(&listen, &database.url, &flags).await
+    };
+    let servers = join_all((0..4).map(|_| start())).await;
+    let https: Vec<Http> = servers.iter().map(|s| Http::new(s.address)).collect();
+    for http in &https {
+        eventually("it is ready", Duration::from_mins(1), async || {
+            let answer = http.try_send(Method::GET, "/readyz", &[], Vec::new()).await;
+            answer.is_ok_and(|a| a.status == 200).then_some(())
+        })
+        .await;
     }
-    let first = &servers[0];
-    first.register("w").await;
-    first.report("w", json!([gauge("m", 1.0)])).await.ok();
-    let applied = "select count(*) from noetl_metrics.migration";
-    let versions = "select count(distinct version) from noetl_metrics.migration";
-    assert_eq!(first.value::<i64>(applied).await, first.value::<i64>(versions).await);
-    assert!(servers[1].query("metric_name=m").await.len() == 1);
+    https[0]
+        .post("/api/worker/pool/register", &json!({"name": "w", "component_type": "worker_pool"}))
+        .await
+        .ok();
+    https[1]
+        .post("/api/metrics/report", &json!({"component_name": "w", "metrics": [gauge("m", 1.0)]}))
+        .await
+        .ok();
+    let applied = "select count(*) - count(distinct version) from noetl_metrics.migration";
+    assert_eq!(database.column::<i64>(applied).await, [0]);
+    let epoch = "select epoch from noetl_metrics.lease";
+    assert_eq!(database.column::<i64>(epoch).await, [1], "one of them became active");
+    assert_eq!(https[2].get("/api/metrics/query?metric_name=m").await.ok()["count"], 1);
 }

@@ -58,7 +58,7 @@ fn explain(problem: Problem, shell: &Shell, format: Format) -> Reply {
 
 /// The view of a page; `None` where what it is about does not exist.
 async fn fill(app: &App, asked: Page) -> Result<Option<View>, Problem> {
-    let core = app.core()?;
+    let core = &app.core()?;
     Ok(match asked {
         Page::Overview => Some(View::Overview(overview::fill(app, core).await?)),
         Page::Components(query) => Some(View::Components(components::list(core, query))),
@@ -86,7 +86,7 @@ fn shell(app: &App) -> Shell {
         Ok(_) => {}
     }
     if !app.auth.is_on() && !app.config.listen.ip().is_loopback() {
-        notices.push("Whoever reaches this address may write: --auth-token-file is not set.".to_owned());
+        notices.push("Whoever reaches this address may write: neither --auth-token-file nor --auth-kubernetes-audience is set.".to_owned());
     }
     Shell {
         version: env!("CARGO_PKG_VERSION").into(),

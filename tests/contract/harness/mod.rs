@@ -148,9 +148,7 @@ impl Contract {
     where
         T: for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres> + Send + Unpin,
     {
-        let sql = sql.into();
-        let rows = sqlx::query_scalar(sqlx::AssertSqlSafe(sql.clone())).fetch_all(&self.database.pool).await;
-        rows.unwrap_or_else(|e| panic!("{sql}: {e}"))
+        self.database.column(sql).await
     }
 }
 

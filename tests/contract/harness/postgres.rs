@@ -235,6 +235,18 @@ pub struct Database {
     pub port: u16,
 }
 
+impl Database {
+    /// One column of all rows.
+    pub async fn column<T>(&self, sql: impl Into<String>) -> Vec<T>
+    where
+        T: for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres> + Send + Unpin,
+    {
+        let sql = sql.into();
+        let rows = sqlx::query_scalar(sqlx::AssertSqlSafe(sql.clone())).fetch_all(&self.pool).await;
+        rows.unwrap_or_else(|e| panic!("{sql}: {e}"))
+    }
+}
+
 /// The newest PostgreSQL's programs: of `$PG_BIN`, of `$PATH`, or where distributions put them.
 fn programs() -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();

@@ -25,7 +25,8 @@ impl Server {
         let mut command = Command::new("setpriv");
         command
             .args(["--pdeathsig", "KILL", "--", env!("CARGO_BIN_EXE_noetl-metrics"), "server"])
-            .args(["--listen", listen, "--database-url", database_url])
+            .args(["--listen", listen])
+            .args(["--database-url", database_url].iter().take(if database_url.is_empty() { 0 } else { 2 }))
             .args(flags)
             .env_clear()
             .env("NOETL_METRICS_LOG", "noetl_metrics=debug,warn")

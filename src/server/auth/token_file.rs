@@ -1,4 +1,4 @@
-//! Who may write: callers that send a token of the configured file.
+//! Tokens of a file, one a line, read again when it changes.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
@@ -6,57 +6,38 @@ use std::time::{Duration, Instant, SystemTime};
 use parking_lot::Mutex;
 use subtle::{Choice, ConstantTimeEq};
 
-use super::ServerError;
-use super::problem::{Kind, Problem};
+use super::super::ServerError;
 
 /// How often the file is looked at.
 const RECHECK: Duration = Duration::from_secs(1);
 
-/// Tokens that may write; none at all lets everyone.
-pub(super) struct Auth {
-    file: Option<Mutex<TokenFile>>,
+/// Tokens that may write.
+pub(super) struct TokenFile {
+    held: Mutex<Held>,
 }
 
-struct TokenFile {
+struct Held {
     path: PathBuf,
     tokens: Vec<Vec<u8>>,
     looked: Instant,
     changed: Option<SystemTime>,
 }
 
-impl Auth {
-    /// Reads the file, one token a line; empty lines and those that begin with # are passed over.
-    pub(super) fn open(path: Option<&Path>) -> Result<Self, ServerError> {
-        let Some(path) = path else { return Ok(Self { file: None }) };
-        let fail = |reason: String| ServerError::Tokens(path.to_owned(), reason);
-        let tokens = read(path).map_err(fail)?;
-        let file =
-            TokenFile { path: path.to_owned(), tokens, looked: Instant::now(), changed: changed(path) };
-        Ok(Self { file: Some(Mutex::new(file)) })
+impl TokenFile {
+    /// Reads the file; empty lines and those that begin with # are passed over.
+    pub(super) fn open(path: &Path) -> Result<Self, ServerError> {
+        let tokens = read(path).map_err(|reason| ServerError::Tokens(path.to_owned(), reason))?;
+        let held = Held { path: path.to_owned(), tokens, looked: Instant::now(), changed: changed(path) };
+        Ok(Self { held: Mutex::new(held) })
     }
 
-    /// Whether anyone has to authenticate.
-    pub(super) const fn is_on(&self) -> bool {
-        self.file.is_some()
-    }
-
-    /// Checks an `Authorization` header.
-    pub(super) fn check(&self, header: &str) -> Result<(), Problem> {
-        let Some(file) = &self.file else { return Ok(()) };
-        let refuse = |detail: &str| {
-            Err(Problem::new(Kind::UNAUTHENTICATED, detail).with_header("www-authenticate", "Bearer"))
-        };
-        let Some((scheme, token)) = header.split_once(' ') else {
-            return refuse("the Authorization header is missing or is not Bearer <token>");
-        };
-        if !scheme.eq_ignore_ascii_case("bearer") {
-            return refuse("the Authorization header is not Bearer <token>");
-        }
-        if file.lock().has(token.trim().as_bytes()) { Ok(()) } else { refuse("the token is not known") }
+    /// Whether this token is one of them.
+    pub(super) fn has(&self, token: &[u8]) -> bool {
+        self.held.lock().has(token)
     }
 }
 
-impl TokenFile {
+impl Held {
     fn has(&mut self, token: &[u8]) -> bool {
         self.read_again_if_changed();
         // All are compared, whichever matches, so that time tells nothing.
@@ -106,15 +87,14 @@ mod tests {
     fn only_a_known_token_passes() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("tokens");
-        assert!(Auth::open(Some(&path)).is_err());
+        assert!(TokenFile::open(&path).is_err());
         std::fs::write(&path, "# comment\n\n one \ntwo\n").unwrap();
-        let auth = Auth::open(Some(&path)).unwrap();
-        for good in ["Bearer one", "bearer two"] {
-            assert!(auth.check(good).is_ok(), "{good}");
+        let file = TokenFile::open(&path).unwrap();
+        for good in ["one", "two"] {
+            assert!(file.has(good.as_bytes()), "{good}");
         }
-        for bad in ["", "one", "Basic one", "Bearer three", "Bearer ", "Bearer # comment"] {
-            assert_eq!(auth.check(bad).unwrap_err().status(), 401, "{bad}");
+        for bad in ["", "three", "# comment", "on", "one "] {
+            assert!(!file.has(bad.as_bytes()), "{bad}");
         }
-        assert!(Auth::open(None).unwrap().check("").is_ok());
     }
 }

@@ -1,0 +1,91 @@
+"""Ten lines, and VictoriaMetrics has each node's CPU: through a VMPodScrape, where its kind is."""
+
+import os
+
+import pytest
+
+from support import definitions, operator, victoria
+from support.operator import Installation
+from support.wait import until
+
+
+@pytest.fixture(autouse=True)
+def definitions_of_victoriametrics():
+    """VictoriaMetrics' kinds, and no other scraper's."""
+    definitions.remove("prometheus")
+    definitions.install("victoriametrics")
+
+
+def test_every_server_is_scraped_and_every_node_comes_back(installation: Installation):
+    installation.apply().ready(seconds=120)
+    space = installation.space
+    told = installation.condition("ScrapeReady", "True")
+    assert "VMPodScrape" in told["message"], told
+    status = installation.get()["status"]["scrape"]
+    assert (status["kind"], status["name"]) == ("VMPodScrape", "noetl-server")
+
+    # The object passed the real schema; vmagent gets what the operator would make of it.
+    scrape = space.get("vmpodscrape", "noetl-server")
+    victoria.start_single(space)
+    victoria.start_agent(space, victoria.scrape_configs(scrape))
+    space.rolled_out("deployment/vmsingle")
+    space.rolled_out("deployment/vmagent")
+
+    servers = {pod["metadata"]["name"] for pod in installation.pods("server")}
+    assert len(servers) == 2
+    with space.forward("service/vmagent", victoria.AGENT_PORT) as agent:
+
+        def all_up() -> bool:
+            up = [t for t in victoria.targets(agent) if t["health"] == "up"]
+            urls = {(t["discoveredLabels"]["__meta_kubernetes_pod_name"]) for t in up}
+            return urls == servers and len(up) == 2 * len(scrape["spec"]["podMetricsEndpoints"])
+
+        until("every server is up", all_up)
+
+    nodes = {pod["spec"]["nodeName"] for pod in installation.pods("agent")}
+    assert nodes
+    with space.forward("service/vmsingle", victoria.SINGLE_PORT) as store:
+
+        def all_nodes() -> bool:
+            found = victoria.series(store, "noetl_system_cpu_usage_percent")
+            # The server reports on itself too, as its own component.
+            return nodes <= {one["metric"]["component"] for one in found}
+
+        until("each node's CPU in VMSingle", all_nodes)
+        for one in victoria.series(store, "noetl_system_cpu_usage_percent"):
+            labels = one["metric"]
+            assert labels["job"] == "noetl", labels
+            # Two servers take turns: their names must not part a series in two.
+            assert not servers & set(labels.values()), labels
+
+
+def test_kind_that_appears_later_is_noticed(installation: Installation):
+    definitions.remove("victoriametrics")
+    installation.apply()
+    told = installation.condition("ScrapeReady", "False", seconds=120)
+    assert told["reason"] == "MonitoringKindMissing", told
+    definitions.install("victoriametrics")
+    installation.condition("ScrapeReady", "True", seconds=120)
+    assert installation.space.exists("vmpodscrape", "noetl-server")
+
+
+@pytest.mark.skipif(
+    not os.environ.get("E2E_VM_OPERATOR"),
+    reason="E2E_VM_OPERATOR names no program of VictoriaMetrics' operator, which no module serves",
+)
+def test_operator_of_victoriametrics_takes_the_object(installation: Installation):
+    victoria.start_operator(installation.space)
+    installation.apply().ready()
+    victoria.start_agent_resource(installation.space)
+
+    def taken() -> bool:
+        status = installation.space.get("vmpodscrape", "noetl-server").get("status", {})
+        return status.get("updateStatus") == "operational"
+
+    until("the VMPodScrape is operational", taken, seconds=120)
+    with installation.space.forward("service/vmagent-e2e", victoria.AGENT_PORT) as agent:
+        until(
+            "every server is up",
+            lambda: len([t for t in victoria.targets(agent) if t["health"] == "up"]) == 4,
+        )
+    assert operator.pods()

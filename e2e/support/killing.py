@@ -1,0 +1,60 @@
+"""SIGKILL for a container's process, on any cluster that lets a privileged pod run.
+
+Deleting a pod, even without a grace period, sends SIGTERM first; and from inside its own namespace
+a container's first process cannot be killed.
+"""
+
+import secrets
+
+from support.kube import Namespace, Object, kubectl, namespace
+from support.pods import partner
+from support.wait import until
+
+# The shell's own means: the image that it runs in has no other programs.
+SCRIPT = """
+for folder in /proc/[0-9]*; do
+  while read -r line; do
+    pid=${folder#/proc/}
+    case $line in *"$CONTAINER"*) kill -KILL "$pid" && echo "killed $pid" && break;; esac
+  done <"$folder/cgroup"
+done 2>/dev/null
+"""
+
+
+def kill(space: Namespace, pod: Object) -> None:
+    """Kills every process of the pod's first container; returns when it has been done."""
+    container = pod["status"]["containerStatuses"][0]["containerID"].rpartition("/")[2]
+    privileged = {"pod-security.kubernetes.io/enforce": "privileged"}
+    with namespace("kill", privileged) as own:
+        name = f"kill-{secrets.token_hex(2)}"
+        own.apply(_killer(name, pod["spec"]["nodeName"], container))
+        until(
+            "the killer has run",
+            lambda: own.get("pod", name)["status"].get("phase") in ("Succeeded", "Failed"),
+            every=0.1,
+        )
+        told = kubectl("--namespace", own.name, "logs", name)
+        assert "killed" in told, f"no process of {container}: {told}"
+
+
+def _killer(name: str, node: str, container: str) -> Object:
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name},
+        "spec": {
+            "nodeName": node,
+            "hostPID": True,
+            "restartPolicy": "Never",
+            "containers": [
+                {
+                    "name": "kill",
+                    "image": partner("postgres"),
+                    "imagePullPolicy": "IfNotPresent",
+                    "command": ["/bin/sh", "-c", SCRIPT],
+                    "env": [{"name": "CONTAINER", "value": container}],
+                    "securityContext": {"privileged": True, "runAsUser": 0},
+                }
+            ],
+        },
+    }

@@ -1,0 +1,189 @@
+"""The cluster of $KUBECONFIG, through kubectl: objects are dicts, errors say kubectl's words."""
+
+import contextlib
+import json
+import re
+import secrets
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+
+from support.wait import until
+
+Object = dict[str, Any]
+
+
+class KubectlError(AssertionError):
+    """kubectl refused; its words."""
+
+
+def kubectl(*words: str, stdin: str | None = None, timeout: float = 120) -> str:
+    """What kubectl prints."""
+    done = subprocess.run(
+        ["kubectl", *words], input=stdin, capture_output=True, text=True, timeout=timeout
+    )
+    if done.returncode != 0:
+        raise KubectlError(f"kubectl {' '.join(words)}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def apply(*objects: Object, manager: str = "e2e", namespace: str | None = None) -> None:
+    """Server-side apply, so that what others own stays theirs."""
+    where = ["--namespace", namespace] if namespace else []
+    items = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
+    kubectl(
+        "apply",
+        "--server-side",
+        "--force-conflicts",
+        f"--field-manager={manager}",
+        *where,
+        "--filename=-",
+        stdin=json.dumps(items),
+    )
+
+
+def get(kind: str, name: str, namespace: str | None = None) -> Object:
+    """One object; KubectlError where it is not there."""
+    where = ["--namespace", namespace] if namespace else []
+    return json.loads(kubectl("get", kind, name, *where, "--output=json"))
+
+
+def exists(kind: str, name: str, namespace: str | None = None) -> bool:
+    """Whether an object, and its kind, is there."""
+    where = ["--namespace", namespace] if namespace else []
+    try:
+        return bool(kubectl("get", kind, name, *where, "--output=name", "--ignore-not-found"))
+    except KubectlError as error:
+        if "the server doesn't have a resource type" in str(error):
+            return False
+        raise
+
+
+def items(kind: str, namespace: str | None = None, selector: str = "") -> list[Object]:
+    """Objects of a kind, in one namespace or in all; none where the cluster has no such kind."""
+    where = ["--namespace", namespace] if namespace else ["--all-namespaces"]
+    chosen = [f"--selector={selector}"] if selector else []
+    return json.loads(kubectl("get", kind, *where, *chosen, "--output=json"))["items"]
+
+
+def condition(thing: Object, kind: str) -> Object:
+    """A condition of the object's status; LookupError where it has none of the kind."""
+    for found in thing.get("status", {}).get("conditions", []):
+        if found["type"] == kind:
+            return found
+    raise LookupError(f"no condition {kind}: {thing.get('status')}")
+
+
+def secret(name: str, **values: str) -> Object:
+    """A Secret of text."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": name},
+        "stringData": values,
+    }
+
+
+def everything(namespace: str) -> dict[str, Object]:
+    """Every object of the namespace but events, by `kind/name`."""
+    kinds = kubectl("api-resources", "--namespaced", "--verbs=list,delete", "--output=name")
+    wanted = [kind for kind in kinds.split() if not re.match(r"events(\.|$)", kind)]
+    text = kubectl("get", ",".join(wanted), "--namespace", namespace, "--output=json")
+    return {
+        f"{found['kind']}/{found['metadata']['name']}": found for found in json.loads(text)["items"]
+    }
+
+
+class Namespace:
+    """A namespace of a case's own."""
+
+    def __init__(self, name: str):
+        self.name = name
+
+    def apply(self, *objects: Object, manager: str = "e2e") -> None:
+        apply(*objects, manager=manager, namespace=self.name)
+
+    def get(self, kind: str, name: str) -> Object:
+        return get(kind, name, self.name)
+
+    def items(self, kind: str, selector: str = "") -> list[Object]:
+        return items(kind, self.name, selector)
+
+    def exists(self, kind: str, name: str) -> bool:
+        return exists(kind, name, self.name)
+
+    def kubectl(self, *words: str, **options: Any) -> str:
+        return kubectl("--namespace", self.name, *words, **options)
+
+    def rolled_out(self, what: str, seconds: int = 120) -> None:
+        """A Deployment, DaemonSet or StatefulSet is as it should be."""
+        self.kubectl("rollout", "status", what, f"--timeout={seconds}s", timeout=seconds + 30)
+
+    def finished(self, job: str, seconds: float = 120) -> None:
+        """A Job has succeeded; fails at once where it failed."""
+
+        def look() -> bool:
+            status = self.get("job", job).get("status", {})
+            if any(
+                c["type"] == "Failed" and c["status"] == "True"
+                for c in status.get("conditions", [])
+            ):
+                raise RuntimeError(f"job {job} failed: {self.logs(f'job/{job}')}")
+            return status.get("succeeded", 0) > 0
+
+        until(f"job {job} succeeds", look, seconds=seconds)
+
+    def logs(self, what: str, lines: int = 60) -> str:
+        with contextlib.suppress(KubectlError):
+            return self.kubectl("logs", what, f"--tail={lines}", "--all-containers")
+        return ""
+
+    def pods(self, selector: str) -> list[Object]:
+        """Pods that are not about to end."""
+        return [p for p in self.items("pods", selector) if "deletionTimestamp" not in p["metadata"]]
+
+    @contextlib.contextmanager
+    def forward(self, what: str, port: int | str) -> Iterator[httpx.Client]:
+        """An HTTP client of a pod's or a service's port."""
+        command = ["kubectl", "--namespace", self.name, "port-forward", what, f":{port}"]
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ) as child:
+            try:
+                assert child.stdout is not None
+                line = child.stdout.readline()
+                found = re.search(r"127\.0\.0\.1:(\d+)", line)
+                assert found, (
+                    f"{' '.join(command)}: {line}{child.stdout.read() if not found else ''}"
+                )
+                with httpx.Client(
+                    base_url=f"http://127.0.0.1:{found[1]}", timeout=20, trust_env=False
+                ) as client:
+                    yield client
+            finally:
+                child.terminate()
+                child.communicate()
+
+
+@contextlib.contextmanager
+def namespace(prefix: str, labels: dict[str, str] | None = None) -> Iterator[Namespace]:
+    """A new namespace for the length of a `with`."""
+    name = f"e2e-{prefix[:40].rstrip('-')}-{secrets.token_hex(2)}"
+    apply(
+        {
+            "apiVersion": "v1",
+            "kind": "Namespace",
+            "metadata": {
+                "name": name,
+                "labels": {"metrics.noetl.io/e2e": "true", **(labels or {})},
+            },
+        }
+    )
+    made = Namespace(name)
+    until("its default service account", lambda: made.exists("serviceaccount", "default"))
+    try:
+        yield made
+    finally:
+        kubectl("delete", "namespace", name, "--wait=false", "--ignore-not-found")

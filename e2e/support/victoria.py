@@ -1,0 +1,217 @@
+"""VictoriaMetrics in pods: VMSingle keeps, vmagent scrapes and writes to it.
+
+vmagent's configuration is made of a VMPodScrape or VMServiceScrape by the rules that the operator
+documents, so that what a resource says is what is scraped, without the operator's program.
+"""
+
+import json
+from typing import Any
+
+import httpx
+
+from support.kube import Namespace, Object
+from support.pods import (
+    container,
+    partner,
+    pod_spec,
+    ready_at,
+    scratch,
+    service,
+    workload,
+)
+
+SINGLE_PORT, AGENT_PORT = 8428, 8429
+POD = "__meta_kubernetes_pod_"
+
+
+def start_single(space: Namespace) -> None:
+    """VMSingle as Deployment and Service `vmsingle`."""
+    volumes, mounts = scratch("/data")
+    # Without the offset a query does not see the last 30 seconds.
+    args = ["-storageDataPath=/data", "-search.latencyOffset=1s", f"-httpListenAddr=:{SINGLE_PORT}"]
+    program = container(
+        "vmsingle",
+        partner("victoria-metrics"),
+        args,
+        volumeMounts=mounts,
+        ports=[{"name": "http", "containerPort": SINGLE_PORT}],
+        readinessProbe=ready_at("http", "/health"),
+    )
+    space.apply(
+        workload("Deployment", "vmsingle", pod_spec(program, volumes=volumes)),
+        service("vmsingle", SINGLE_PORT, "http"),
+    )
+
+
+def start_agent(space: Namespace, scrape_configs: list[Object]) -> None:
+    """vmagent as Deployment and Service `vmagent`; it finds pods in its own namespace."""
+    volumes, mounts = scratch("/data")
+    volumes.append({"name": "config", "configMap": {"name": "vmagent"}})
+    mounts.append({"name": "config", "mountPath": "/config"})
+    config = {"global": {"scrape_interval": "2s"}, "scrape_configs": scrape_configs}
+    url = f"http://vmsingle.{space.name}.svc.cluster.local:{SINGLE_PORT}/api/v1/write"
+    args = [
+        "-promscrape.config=/config/scrape.yaml",
+        f"-remoteWrite.url={url}",
+        "-remoteWrite.tmpDataPath=/data",
+        "-remoteWrite.flushInterval=1s",
+        f"-httpListenAddr=:{AGENT_PORT}",
+    ]
+    program = container(
+        "vmagent",
+        partner("vmagent"),
+        args,
+        volumeMounts=mounts,
+        ports=[{"name": "http", "containerPort": AGENT_PORT}],
+        readinessProbe=ready_at("http", "/health"),
+    )
+    space.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": "vmagent"},
+            "data": {"scrape.yaml": json.dumps(config)},
+        },
+        *reader_of_pods(space, "vmagent"),
+        workload(
+            "Deployment",
+            "vmagent",
+            pod_spec(program, volumes=volumes, serviceAccountName="vmagent"),
+        ),
+        service("vmagent", AGENT_PORT, "http"),
+    )
+
+
+def reader_of_pods(space: Namespace, name: str) -> list[Object]:
+    """A ServiceAccount that may find pods, services and endpoints of its namespace."""
+    read = ["get", "list", "watch"]
+    found = ["pods", "services", "endpoints", "configmaps"]
+    rules = [
+        {"apiGroups": [""], "resources": found, "verbs": read},
+        {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": read},
+    ]
+    group = "rbac.authorization.k8s.io"
+    return [
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}},
+        {"apiVersion": f"{group}/v1", "kind": "Role", "metadata": {"name": name}, "rules": rules},
+        {
+            "apiVersion": f"{group}/v1",
+            "kind": "RoleBinding",
+            "metadata": {"name": name},
+            "roleRef": {"apiGroup": group, "kind": "Role", "name": name},
+            "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": space.name}],
+        },
+    ]
+
+
+def scrape_configs(scrape: Object) -> list[Object]:
+    """vmagent's configuration for a VMPodScrape: one job for each of its endpoints."""
+    assert scrape["kind"] == "VMPodScrape", scrape["kind"]
+    meta, spec = scrape["metadata"], scrape["spec"]
+    return [
+        _job(f"podScrape/{meta['namespace']}/{meta['name']}/{number}", meta, spec, endpoint)
+        for number, endpoint in enumerate(spec["podMetricsEndpoints"])
+    ]
+
+
+def _job(name: str, meta: Object, spec: Object, endpoint: Object) -> Object:
+    chosen = spec.get("namespaceSelector", {})
+    spaces = {} if chosen.get("any") else {"names": chosen.get("matchNames") or [meta["namespace"]]}
+    made: Object = {
+        "job_name": name,
+        "kubernetes_sd_configs": [
+            {"role": "pod", "namespaces": spaces} if spaces else {"role": "pod"}
+        ],
+        "honor_labels": endpoint.get("honorLabels", False),
+        "relabel_configs": [*_relabel(f"{meta['namespace']}/{meta['name']}", spec, endpoint)],
+    }
+    same = {
+        "path": "metrics_path",
+        "scheme": "scheme",
+        "params": "params",
+        "scrapeTimeout": "scrape_timeout",
+        "honorTimestamps": "honor_timestamps",
+        "sampleLimit": "sample_limit",
+    }
+    made |= {ours: endpoint[theirs] for theirs, ours in same.items() if theirs in endpoint}
+    interval = endpoint.get("scrape_interval") or endpoint.get("interval")
+    if interval:
+        made["scrape_interval"] = interval
+    if endpoint.get("metricRelabelConfigs"):
+        made["metric_relabel_configs"] = [_snake(rule) for rule in endpoint["metricRelabelConfigs"]]
+    return made
+
+
+def _relabel(job: str, spec: Object, endpoint: Object) -> list[Object]:
+    """The operator's rules, in its order: which pods, which port, which labels."""
+    rules = []
+    if endpoint.get("filterRunning", True):
+        ended = "Failed|Succeeded"
+        rules.append({"action": "drop", "source_labels": [f"{POD}phase"], "regex": ended})
+    for key, value in sorted(spec.get("selector", {}).get("matchLabels", {}).items()):
+        rules.append(
+            {"action": "keep", "source_labels": [f"{POD}label_{_label(key)}"], "regex": value}
+        )
+    for wanted in spec.get("selector", {}).get("matchExpressions", []):
+        rules.append(_expression(wanted))
+    rules.append(_port_rule(endpoint))
+    rules += [
+        {"source_labels": ["__meta_kubernetes_namespace"], "target_label": "namespace"},
+        {"source_labels": [f"{POD}container_name"], "target_label": "container"},
+        {"source_labels": [f"{POD}name"], "target_label": "pod"},
+    ]
+    for key in spec.get("podTargetLabels", []):
+        found = f"{POD}label_{_label(key)}"
+        rules.append({"source_labels": [found], "target_label": _label(key), "regex": "(.+)"})
+    rules.append({"target_label": "job", "replacement": job})
+    if spec.get("jobLabel"):
+        found = f"{POD}label_{_label(spec['jobLabel'])}"
+        rules.append({"source_labels": [found], "target_label": "job", "regex": "(.+)"})
+    if isinstance(endpoint.get("port"), str):
+        rules.append({"target_label": "endpoint", "replacement": endpoint["port"]})
+    return rules + [_snake(rule) for rule in endpoint.get("relabelConfigs", [])]
+
+
+def _port_rule(endpoint: Object) -> Object:
+    """Which declared port is kept: `port` wins over `portNumber` over `targetPort`."""
+    name, number = f"{POD}container_port_name", f"{POD}container_port_number"
+    if endpoint.get("port"):
+        source, value = name, endpoint["port"]
+    elif endpoint.get("portNumber"):
+        source, value = number, str(endpoint["portNumber"])
+    else:
+        target = endpoint["targetPort"]
+        source, value = (name, target) if isinstance(target, str) else (number, str(target))
+    return {"action": "keep", "source_labels": [source], "regex": value}
+
+
+def _expression(wanted: Object) -> Object:
+    label, present = _label(wanted["key"]), f"{POD}labelpresent_{_label(wanted['key'])}"
+    values = "|".join(wanted.get("values", []))
+    return {
+        "In": {"action": "keep", "source_labels": [f"{POD}label_{label}"], "regex": values},
+        "NotIn": {"action": "drop", "source_labels": [f"{POD}label_{label}"], "regex": values},
+        "Exists": {"action": "keep", "source_labels": [present], "regex": "true"},
+        "DoesNotExist": {"action": "drop", "source_labels": [present], "regex": "true"},
+    }[wanted["operator"]]
+
+
+def _label(key: str) -> str:
+    return "".join(letter if letter.isalnum() else "_" for letter in key)
+
+
+def _snake(rule: Object) -> Object:
+    names = {"sourceLabels": "source_labels", "targetLabel": "target_label"}
+    return {names.get(key, key): value for key, value in rule.items()}
+
+
+def targets(agent: httpx.Client) -> list[Object]:
+    """vmagent's active targets."""
+    found = agent.get("/api/v1/targets", params={"state": "active"}).raise_for_status().json()
+    return found["data"]["activeTargets"]
+
+
+def series(store: httpx.Client, expression: str) -> list[dict[str, Any]]:
+    """An instant query's result, of VMSingle or Prometheus."""
+    found = store.get("/api/v1/query", params={"query": expression}).raise_for_status().json()
+    return found["data"]["result"]

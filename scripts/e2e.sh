@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# The end-to-end tests: builds what they need, starts a Kubernetes on this machine, runs the cases
+# against it, and takes it down again. Arguments go to pytest (-k plain).
+#
+# Environment: PROFILE of the image's program (release), KEEP=1 (leave the cluster up), PYTHON.
+# For a cluster that is there already: E2E_KUBECONFIG, E2E_REGISTRY (where its nodes find what
+# e2e/images.sh made), E2E_IMAGE (the image under test). Then nothing is started or taken down.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+stage() {
+    local began=$SECONDS
+    printf '\n== %s\n' "$*"
+    "$@"
+    printf '== %d s: %s (at %d s)\n' $((SECONDS - began)) "$*" "$SECONDS"
+}
+
+stage scripts/setup.sh e2e
+# shellcheck source=e2e/cluster/env.sh
+source e2e/cluster/env.sh
+archive=target/image/noetl-metrics-e2e.tar
+
+if [ -z "${E2E_KUBECONFIG:-}" ]; then
+    stage e2e/cluster/build.sh
+    stage env PROFILE="${PROFILE:-release}" VERSION=e2e ARCHIVE=$archive MAX_MB=40 scripts/image.sh
+    stage e2e/images.sh
+    [ -n "${KEEP:-}" ] || trap 'stage e2e/cluster/down.sh' EXIT
+    stage e2e/cluster/up.sh
+    stage e2e/cluster/image.sh $archive "$cache"/images/*.tar
+else
+    stage e2e/cluster/build.sh kubernetes
+    export KUBECONFIG=$E2E_KUBECONFIG
+    unset E2E_AUDIT_LOG
+fi
+stage .cache/venv/bin/python -m pytest -c e2e/pytest.ini --rootdir=e2e e2e/cases "$@"

@@ -1,0 +1,102 @@
+//! What a server that is not active does with requests: it sends them on to the one that is.
+//!
+//! Only what tells of the process itself is answered here, and the exposition, which is empty: a
+//! scraper that reads every server must find each series once.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http::header::{
+    ACCEPT, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderName,
+    IF_NONE_MATCH, LOCATION, RETRY_AFTER, VARY, WWW_AUTHENTICATE,
+};
+use reqwest::Client;
+
+use super::App;
+use super::problem::{Kind, Problem};
+use super::reply::Reply;
+use super::request::Request;
+
+/// Marks a request that was forwarded once: it is not forwarded again.
+const FORWARDED: HeaderName = HeaderName::from_static("noetl-metrics-forwarded");
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// An answer that is larger is refused.
+const MAX_ANSWER_BYTES: usize = 64 << 20;
+
+/// Headers that the active server is told.
+static TOLD: [HeaderName; 6] =
+    [ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, IDEMPOTENCY_KEY, IF_NONE_MATCH];
+/// Headers of its answer that the caller is told.
+static ANSWERED: [HeaderName; 8] =
+    [ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, LOCATION, RETRY_AFTER, VARY, WWW_AUTHENTICATE];
+
+/// The active server.
+#[derive(Debug)]
+pub(super) struct Peer {
+    /// Where it is.
+    pub url: String,
+}
+
+/// The client for it.
+pub(super) fn client() -> Result<Client, reqwest::Error> {
+    crate::client::install_crypto();
+    Client::builder()
+        .user_agent(concat!("noetl-metrics-server/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(CONNECT_TIMEOUT)
+        .timeout(TIMEOUT)
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .build()
+}
+
+/// Whether an endpoint is answered by every server for itself.
+pub(super) fn is_local(endpoint: &str) -> bool {
+    matches!(
+        endpoint,
+        "/livez" | "/readyz" | "/metrics" | "/openapi.json" | "/problems/{kind}" | "/api/metrics/prometheus"
+    )
+}
+
+/// Sends a request to the active server, and returns its answer.
+pub(super) async fn forward(app: &App, peer: &Peer, request: &mut Request) -> Result<Reply, Problem> {
+    if request.headers.contains_key(FORWARDED) {
+        return Err(away("the server that was active is not any more"));
+    }
+    let body = request.raw_body(&app.bodies).await?;
+    let query = if request.query.is_empty() { String::new() } else { format!("?{}", request.query) };
+    let url = format!("{}{}{query}", peer.url.trim_end_matches('/'), request.path);
+    let headers = picked(&request.headers, &TOLD);
+    let answer = app
+        .client
+        .request(request.method.clone(), url)
+        .headers(headers)
+        .header(FORWARDED, "1")
+        .body(Bytes::copy_from_slice(&body))
+        .send()
+        .await;
+    let mut answer = answer.map_err(|error| {
+        tracing::warn!(peer = peer.url, error = crate::client::causes(&error), "could not forward a request");
+        away("the active server did not answer")
+    })?;
+    let (status, headers) = (answer.status(), picked(answer.headers(), &ANSWERED));
+    let mut body = Vec::new();
+    while let Some(chunk) = answer.chunk().await.map_err(|_| away("the active server's answer broke off"))? {
+        if body.len() + chunk.len() > MAX_ANSWER_BYTES {
+            return Err(Problem::new(Kind::INTERNAL, "the active server's answer is too large to forward"));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Reply { status, headers, body: body.into() })
+}
+
+fn picked(from: &HeaderMap, names: &[HeaderName]) -> HeaderMap {
+    let pairs = names.iter().filter_map(|name| Some((name.clone(), from.get(name)?.clone())));
+    pairs.collect()
+}
+
+fn away(detail: &str) -> Problem {
+    Problem::new(Kind::UNAVAILABLE, detail).with_header("retry-after", "1")
+}

@@ -1,0 +1,48 @@
+//! `noetl-metrics check`: what works of a server, and what does not.
+
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+use crate::harness::Contract;
+
+async fn check(url: &str, flags: &[&str]) -> (Output, Value) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_noetl-metrics"));
+    command.args(["check", "-o", "json", "--server-url", url]).args(flags).env_clear();
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    let steps = serde_json::from_slice(&output.stdout).unwrap();
+    (output, steps)
+}
+
+#[tokio::test]
+async fn it_reports_a_sample_and_reads_it_back() {
+    let contract = Contract::start().await;
+    let (output, steps) = check(&format!("http://{}", contract.server.address), &[]).await;
+    assert!(output.status.success(), "{steps}");
+    assert_eq!(steps.as_array().unwrap().len(), 6);
+    let stored = "select count(*) from noetl.metrics where metric_name = 'noetl_metrics_check_time_seconds'";
+    assert_eq!(contract.value::<i64>(stored).await, 1);
+}
+
+#[tokio::test]
+async fn it_says_what_is_wrong_and_what_to_do() {
+    let (output, steps) = check("http://127.0.0.1:1", &[]).await;
+    assert!(!output.status.success());
+    assert_eq!((&steps[0]["ok"], &steps[1]), (&Value::Bool(false), &Value::Null));
+    assert!(steps[0]["detail"].as_str().unwrap().contains("refused"), "{steps}");
+    assert!(steps[0]["hint"].as_str().unwrap().contains("--server-url"), "{steps}");
+
+    let dir = tempfile::tempdir().unwrap();
+    let tokens = dir.path().join("tokens");
+    std::fs::write(&tokens, "secret\n").unwrap();
+    let tokens = tokens.to_str().unwrap();
+    let contract = Contract::with(&["--auth-token-file", tokens]).await;
+    let url = format!("http://{}", contract.server.address);
+    let (output, steps) = check(&url, &[]).await;
+    assert!(!output.status.success());
+    assert!(steps[2]["detail"].as_str().unwrap().contains("401"), "{steps}");
+    assert!(steps[2]["hint"].as_str().unwrap().contains("--token-file"), "{steps}");
+    let (output, steps) = check(&url, &["--token-file", tokens]).await;
+    assert!(output.status.success() && !steps.to_string().contains("secret"), "{steps}");
+}

@@ -1,0 +1,193 @@
+//! Several servers on one database: one is active, the others forward to it and take over.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use http::Method;
+use serde_json::json;
+
+use crate::durability::{Client, check_stored};
+use crate::harness::{
+    Cluster, Contract, Database, Exposition, Http, SOON, Server, eventually, free_port, gauge,
+};
+
+/// Short, so that the tests are; a busy machine must still be able to renew it.
+const LEASE: Duration = Duration::from_secs(3);
+
+/// Two servers on one database.
+struct Pair {
+    database: Database,
+    servers: [Server; 2],
+    https: [Http; 2],
+}
+
+async fn server(database: &Database, port: u16) -> Server {
+    let listen = format!("127.0.0.1:{port}");
+    let flags =
+        ["--advertise-url".into(), format!("http://{listen}"), "--lease-duration".into(), "3s".into()];
+    Server::start(&listen, &database.url, &flags).await
+}
+
+impl Pair {
+    /// Two servers that are ready, of which the first is active.
+    async fn start() -> Self {
+        let database = Cluster::shared().database().await;
+        let first = server(&database, free_port()).await;
+        is_ready(&Http::new(first.address)).await;
+        let second = server(&database, free_port()).await;
+        let https = [Http::new(first.address), Http::new(second.address)];
+        is_ready(&https[1]).await;
+        Self { database, servers: [first, second], https }
+    }
+
+    /// Waits until this one is active.
+    async fn becomes_active(&self, which: usize, within: Duration) {
+        eventually("the other one takes over", within, async || {
+            (is_active(&self.https[which]).await == Some(true)).then_some(())
+        })
+        .await;
+    }
+}
+
+async fn is_ready(http: &Http) {
+    eventually("a server is ready", Duration::from_mins(1), async || {
+        let answer = http.try_send(Method::GET, "/readyz", &[], Vec::new()).await;
+        answer.is_ok_and(|a| a.status == 200).then_some(())
+    })
+    .await;
+}
+
+/// What a server says of itself; nothing where it does not answer.
+async fn is_active(http: &Http) -> Option<bool> {
+    let answer = http.try_send(Method::GET, "/metrics", &[], Vec::new()).await.ok()?;
+    let read = Exposition::checked(answer.text());
+    let ready = read.get("noetl_metrics_ready", &[])? == "1";
+    Some(read.get("noetl_metrics_active", &[])? == "1" && ready)
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_active_forwards_and_exports_nothing() {
+    let pair = Pair::start().await;
+    assert_eq!(is_active(&pair.https[0]).await, Some(true));
+    assert_eq!(is_active(&pair.https[1]).await, Some(false));
+    let standby = &pair.https[1];
+    standby
+        .post("/api/worker/pool/register", &json!({"name": "w", "component_type": "worker_pool"}))
+        .await
+        .ok();
+    let body = json!({"component_name": "w", "metrics": [gauge("m", 1.0)]});
+    let reply = standby.post("/api/metrics/report", &body).await.ok();
+    assert_eq!(reply["metrics_inserted"], 1);
+    // Errors, queries and pages come from the active one as they are.
+    let bad = standby.post("/api/metrics/report", &json!({"component_name": "none", "metrics": []})).await;
+    bad.problem(404, "unknown-component");
+    let found = standby.get("/api/metrics/query?metric_name=m").await.ok();
+    assert_eq!(found["metrics"][0]["metric_value"], 1.0);
+    let page = standby.get("/?refresh=off").await;
+    assert!(page.status == 200 || page.status == 400, "{}", page.status);
+    let exported = Exposition::checked(pair.https[0].get("/api/metrics/prometheus").await.expect(200).text());
+    assert_eq!(exported.get("m", &[("component", "w")]), Some("1"));
+    for (accept, text) in [("text/plain", ""), ("application/openmetrics-text;version=1.0.0", "# EOF\n")] {
+        let answer =
+            standby.send(Method::GET, "/api/metrics/prometheus", &[("accept", accept)], Vec::new()).await;
+        assert_eq!((answer.status, answer.text()), (200, text), "{accept}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_acknowledged_is_lost_or_doubled_when_another_server_takes_over() {
+    let mut pair = Pair::start().await;
+    let mut clients: Vec<Client> = (0..8)
+        .map(|i| {
+            Client::of_two(
+                i,
+                Http::new(pair.servers[i % 2].address),
+                Http::new(pair.servers[1 - i % 2].address),
+            )
+        })
+        .collect();
+    for client in &clients {
+        let body = json!({"name": client.name, "component_type": "worker_pool"});
+        pair.https[0].post("/api/worker/pool/register", &body).await.ok();
+    }
+    let mut active = 0;
+    for round in 0..6 {
+        let go_on = AtomicBool::new(true);
+        let disturb = async {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            let began = Instant::now();
+            let port = pair.servers[active].address.port();
+            match round % 3 {
+                // Dies.
+                0 => pair.servers[active].kill(),
+                // Is told to stop, and gives the lease back.
+                1 => pair.servers[active].terminate(),
+                // Hangs, and goes on where it was once another one is active.
+                _ => crate::harness::signal("STOP", pair.servers[active].pid()),
+            }
+            let patience = if round % 3 == 1 { Duration::from_secs(3) } else { LEASE + SOON };
+            pair.becomes_active(1 - active, patience).await;
+            assert!(round % 3 == 1 || began.elapsed() >= LEASE / 2, "it waited for the lease to end");
+            if round % 3 == 2 {
+                crate::harness::signal("CONT", pair.servers[active].pid());
+            } else {
+                pair.servers[active].ended(SOON).await;
+                pair.servers[active] = server(&pair.database, port).await;
+            }
+            eventually("the former one forwards", SOON, async || {
+                (is_active(&pair.https[active]).await == Some(false)).then_some(())
+            })
+            .await;
+            is_ready(&pair.https[active]).await;
+            active = 1 - active;
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            go_on.store(false, Ordering::Relaxed);
+        };
+        tokio::join!(disturb, join_all(clients.iter_mut().map(|c| c.run(&go_on))));
+        check_stored(&pair.database, &clients, &format!("round {round}")).await;
+    }
+}
+
+#[tokio::test]
+async fn a_server_whose_lease_was_taken_stores_nothing_more() {
+    let contract = Contract::start().await;
+    contract.register("w").await;
+    contract.report("w", json!([gauge("m", 1.0)])).await.ok();
+    // As another server would that starts without --advertise-url.
+    contract
+        .run("update noetl_metrics.lease set epoch = epoch + 1, holder = 'another', renewed_at = clock_timestamp(), duration = '2 s'")
+        .await;
+    let refused = contract.report("w", json!([gauge("m", 2.0)])).await;
+    refused.problem(503, "unavailable");
+    let new = contract
+        .post("/api/worker/pool/register", &json!({"name": "v", "component_type": "worker_pool"}))
+        .await;
+    assert_eq!(new.status, 503, "{}", new.text());
+    assert_eq!(contract.value::<i64>("select count(*) from noetl.metrics where metric_name = 'm'").await, 1);
+    // The other one is gone without giving it back.
+    eventually("it is active again", SOON, async || {
+        let answer = contract.report("w", json!([gauge("m", 3.0)])).await;
+        (answer.status == 200).then_some(())
+    })
+    .await;
+    assert_eq!(contract.value::<i64>("select epoch from noetl_metrics.lease").await, 3);
+}
+
+#[tokio::test]
+async fn a_password_that_rotates_is_read_again() {
+    let database = Cluster::shared().database().await;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("url");
+    std::fs::write(&path, "postgres://nobody:wrong@127.0.0.1:1/none").unwrap();
+    let flags = ["--database-url-file".to_owned(), path.to_string_lossy().into_owned()];
+    let server = Server::start("127.0.0.1:0", "", &flags).await;
+    let http = Http::new(server.address);
+    eventually("it says what is wrong", SOON, async || {
+        let answer = http.try_send(Method::GET, "/readyz", &[], Vec::new()).await.ok()?;
+        (answer.status == 503 && answer.text().contains("unavailable")).then_some(())
+    })
+    .await;
+    std::fs::write(&path, format!("{}\n", database.url)).unwrap();
+    is_ready(&http).await;
+}
