@@ -49,7 +49,7 @@ async fn run(role: Role, changed: Vec<Flag>) -> Result<(), String> {
             noetl_metrics::demo::postgres::serve(args.data_dir, args.pg_bin, |url| println!("{url}")).await
         }
         Role::Operator(args) => {
-            operator::run(args.into_config()?, told_to_stop()).await.map_err(|e| e.to_string())
+            operator::run(args.into_config(), told_to_stop()).await.map_err(|e| e.to_string())
         }
         Role::Migrate(args) => migrate(&args).await,
         Role::Maintenance(args) => maintain(&args).await,

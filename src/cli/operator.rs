@@ -24,9 +24,9 @@ pub struct OperatorArgs {
     /// Namespace of the operator's Lease, by which replicas elect a leader.
     #[arg(long, env = "POD_NAMESPACE", default_value = "default")]
     pub namespace: String,
-    /// Name of this replica in the election, different from all others.
-    #[arg(long, env = "POD_NAME", default_value_t = default_identity())]
-    pub identity: String,
+    /// Name of this replica in the election, different from all others [default: host and process].
+    #[arg(long, env = "POD_NAME")]
+    pub identity: Option<String>,
 }
 
 /// Host and process: different for each replica outside of pods too.
@@ -37,20 +37,17 @@ fn default_identity() -> String {
 
 impl OperatorArgs {
     /// How the operator runs. Empty values, as templates leave them, count as not given.
-    pub fn into_config(self) -> Result<OperatorConfig, String> {
+    pub fn into_config(self) -> OperatorConfig {
         let given = |value: Option<String>| value.filter(|v| !v.trim().is_empty());
         let namespaces: Vec<_> =
             self.watch_namespaces.iter().map(|n| n.trim().to_owned()).filter(|n| !n.is_empty()).collect();
-        if self.identity.trim().is_empty() {
-            return Err("--identity (or POD_NAME) is empty".to_owned());
-        }
-        Ok(OperatorConfig {
+        OperatorConfig {
             listen: self.listen,
             namespaces,
             namespace: self.namespace,
-            identity: self.identity,
+            identity: given(self.identity).unwrap_or_else(default_identity),
             image: given(self.image),
             agent_cluster_role: given(self.agent_cluster_role),
-        })
+        }
     }
 }

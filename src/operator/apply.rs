@@ -155,16 +155,18 @@ impl Pass<'_> {
     }
 
     async fn ensure(&mut self, kind: Kind, name: &str, wanted: Value) -> Result<Arc<DynamicObject>, Problem> {
-        let look = self.cache.look(kind, &self.checked.namespace, name);
-        if let Look::Found(live) = &look {
-            self.check_owner(live)?;
+        let live = match self.cache.look(kind, &self.checked.namespace, name) {
+            Look::Found(live) => Some(live),
+            // There may be one that the watch does not show: without our label, since that was taken
+            // away by hand or it is somebody else's, or of a kind that is not listed yet.
+            Look::Missing | Look::Unknown => within(self.api(kind).get_opt(name)).await?.map(Arc::new),
+        };
+        if let Some(live) = live {
+            self.check_owner(&live)?;
             let value = serde_json::to_value(live.as_ref()).map_err(Problem::Unserializable)?;
             if covers(&value, &wanted) {
-                return Ok(Arc::clone(live));
+                return Ok(live);
             }
-        } else if let Some(live) = within(self.api(kind).get_opt(name)).await? {
-            // There is one without our label: taken away by hand, or somebody else's.
-            self.check_owner(&live)?;
         }
         let parameters = PatchParams::apply(MANAGER).force();
         let live = within(self.api(kind).patch(name, &parameters, &Patch::Apply(&wanted))).await?;

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
-use kube::core::DynamicObject;
+use kube::core::{DynamicObject, TypeMeta};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{ObjectRef, Store};
@@ -24,6 +24,7 @@ use tokio::task::JoinHandle;
 
 use super::kinds::Kind;
 use super::names::{INSTANCE_LABEL, MANAGER, MANAGER_LABEL};
+use super::replicas::decides_replicas;
 use super::{Guarded, Scope};
 use crate::crd::GROUP;
 
@@ -228,10 +229,16 @@ async fn watch(
     }
 }
 
-/// Drops what nobody reads, which is often most of an object.
+/// Drops what nobody reads, which is often most of an object, and says what it is, which the items
+/// of a list do not: without that a comparison finds something missing.
 fn strip(kind: Kind, object: &mut DynamicObject) {
+    object.types = Some(TypeMeta { api_version: kind.api_version(), kind: kind.name().to_owned() });
     // Who decides a Deployment's replicas is asked when an autoscaler takes over.
-    if kind != Kind::Deployment {
+    if kind == Kind::Deployment
+        && let Some(entries) = &mut object.metadata.managed_fields
+    {
+        entries.retain(decides_replicas);
+    } else {
         object.metadata.managed_fields = None;
     }
 }
@@ -261,6 +268,20 @@ mod tests {
             }
             _ => None,
         }
+    }
+
+    #[test]
+    fn an_item_of_a_list_is_the_same_as_one_of_a_watch() {
+        let full = json!({
+            "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "x"}, "spec": {"replicas": 2},
+        });
+        let mut item = full.clone();
+        for field in ["apiVersion", "kind"] {
+            item.as_object_mut().unwrap().remove(field);
+        }
+        let mut item: DynamicObject = serde_json::from_value(item).unwrap();
+        strip(Kind::Deployment, &mut item);
+        assert_eq!(serde_json::to_value(item).unwrap(), full);
     }
 
     #[test]

@@ -22,6 +22,7 @@ use super::kinds::Kind;
 use super::metrics::Metrics;
 use super::probe::Prober;
 use super::reconcile::{Context, failed, reconcile};
+use super::warnings::Warnings;
 use super::{Guarded, Scope, Settings, discovery};
 
 /// Passes at a time.
@@ -69,6 +70,7 @@ impl Controller {
             cache: Cache::new(parts.watch_client.clone(), scope.clone(), triggers.0.clone()),
             settings: parts.settings.clone(),
             prober: parts.prober.clone(),
+            warnings: Warnings::default(),
             events: Events::new(parts.client.clone(), &parts.identity),
             metrics: Arc::clone(&parts.metrics),
             backoff: Backoff::default(),

@@ -5,24 +5,21 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::batch::v1::{CronJob, Job};
-use k8s_openapi::api::core::v1::{Event, Pod};
-use kube::api::ListParams;
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
 use kube::core::DynamicObject;
-use kube::{Api, Client, ResourceExt};
 use serde::de::DeserializeOwned;
 
-use super::cache::{Cache, Look};
+use super::cache::Look;
 use super::kinds::Kind;
 use super::names::{COMPONENT_LABEL, INSTANCE_LABEL, MANAGER, MANAGER_LABEL, Names};
-use super::probe::{Answer, Prober};
+use super::probe::Answer;
+use super::reconcile::Context;
 use crate::crd::NoetlMetrics;
 
-/// How long to wait for the warnings of one object.
-const WARNING_TIMEOUT: Duration = Duration::from_secs(3);
 /// Objects whose warnings are asked for in one pass, at most.
 const WARNINGS_MAX: usize = 4;
 
@@ -44,12 +41,8 @@ pub(super) struct Seen {
 }
 
 /// Collects it.
-pub(super) async fn dereference(
-    object: &NoetlMetrics,
-    cache: &Cache,
-    client: &Client,
-    prober: &Prober,
-) -> Seen {
+pub(super) async fn dereference(object: &NoetlMetrics, context: &Context) -> Seen {
+    let cache = &context.cache;
     let namespace = object.namespace().unwrap_or_default();
     let instance = object.name_any();
     let names = Names::of(&instance);
@@ -61,11 +54,10 @@ pub(super) async fn dereference(
         ..Seen::default()
     };
     let servers: Vec<&Pod> = seen.pods.iter().filter(|pod| is_part(*pod, "server")).collect();
-    seen.answers = prober.ask(&servers).await;
+    seen.answers = context.prober.ask(&servers).await;
     let agents: Option<DaemonSet> = found(cache.look(Kind::DaemonSet, &namespace, &names.agent));
-    let events = Api::namespaced(client.clone(), &namespace);
     for uid in stuck(&seen, agents.as_ref()) {
-        if let Some(warning) = newest_warning(&events, &uid).await {
+        if let Some(warning) = context.warnings.about(&context.client, &namespace, &uid).await {
             seen.warnings.insert(uid, warning);
         }
     }
@@ -118,23 +110,16 @@ fn stuck(seen: &Seen, agents: Option<&DaemonSet>) -> Vec<String> {
     uids.take(WARNINGS_MAX).collect()
 }
 
-/// Whether a pod has no running container and does not say why.
+/// Whether a pod has a node, but no running container, and does not say why.
 fn is_waiting(pod: &Pod) -> bool {
     let Some(status) = &pod.status else { return true };
-    status.phase.as_deref() == Some("Pending")
+    let has_node = pod.spec.as_ref().is_some_and(|spec| spec.node_name.is_some());
+    has_node
+        && status.phase.as_deref() == Some("Pending")
         && status.container_statuses.iter().flatten().all(|container| {
             let waiting = container.state.as_ref().and_then(|state| state.waiting.as_ref());
             waiting.is_some_and(|w| {
                 matches!(w.reason.as_deref(), Some("ContainerCreating" | "PodInitializing") | None)
             })
         })
-}
-
-async fn newest_warning(events: &Api<Event>, uid: &str) -> Option<String> {
-    let about = ListParams::default().fields(&format!("involvedObject.uid={uid},type=Warning")).limit(20);
-    let list = tokio::time::timeout(WARNING_TIMEOUT, events.list(&about)).await.ok()?.ok()?;
-    let newest = list.items.into_iter().max_by_key(|event| {
-        event.last_timestamp.as_ref().map(|t| t.0).or_else(|| event.event_time.as_ref().map(|t| t.0))
-    })?;
-    newest.message
 }

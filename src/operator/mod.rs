@@ -52,6 +52,7 @@ mod status;
 #[cfg(test)]
 mod testing;
 mod validate;
+mod warnings;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

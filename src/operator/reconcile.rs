@@ -15,12 +15,13 @@ use super::events::Events;
 use super::metrics::{Metrics, Outcome};
 use super::probe::Prober;
 use super::status::{self, Change, Facts};
+use super::warnings::Warnings;
 use super::{Guarded, Settings, apply, build, dereference, validate};
 use crate::crd::{NoetlMetrics, NoetlMetricsStatus};
 
 /// When a resource that is ready is looked at again, if nothing happens before.
 const AT_REST: Duration = Duration::from_mins(1);
-/// When one that is not is.
+/// When one that is not is, at first; later and later while nothing changes.
 const IN_MOTION: Duration = Duration::from_secs(10);
 /// When a pass is made that came before the watches had listed what there is.
 const WARMING_UP: Duration = Duration::from_millis(500);
@@ -37,6 +38,8 @@ pub(super) struct Context {
     pub(super) settings: Settings,
     /// Asks servers.
     pub(super) prober: Prober,
+    /// Hears what Kubernetes warns of.
+    pub(super) warnings: Warnings,
     /// Writes events.
     pub(super) events: Events,
     /// Counts.
@@ -103,7 +106,7 @@ pub(super) fn failed(object: &Guarded, error: &PassError, context: &Context) -> 
 }
 
 async fn pass(object: &NoetlMetrics, context: &Context) -> Result<(Outcome, Action), PassError> {
-    let seen = dereference::dereference(object, &context.cache, &context.client, &context.prober).await;
+    let seen = dereference::dereference(object, context).await;
     let checked = match validate::validate(object, &context.settings, &seen.present) {
         Ok(checked) => checked,
         Err(invalid) => {
@@ -117,7 +120,8 @@ async fn pass(object: &NoetlMetrics, context: &Context) -> Result<(Outcome, Acti
     } else {
         Box::pin(apply::apply(&checked, build::build(&checked), &context.cache, &context.client)).await
     };
-    let facts = Facts::new(&checked, &seen, &applied, Timestamp::now());
+    let now = Timestamp::now();
+    let facts = Facts::new(&checked, &seen, &applied, now);
     let (status, changes) = status::compute(object, &facts);
     let written = answer(object, context, &status, &changes).await?;
     for failure in &applied.failures {
@@ -132,15 +136,19 @@ async fn pass(object: &NoetlMetrics, context: &Context) -> Result<(Outcome, Acti
         (false, true) => Outcome::Changed,
         (false, false) => Outcome::Unchanged,
     };
-    Ok((outcome, next(object, &status)))
+    Ok((outcome, next(object, &status, now)))
 }
 
-/// When to look again: sooner while something is on its way.
-fn next(object: &NoetlMetrics, status: &NoetlMetricsStatus) -> Action {
+/// When to look again: sooner while something is on its way. Changes ask for a pass by themselves;
+/// this is for what no watch tells, as what servers say of themselves.
+fn next(object: &NoetlMetrics, status: &NoetlMetricsStatus, now: Timestamp) -> Action {
     let says =
         |type_: &str, what: &str| status.conditions.iter().any(|c| c.type_ == type_ && c.status == what);
     let at_rest = says("Ready", "True") && says("Progressing", "False");
-    Action::requeue(spread(if at_rest { AT_REST } else { IN_MOTION }, &object.uid().unwrap_or_default()))
+    let changed = status.conditions.iter().map(|condition| condition.last_transition_time.0).max();
+    let quiet = changed.and_then(|at| Duration::try_from(now.duration_since(at)).ok()).unwrap_or_default();
+    let wait = if at_rest { AT_REST } else { (quiet / 4).clamp(IN_MOTION, AT_REST) };
+    Action::requeue(spread(wait, &object.uid().unwrap_or_default()))
 }
 
 async fn answer(

@@ -5,6 +5,7 @@
 //! which the autoscaler then takes it from.
 
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::core::DynamicObject;
 use serde_json::{Value, json};
 
@@ -18,9 +19,7 @@ pub(super) fn hand_over(live: &DynamicObject, wanted: &Deployment) -> Option<Val
     if wanted.spec.as_ref()?.replicas.is_some() {
         return None;
     }
-    let owners = live.metadata.managed_fields.iter().flatten().filter(|entry| {
-        entry.fields_v1.as_ref().is_some_and(|fields| fields.0.pointer("/f:spec/f:replicas").is_some())
-    });
+    let owners = live.metadata.managed_fields.iter().flatten().filter(|entry| decides_replicas(entry));
     let mut managers = owners.map(|entry| entry.manager.as_deref().unwrap_or_default());
     let only_ours = managers.next() == Some(OPERATOR) && managers.next().is_none();
     only_ours.then(|| {
@@ -31,6 +30,11 @@ pub(super) fn hand_over(live: &DynamicObject, wanted: &Deployment) -> Option<Val
             "spec": {"replicas": live.data["spec"]["replicas"]},
         })
     })
+}
+
+/// Whether a manager set the field.
+pub(super) fn decides_replicas(entry: &ManagedFieldsEntry) -> bool {
+    entry.fields_v1.as_ref().is_some_and(|fields| fields.0.pointer("/f:spec/f:replicas").is_some())
 }
 
 #[cfg(test)]

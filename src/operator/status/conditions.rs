@@ -4,11 +4,10 @@ use k8s_controller::conditions::{ConditionStatus, DesiredCondition};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::Facts;
-use super::pods::trouble;
-use crate::crd::ScrapeKind;
+use super::pods::{trouble, trouble_of_job};
+use crate::crd::{RulesKind, ScrapeKind};
 use crate::operator::kinds::{Kind, SCRAPE_ORDER};
 use crate::operator::migration::Migration;
-use crate::operator::names::Component;
 
 /// How long agents may take to start before that is something to look at.
 const AGENTS_MAY_START: SignedDuration = SignedDuration::from_secs(120);
@@ -73,7 +72,7 @@ fn available(facts: &Facts<'_>) -> DesiredCondition {
 }
 
 fn no_server(facts: &Facts<'_>) -> String {
-    let why = trouble(facts.seen, Component::Server)
+    let why = trouble(facts.seen)
         .or_else(|| of_deployment(facts, "ReplicaFailure", "True"))
         .or_else(|| not_ready(facts));
     why.map_or_else(|| "no server is ready yet".to_owned(), |why| format!("no server is ready: {why}"))
@@ -91,7 +90,7 @@ fn not_ready(facts: &Facts<'_>) -> Option<String> {
 
 fn migrating(facts: &Facts<'_>) -> String {
     let name = facts.checked.names.migrate(&facts.checked.schema_version);
-    let why = trouble(facts.seen, Component::Migrate).or_else(|| job_warning(facts, &name));
+    let why = trouble_of_job(facts.seen, &name).or_else(|| job_warning(facts, &name));
     match (facts.applied.migration, why) {
         (Migration::Running, None) => format!("Job {name} brings the database's schema forward"),
         (Migration::Running, Some(why)) => {
@@ -196,7 +195,7 @@ fn database(facts: &Facts<'_>) -> DesiredCondition {
     if migration_fails(facts) {
         return condition("DatabaseReady", FALSE, "MigrationFailed", migrating(facts));
     }
-    let why = trouble(facts.seen, Component::Server);
+    let why = trouble(facts.seen);
     let message = why.unwrap_or_else(|| "no server runs that could say".to_owned());
     condition("DatabaseReady", UNKNOWN, "NoServer", message)
 }
@@ -206,7 +205,10 @@ fn migration_fails(facts: &Facts<'_>) -> bool {
     match facts.applied.migration {
         Migration::Done => false,
         Migration::Failed | Migration::Retry => true,
-        Migration::Running => trouble(facts.seen, Component::Migrate).is_some(),
+        Migration::Running => {
+            let name = facts.checked.names.migrate(&facts.checked.schema_version);
+            trouble_of_job(facts.seen, &name).is_some()
+        }
     }
 }
 
@@ -262,9 +264,8 @@ fn retention(facts: &Facts<'_>) -> DesiredCondition {
     let suspended = facts.seen.cron_job.as_ref().and_then(|cron| cron.spec.as_ref()?.suspend) == Some(true);
     match facts.last_retention() {
         Some((job, false, _)) => {
-            let why = trouble(facts.seen, Component::Retention);
-            let why = why.unwrap_or_else(|| "its pods say no reason".to_owned());
             let name = job.metadata.name.as_deref().unwrap_or_default();
+            let why = trouble_of_job(facts.seen, name).unwrap_or_else(|| "its pods say no reason".to_owned());
             condition("RetentionHealthy", FALSE, "LastRunFailed", format!("Job {name} failed: {why}"))
         }
         _ if suspended => {
@@ -304,13 +305,23 @@ fn degraded(facts: &Facts<'_>, scrape: &DesiredCondition, retention: &DesiredCon
     }
     match [scrape, retention].into_iter().find(|condition| condition.status == FALSE) {
         Some(first) => condition("Degraded", TRUE, &first.reason, first.message.clone()),
+        None if rules_are_missing(facts) => {
+            let message = "the cluster has not the kind that spec.rules.kind names: install its definition, or set it to Auto or None";
+            condition("Degraded", TRUE, "RulesKindMissing", message)
+        }
         None => condition("Degraded", FALSE, "AsExpected", "nothing is wrong"),
     }
 }
 
+/// Whether a named kind of rules is not there; `Auto` takes what there is.
+fn rules_are_missing(facts: &Facts<'_>) -> bool {
+    facts.checked.rules.is_none()
+        && !matches!(facts.checked.spec.rules.kind, RulesKind::Auto | RulesKind::None)
+}
+
 fn no_progress(facts: &Facts<'_>) -> String {
     let (wanted, _, ready) = facts.servers();
-    let why = trouble(facts.seen, Component::Server).or_else(|| not_ready(facts));
+    let why = trouble(facts.seen).or_else(|| not_ready(facts));
     let why = why.unwrap_or_else(|| "its pods say no reason".to_owned());
     format!("the servers' Deployment does not get on, {ready} of {wanted} are ready: {why}")
 }

@@ -9,9 +9,24 @@ use crate::operator::names::Component;
 /// As much of a container's last words as goes into a condition.
 const LAST_WORDS_MAX: usize = 400;
 
-/// What keeps the pods of a part from running; the newest pod that says something is heard.
-pub(super) fn trouble(seen: &Seen, component: Component) -> Option<String> {
-    let mut pods: Vec<_> = seen.pods.iter().filter(|pod| is_part(*pod, component.as_str())).collect();
+/// Label of a Job's pods with the Job's name.
+const JOB_LABEL: &str = "batch.kubernetes.io/job-name";
+
+/// What keeps the servers' pods from running.
+pub(super) fn trouble(seen: &Seen) -> Option<String> {
+    newest(seen.pods.iter().filter(|pod| is_part(*pod, Component::Server.as_str())).collect(), seen)
+}
+
+/// What keeps the pods of one Job from running, or kept them from succeeding.
+pub(super) fn trouble_of_job(seen: &Seen, job: &str) -> Option<String> {
+    newest(
+        seen.pods.iter().filter(|pod| pod.labels().get(JOB_LABEL).is_some_and(|name| name == job)).collect(),
+        seen,
+    )
+}
+
+/// What the newest pod says that says something.
+fn newest(mut pods: Vec<&Pod>, seen: &Seen) -> Option<String> {
     pods.sort_by_key(|pod| std::cmp::Reverse(pod.creation_timestamp().map(|t| t.0)));
     pods.iter().find_map(|pod| {
         let why = of_pod(pod).or_else(|| seen.warnings.get(&pod.uid()?).map(|w| one_line(w)))?;
@@ -81,7 +96,7 @@ mod tests {
 
     fn seen(status: &Value) -> Seen {
         let pod = json!({
-            "metadata": {"name": "p", "uid": "u", "labels": {"app.kubernetes.io/component": "server"}},
+            "metadata": {"name": "p", "uid": "u", "labels": {"app.kubernetes.io/component": "server", "batch.kubernetes.io/job-name": "j"}},
             "status": status,
         });
         Seen { pods: vec![serde_json::from_value(pod).unwrap()], ..Seen::default() }
@@ -94,35 +109,33 @@ mod tests {
     #[test]
     fn the_last_words_of_a_container_are_told() {
         let state = json!({"terminated": {"exitCode": 1, "reason": "Error", "message": "a\nnoetl-metrics: cannot connect\n\n"}});
-        let told = trouble(&seen(&container(&state)), Component::Server);
+        let told = trouble(&seen(&container(&state)));
         assert_eq!(told.as_deref(), Some("pod p: Error: noetl-metrics: cannot connect"));
     }
 
     #[test]
     fn an_image_that_cannot_be_pulled_is_told() {
         let state = json!({"waiting": {"reason": "ImagePullBackOff", "message": "Back-off pulling\nimage"}});
-        let told = trouble(&seen(&container(&state)), Component::Server);
+        let told = trouble(&seen(&container(&state)));
         assert_eq!(told.as_deref(), Some("pod p: ImagePullBackOff Back-off pulling image"));
     }
 
     #[test]
     fn a_pod_that_waits_for_its_secret_is_told_by_its_event() {
         let mut seen = seen(&container(&json!({"waiting": {"reason": "ContainerCreating"}})));
-        assert_eq!(trouble(&seen, Component::Server), None);
+        assert_eq!(trouble(&seen), None);
         seen.warnings.insert("u".into(), "MountVolume.SetUp failed: secret \"db\" not found".into());
-        let told = trouble(&seen, Component::Server).unwrap();
+        let told = trouble(&seen).unwrap();
         assert!(told.ends_with("secret \"db\" not found"), "{told}");
-        assert_eq!(trouble(&seen, Component::Migrate), None);
+        assert_eq!(trouble_of_job(&seen, "j"), Some(told));
+        assert_eq!(trouble_of_job(&seen, "other"), None);
     }
 
     #[test]
     fn a_pod_that_finds_no_node_is_told() {
         let status =
             json!({"conditions": [{"type": "PodScheduled", "status": "False", "message": "0/3 nodes"}]});
-        assert_eq!(
-            trouble(&seen(&status), Component::Server).as_deref(),
-            Some("pod p: not scheduled: 0/3 nodes")
-        );
+        assert_eq!(trouble(&seen(&status)).as_deref(), Some("pod p: not scheduled: 0/3 nodes"));
     }
 
     #[test]
