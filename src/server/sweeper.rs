@@ -20,6 +20,8 @@ const IDLE_SERIES_MS: i64 = 86_400_000;
 const LOGGED: usize = 10;
 /// Memory is looked through for them this often.
 const FORGET_EVERY: Duration = Duration::from_mins(1);
+/// Hours that are over are looked for this often.
+const CLOSE_EVERY: Duration = Duration::from_secs(30);
 /// Retention is enforced this often where the server does it.
 const RETENTION_EVERY: Duration = Duration::from_hours(1);
 
@@ -28,7 +30,12 @@ pub(super) async fn run(app: &Arc<App>, core: &Arc<Core>) {
     let every = (app.config.stale_after / 4)
         .min(app.config.metrics_interval)
         .clamp(Duration::from_millis(250), Duration::from_secs(15));
-    tokio::join!(keep_expiring(app, core, every), keep_house(app, core, every), keep_retention(app, core));
+    tokio::join!(
+        keep_expiring(app, core, every),
+        keep_house(app, core, every),
+        keep_closing(core),
+        keep_retention(app, core)
+    );
 }
 
 fn ticks(every: Duration) -> Interval {
@@ -70,6 +77,19 @@ async fn keep_house(app: &App, core: &Core, every: Duration) {
         if reported.is_none_or(|at| at.elapsed() >= app.config.metrics_interval) {
             reported = Some(Instant::now());
             report(app, core).await;
+        }
+    }
+}
+
+/// Hours that are over get their index.
+async fn keep_closing(core: &Core) {
+    let mut ticks = ticks(CLOSE_EVERY);
+    loop {
+        ticks.tick().await;
+        match core.partitions.close(&core.database).await {
+            Ok(closed) if closed.is_empty() => {}
+            Ok(closed) => tracing::info!(partitions = ?closed, "hours closed"),
+            Err(error) => tracing::warn!(%error, "an hour could not be closed"),
         }
     }
 }

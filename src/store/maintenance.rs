@@ -214,25 +214,40 @@ async fn end_run(
     Ok(tx.commit().await?)
 }
 
-/// Late samples whose partition exists move into it, in one statement: no reader misses one. They
-/// are locked in the order in which the writer locks them, so that neither waits for the other.
+/// Late samples whose hour is closed move into it, in one statement: no reader misses one. They are
+/// locked in the order in which the writer locks them, so that neither waits for the other.
 async fn merge_late(tx: &mut Transaction, cutoff: Millis) -> Result<u64, StoreError> {
-    let done = sql("with due as materialized ( \
+    // Each is looked up in its hour by the unique index; whatever the planner thinks of their number,
+    // it must not read all hours through instead.
+    sqlx::raw_sql("set local enable_hashjoin = off; set local enable_mergejoin = off")
+        .execute(&mut **tx)
+        .await?;
+    let row = sql("with due as materialized ( \
                       select l.series_id, l.\"timestamp\" from noetl_metrics.sample_late l \
                       where exists (select from noetl_metrics.partition p \
-                        where l.\"timestamp\" >= p.from_time and l.\"timestamp\" < p.to_time and not p.detach_pending \
+                        where l.\"timestamp\" >= p.from_time and l.\"timestamp\" < p.to_time and p.closed and not p.detach_pending \
                           and p.to_time > timestamptz 'epoch' + $1 * interval '1 ms') \
                       order by l.series_id, l.\"timestamp\" for update of l), \
                     moved as ( \
                       delete from noetl_metrics.sample_late l using due \
                       where l.series_id = due.series_id and l.\"timestamp\" = due.\"timestamp\" \
-                      returning l.series_id, l.\"timestamp\", l.value) \
-                    insert into noetl_metrics.sample select * from moved order by series_id, \"timestamp\" \
-                    on conflict (series_id, \"timestamp\") do update set value = excluded.value")
+                      returning l.series_id, l.\"timestamp\", l.value), \
+                    overwritten as ( \
+                      update noetl_metrics.sample h set value = m.value from moved m \
+                      where h.series_id = m.series_id and h.\"timestamp\" = m.\"timestamp\"), \
+                    added as ( \
+                      insert into noetl_metrics.sample select m.* from moved m \
+                      where not exists (select from noetl_metrics.sample h \
+                        where h.series_id = m.series_id and h.\"timestamp\" = m.\"timestamp\") \
+                      order by m.series_id, m.\"timestamp\") \
+                    select count(*) from moved")
         .bind(cutoff.0)
+        .fetch_one(&mut **tx)
+        .await?;
+    sqlx::raw_sql("set local enable_hashjoin = default; set local enable_mergejoin = default")
         .execute(&mut **tx)
         .await?;
-    Ok(done.rows_affected())
+    Ok(row.try_get::<i64, _>(0)?.unsigned_abs())
 }
 
 /// [`keep_longer`], committed.

@@ -1,4 +1,5 @@
-//! The newest stored sample of series, partition by partition from the newest back.
+//! The newest stored sample of series: among those of the last minutes, then partition by partition
+//! from the newest back. An open hour has no index by series and is read through once.
 
 use std::collections::HashMap;
 
@@ -7,6 +8,9 @@ use sqlx::Row as _;
 use super::db::{StoreError, Transaction, sql, sql_made};
 use super::partitions::{self, Partition};
 use crate::model::Millis;
+
+/// Most series have a sample among those of the last minutes.
+const RECENT_MS: i64 = 150_000;
 
 /// The newest stored sample of one series, in a partition or among the late ones.
 #[derive(Clone, Copy, Debug)]
@@ -19,8 +23,14 @@ pub(super) struct Stored {
 pub(super) async fn newest(tx: &mut Transaction, ids: &[i32]) -> Result<HashMap<i32, Stored>, StoreError> {
     let mut found: HashMap<i32, Stored> = HashMap::with_capacity(ids.len());
     let mut missing: Vec<i32> = ids.to_vec();
+    let known = partitions::list(tx).await?;
     let horizon = Millis::now().plus(3_600_000);
-    for partition in partitions::list(tx).await?.iter().rev().filter(|p| p.from <= horizon) {
+    if !ids.is_empty() {
+        let recent = Millis::now().plus(-RECENT_MS);
+        read_through(tx, &format!("\"timestamp\" >= '{}'", recent.rfc3339()), &missing, &mut found).await?;
+        missing.retain(|id| !found.contains_key(id));
+    }
+    for partition in known.iter().rev().filter(|p| p.from <= horizon) {
         if missing.is_empty() {
             break;
         }
@@ -28,7 +38,11 @@ pub(super) async fn newest(tx: &mut Transaction, ids: &[i32]) -> Result<HashMap<
         if is_empty(tx, partition).await? {
             continue;
         }
-        in_partition(tx, partition, &missing, &mut found).await?;
+        if partition.closed {
+            in_partition(tx, partition, &missing, &mut found).await?;
+        } else {
+            read_through(tx, &within(partition), &missing, &mut found).await?;
+        }
         missing.retain(|id| !found.contains_key(id));
     }
     late(tx, ids, &mut found).await?;
@@ -50,6 +64,30 @@ async fn in_partition(
            where series_id = i.id and {} order by \"timestamp\" desc limit 1) s",
         within(partition)
     );
+    take(tx, text, ids, found).await
+}
+
+/// Reads all samples of a time that no index finds by their series.
+async fn read_through(
+    tx: &mut Transaction,
+    within: &str,
+    ids: &[i32],
+    found: &mut HashMap<i32, Stored>,
+) -> Result<(), StoreError> {
+    let text = format!(
+        "select array_agg(series_id), array_agg((date_part('epoch', at) * 1000)::bigint), array_agg(value) from ( \
+           select distinct on (series_id) series_id, \"timestamp\" as at, value from noetl_metrics.sample \
+           where series_id = any($1) and {within} order by series_id, \"timestamp\" desc) s"
+    );
+    take(tx, text, ids, found).await
+}
+
+async fn take(
+    tx: &mut Transaction,
+    text: String,
+    ids: &[i32],
+    found: &mut HashMap<i32, Stored>,
+) -> Result<(), StoreError> {
     let row = sql_made(text).bind(ids).fetch_one(&mut **tx).await?;
     let ids: Vec<i32> = row.try_get::<Option<_>, _>(0)?.unwrap_or_default();
     let times: Vec<i64> = row.try_get::<Option<_>, _>(1)?.unwrap_or_default();

@@ -226,6 +226,7 @@ impl Task {
     /// One transaction; if a sample turns out to be stored already, or to fit no partition, all of
     /// them go the slow way once.
     async fn store(&self, group: &[Job]) -> Result<(), Failure> {
+        let _appending = self.partitions.appending().await;
         let batch = Batch::of(group, &self.partitions);
         match self.attempt(group, &batch).await {
             Err(Failure::Store(StoreError::Refused(sqlx::Error::Database(e))))

@@ -54,6 +54,20 @@ async fn old_sample(contract: &Contract, metric: &str, value: f64, at: i64) {
     assert_eq!(inserted, 1, "{metric} is one series");
 }
 
+/// Makes the hours of these times, closed, as the server leaves those that are over.
+async fn closed_hours(contract: &Contract, times: &[i64]) {
+    for at in times {
+        contract.run(format!("select noetl_metrics.create_partitions('{}', 1)", time(*at))).await;
+        contract.run(format!("select noetl_metrics.close_partition('{}')", partition(*at))).await;
+    }
+}
+
+/// Whether the hour has its unique index.
+async fn is_closed(contract: &Contract, at: i64) -> bool {
+    let sql = format!("select closed from noetl_metrics.partition where name = '{}'", partition(at));
+    contract.value(sql).await
+}
+
 async fn partitions(contract: &Contract) -> Vec<String> {
     contract.column("select name from noetl_metrics.partition order by 1").await
 }
@@ -153,19 +167,22 @@ async fn the_server_enforces_the_retention_that_it_was_told() {
 async fn late_samples_move_into_their_partitions_and_the_view_stays_the_same() {
     let contract = Contract::start().await;
     let id = contract.register("w").await;
-    let t = now();
-    contract.report("w", json!([gauge_at("m", 1.0, t), gauge_at("n", 1.0, t)])).await.ok();
+    let t = now() - 3 * HOUR;
+    contract.report("w", json!([gauge("m", 0.0), gauge("n", 0.0)])).await.ok();
+    old_sample(&contract, "m", 1.0, t).await;
+    old_sample(&contract, "n", 1.0, t).await;
+    closed_hours(&contract, &[t - HOUR, t]).await;
     let late: Vec<Value> = (1..=50).map(|i| gauge_at("m", f64::from(i), t - i64::from(i) * 1000)).collect();
     contract.report("w", late.into()).await.ok();
     contract.report("w", json!([gauge_at("m", 99.0, t), gauge_at("m", 7.0, t - 100 * DAY)])).await.ok();
     contract
-        .run(format!("insert into noetl.metrics (runtime_id, metric_name, metric_type, metric_value) values ({id}, 'sql', 'gauge', 1)"))
+        .run(format!("insert into noetl.metrics (runtime_id, metric_name, metric_type, metric_value, timestamp) values ({id}, 'sql', 'gauge', 1, '{}')", time(t)))
         .await;
     let late = "select count(*) from noetl_metrics.sample_late";
     assert_eq!(contract.value::<i64>(late).await, 53);
     let before = shown(&contract).await;
     let done = maintain(&contract, &["--retention-raw", "400d"]).await;
-    assert_eq!(done["merged_samples"], 52, "all but the one that has no partition");
+    assert_eq!(done["merged_samples"], 52, "all but the one whose hour has no partition");
     assert_eq!(contract.value::<i64>(late).await, 1);
     assert_eq!(shown(&contract).await, before);
     // And overwriting goes on as before.
@@ -173,8 +190,63 @@ async fn late_samples_move_into_their_partitions_and_the_view_stays_the_same() {
         .report("w", json!([gauge_at("m", 5.0, t), gauge_at("m", 6.0, t - 3000), gauge_at("n", 2.0, t)]))
         .await
         .ok();
-    assert_eq!(values(&contract, "m").await[..4], [5.0, 1.0, 2.0, 6.0]);
-    assert_eq!(values(&contract, "n").await, [2.0]);
+    assert_eq!(values(&contract, "m").await[..5], [0.0, 5.0, 1.0, 2.0, 6.0]);
+    assert_eq!(values(&contract, "n").await, [0.0, 2.0]);
+    // What is late for an hour that is still open stays where it is.
+    contract.report("w", json!([gauge_at("n", 3.0, now() - 1000)])).await.ok();
+    let left = maintain(&contract, &["--retention-raw", "400d"]).await;
+    assert_eq!(left["merged_samples"], 3);
+    assert_eq!(values(&contract, "n").await, [0.0, 3.0, 2.0]);
+}
+
+#[tokio::test]
+async fn an_hour_that_is_over_gets_its_index_and_doubles_by_hand_go() {
+    let mut contract = Contract::start().await;
+    contract.register("w").await;
+    contract.report("w", json!([gauge("m", 0.0)])).await.ok();
+    let (old, older) = (now() - 2 * HOUR, now() - 30 * HOUR);
+    for (value, at) in [(1.0, old), (2.0, old), (3.0, older)] {
+        old_sample(&contract, "m", value, at).await;
+    }
+    assert!(!is_closed(&contract, old).await && !is_closed(&contract, older).await);
+    contract.server.kill();
+    let contract = Contract::on(contract.database, &[]).await;
+    contract.ready().await;
+    eventually("both hours are closed", SOON, async || {
+        (is_closed(&contract, old).await && is_closed(&contract, older).await).then_some(())
+    })
+    .await;
+    assert!(!is_closed(&contract, now()).await, "this hour goes on");
+    assert_eq!(values(&contract, "m").await, [0.0, 2.0, 3.0], "what was stored last stays");
+    contract.report("w", json!([gauge_at("m", 9.0, old)])).await.ok();
+    assert_eq!(values(&contract, "m").await, [0.0, 9.0, 3.0]);
+    assert_eq!(maintain(&contract, &["--retention-raw", "7d"]).await["merged_samples"], 1);
+    assert_eq!(values(&contract, "m").await, [0.0, 9.0, 3.0]);
+}
+
+#[tokio::test]
+async fn a_restarted_server_does_not_store_again_what_the_open_hour_has() {
+    let mut contract = Contract::start().await;
+    let t = now();
+    for component in ["reports", "silent"] {
+        contract.register(component).await;
+        let samples: Vec<Value> =
+            [20, 4, 1].iter().map(|m| gauge_at(&format!("m{m}"), 1.0, t - m * 60_000)).collect();
+        contract.report(component, samples.into()).await.ok();
+    }
+    contract.report("reports", json!([gauge("now", 1.0)])).await.ok();
+    contract.server.kill();
+    let contract = Contract::on(contract.database, &["--stale-after", "10s"]).await;
+    contract.ready().await;
+    for component in ["reports", "silent"] {
+        for m in [20, 4, 1] {
+            let again = gauge_at(&format!("m{m}"), 2.0, t - m * 60_000);
+            contract.report(component, json!([again])).await.ok();
+        }
+    }
+    for m in [20, 4, 1] {
+        assert_eq!(values(&contract, &format!("m{m}")).await, [2.0, 2.0], "one of each component");
+    }
 }
 
 #[tokio::test]
@@ -376,8 +448,9 @@ async fn a_dry_run_counts_what_the_run_then_does() {
     for (metric, days) in [("m", 3), ("short", 1), ("long", 3)] {
         old_sample(&contract, metric, 1.0, t - days * DAY).await;
     }
-    // Three late ones: one whose hour has a partition, two that have none, of which one is past.
-    let late = [("m", t - 1000), ("m", t - 400 * DAY), ("n", t - 30 * HOUR)];
+    // Three late ones: one whose hour is closed, two whose hours have no partition, one of them past.
+    closed_hours(&contract, &[t - 3 * HOUR]).await;
+    let late = [("m", t - 3 * HOUR), ("m", t - 400 * DAY), ("n", t - 30 * HOUR)];
     for (metric, at) in late {
         contract.report("w", json!([gauge_at(metric, 2.0, at)])).await.ok();
     }
@@ -486,7 +559,8 @@ async fn a_sample_that_is_stored_while_its_partition_goes_is_kept_as_long_as_was
 async fn late_samples_are_overwritten_while_they_move() {
     let contract = Contract::start().await;
     contract.register("w").await;
-    let t = now() - 60_000;
+    let t = now() - 3 * HOUR;
+    closed_hours(&contract, &[t - HOUR, t, t + 1]).await;
     contract.report("w", json!([gauge_at("m", 0.0, t + 1)])).await.ok();
     let done = std::sync::atomic::AtomicBool::new(false);
     let write = async {
