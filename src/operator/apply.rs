@@ -57,6 +57,8 @@ pub(super) struct Failure {
     pub(super) reason: String,
     /// Whether it may go away by itself, as a conflict or a restart of the API server.
     pub(super) passing: bool,
+    /// Whether the cluster answers that it has no such kind, as once its definition was removed.
+    pub(super) kind_is_gone: bool,
 }
 
 impl Applied {
@@ -264,13 +266,14 @@ impl Pass<'_> {
 
     fn failed(&mut self, kind: Kind, name: String, problem: &Problem) {
         let passing = problem.is_passing();
+        let kind_is_gone = problem.is_of_a_kind_that_is_gone();
         let reason = problem.to_string();
         if passing {
             tracing::info!(kind = kind.name(), name, reason, "not applied yet");
         } else {
             tracing::warn!(kind = kind.name(), name, reason, "cannot apply");
         }
-        self.applied.failures.push(Failure { kind, name, reason, passing });
+        self.applied.failures.push(Failure { kind, name, reason, passing, kind_is_gone });
     }
 }
 
@@ -313,6 +316,12 @@ impl Problem {
             Self::Foreign | Self::Unserializable(_) => false,
         }
     }
+
+    /// No namespace answers an apply with 404 but one that is gone, and then the resource is too.
+    /// While a definition is being removed, its objects are answered with 405.
+    fn is_of_a_kind_that_is_gone(&self) -> bool {
+        matches!(self, Self::Refused(status) if matches!(status.code, 404 | 405))
+    }
 }
 
 async fn within<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T, Problem> {
@@ -321,5 +330,23 @@ async fn within<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T, 
         Ok(Err(kube::Error::Api(status))) => Err(Problem::Refused(status)),
         Ok(Err(error)) => Err(Problem::Unreachable(error)),
         Err(_) => Err(Problem::Timeout),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(code: u16) -> Problem {
+        Problem::Refused(Box::new(kube::core::Status { code, ..Default::default() }))
+    }
+
+    #[test]
+    fn a_kind_that_is_gone_is_told_from_other_refusals() {
+        for (code, gone) in [(404, true), (405, true), (403, false), (409, false), (422, false), (500, false)]
+        {
+            assert_eq!(refused(code).is_of_a_kind_that_is_gone(), gone, "{code}");
+        }
+        assert!(!Problem::Timeout.is_of_a_kind_that_is_gone());
     }
 }

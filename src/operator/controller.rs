@@ -13,7 +13,7 @@ use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Client, ResourceExt};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use super::backoff::Backoff;
 use super::cache::{Cache, Trigger, WATCH_SECONDS, WatchBackoff};
@@ -74,6 +74,7 @@ impl Controller {
             events: Events::new(parts.client.clone(), &parts.identity),
             metrics: Arc::clone(&parts.metrics),
             backoff: Backoff::default(),
+            kinds_changed: Notify::new(),
         };
         let watch_client = parts.watch_client.clone();
         Self { scope, watch_client, context: Arc::new(context), store, writer, triggers }
@@ -163,10 +164,10 @@ async fn watch(
     }
 }
 
-/// Notices kinds that appear or vanish.
+/// Notices kinds that appear or vanish: now and then, and at once where a pass met one that is gone.
 async fn rediscover(context: &Context, triggers: mpsc::Sender<Trigger>) {
     loop {
-        tokio::time::sleep(DISCOVERY_INTERVAL).await;
+        let _ = tokio::time::timeout(DISCOVERY_INTERVAL, context.kinds_changed.notified()).await;
         let before = context.cache.optional();
         let present = discovery::optional_kinds(&context.client, &before).await;
         if context.cache.follow_optional(&present) {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use k8s_openapi::jiff::Timestamp;
 use kube::runtime::controller::Action;
 use kube::{Client, Resource, ResourceExt};
+use tokio::sync::Notify;
 
 use super::backoff::{Backoff, spread};
 use super::cache::Cache;
@@ -46,6 +47,8 @@ pub(super) struct Context {
     pub(super) metrics: Arc<Metrics>,
     /// Waits.
     pub(super) backoff: Backoff,
+    /// Asks for the kinds that there are to be looked up now.
+    pub(super) kinds_changed: Notify,
 }
 
 /// Why a pass is to be made again.
@@ -126,6 +129,9 @@ async fn pass(object: &NoetlMetrics, context: &Context) -> Result<(Outcome, Acti
     let written = answer(object, context, &status, &changes).await?;
     for failure in &applied.failures {
         context.metrics.apply_failed(failure.kind);
+        if failure.kind_is_gone {
+            context.kinds_changed.notify_one();
+        }
     }
     if let Some(first) = applied.failures.first() {
         let first_failure = format!("{} {}: {}", first.kind.name(), first.name, first.reason);

@@ -186,8 +186,13 @@ fn agents_that_are_forbidden_are_told() {
 #[test]
 fn what_cannot_be_applied_is_listed() {
     let mut world = world("{}");
-    let failure =
-        |passing| Failure { kind: Kind::Service, name: "x".into(), reason: "forbidden".into(), passing };
+    let failure = |passing| Failure {
+        kind: Kind::Service,
+        name: "x".into(),
+        reason: "forbidden".into(),
+        passing,
+        kind_is_gone: false,
+    };
     world.applied.failures = vec![failure(true)];
     assert_eq!(world.told("Degraded").0, "False");
     world.applied.failures = vec![failure(false); 5];
