@@ -19,14 +19,18 @@ stage scripts/setup.sh e2e
 # shellcheck source=e2e/cluster/env.sh
 source e2e/cluster/env.sh
 archive=target/image/noetl-metrics-e2e.tar
+program=${CARGO_TARGET_DIR:-target}/image-build/$(uname -m)-unknown-linux-gnu/${PROFILE:-e2e}/noetl-metrics
+next=target/image/noetl-metrics-e2e-next.tar
 
 if [ -z "${E2E_KUBECONFIG:-}" ]; then
     stage e2e/cluster/build.sh
     stage env PROFILE="${PROFILE:-e2e}" VERSION=e2e ARCHIVE=$archive MAX_MB=40 scripts/image.sh
+    # What an upgrade leads to: the same program by another tag.
+    stage env FROM_BINARY="$program" VERSION=e2e-next ARCHIVE=$next MAX_MB=40 scripts/image.sh
     stage e2e/images.sh
     [ -n "${KEEP:-}" ] || trap 'stage e2e/cluster/down.sh' EXIT
     stage e2e/cluster/up.sh
-    stage e2e/cluster/image.sh $archive "$cache"/images/*.tar
+    stage e2e/cluster/image.sh $archive $next "$cache"/images/*.tar
 else
     stage e2e/cluster/build.sh kubernetes
     export KUBECONFIG=$E2E_KUBECONFIG

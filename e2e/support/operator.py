@@ -42,13 +42,13 @@ def image_values() -> list[str]:
     return [f"--set-string=image.{key}={value}" for key, value in values.items()]
 
 
-def install(*flags: str) -> None:
+def install(*flags: str, chart: str = CHART) -> None:
     """Installs or upgrades the release; returns when its pods are ready."""
     helm(
         "upgrade",
         "--install",
         RELEASE,
-        CHART,
+        chart,
         f"--namespace={SYSTEM.name}",
         "--create-namespace",
         "--reset-values",
