@@ -82,12 +82,15 @@ async fn check(args: &cli::CheckArgs) -> Result<(), String> {
 
 async fn migrate(args: &cli::MigrateArgs) -> Result<(), String> {
     let database = Database::new(args.database.source()?, 2).map_err(|e| e.to_string())?;
-    let applied = store::migrate(&database).await.map_err(|e| e.to_string())?;
+    let applied = store::migrate(&database, args.runtime).await.map_err(|e| e.to_string())?;
     match applied.as_slice() {
         [] => println!("the schema is up to date"),
         versions => println!("applied {versions:?}"),
     }
-    Ok(())
+    if args.adopt_later {
+        return Ok(());
+    }
+    cli::adopt(&database, |line| println!("{line}")).await.map_err(|e| e.to_string())
 }
 
 async fn maintain(args: &cli::MaintenanceArgs) -> Result<(), String> {

@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 
 use super::server::DatabaseArgs;
 use super::values::duration;
+use crate::store::RuntimeOwner;
 
 /// Flags of `migrate`.
 #[derive(Args, Clone, Debug)]
@@ -13,6 +14,12 @@ pub struct MigrateArgs {
     /// Database.
     #[command(flatten)]
     pub database: DatabaseArgs,
+    /// Who keeps the table noetl.runtime; without it, whoever made it.
+    #[arg(long, env = "NOETL_METRICS_RUNTIME", value_enum)]
+    pub runtime: Option<RuntimeOwner>,
+    /// Leave it to the server to copy tables noetl.metrics and noetl.metric that were there before.
+    #[arg(long)]
+    pub adopt_later: bool,
 }
 
 /// Flags of `maintenance`.

@@ -3,6 +3,7 @@
 //! A flag wins over its environment variable, which wins over the default.
 
 mod admin;
+mod adopt;
 pub mod agent;
 mod check;
 #[cfg(feature = "demo")]
@@ -17,6 +18,7 @@ use clap::{ArgMatches, CommandFactory, Parser, Subcommand};
 use crate::server::page::data::{Flag, FlagSource};
 
 pub use admin::{MaintenanceArgs, MigrateArgs, Output};
+pub use adopt::adopt;
 pub use agent::AgentArgs;
 pub use check::CheckArgs;
 #[cfg(feature = "demo")]

@@ -10,7 +10,7 @@ use super::values::{base_url, duration};
 use crate::model::Limits;
 use crate::server::page::data::Flag;
 use crate::server::{AuthConfig, KubernetesAuth, ServerConfig, ServiceAccounts};
-use crate::store::{DatabaseSource, percent_encode};
+use crate::store::{DatabaseSource, RuntimeOwner, percent_encode};
 
 /// How to reach PostgreSQL.
 #[derive(Args, Clone, Debug)]
@@ -93,6 +93,10 @@ pub struct ServerArgs {
     /// Do not bring the schema forward at start; `noetl-metrics migrate` has to have done it.
     #[arg(long, env = "NOETL_METRICS_NO_MIGRATE", value_parser = clap::builder::FalseyValueParser::new())]
     pub no_migrate: bool,
+    /// Who keeps the table noetl.runtime, in which components are registered; without it, whoever
+    /// made it. NoETL's is read and never written.
+    #[arg(long, env = "NOETL_METRICS_RUNTIME", value_enum)]
+    pub runtime: Option<RuntimeOwner>,
     /// File with tokens, one a line: writes then need Authorization: Bearer <token>. Read again when
     /// it changes. Without it everyone may write.
     #[arg(long, env = "NOETL_METRICS_AUTH_TOKEN_FILE")]
@@ -180,6 +184,7 @@ impl ServerArgs {
             stale_after: self.stale_after,
             register_unknown: self.unknown_components == UnknownComponents::Register,
             migrate: !self.no_migrate,
+            runtime: self.runtime,
             name: self.server_name,
             metrics_interval: self.metrics_interval,
             retention_raw: self.retention_raw,

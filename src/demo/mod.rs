@@ -141,6 +141,7 @@ fn server_config(config: &DemoConfig, listen: SocketAddr, database_url: &str) ->
         stale_after: Duration::from_mins(5),
         register_unknown: false,
         migrate: true,
+        runtime: None,
         name: "noetl-server".into(),
         metrics_interval: config.metrics_interval,
         retention_raw: Some(config.retention_raw),

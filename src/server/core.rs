@@ -32,7 +32,7 @@ impl Core {
     /// Reaches the database, and brings its schema forward.
     pub async fn prepare(config: &ServerConfig, database: &Database) -> Result<(), StoreError> {
         if config.migrate {
-            let applied = migrate(database).await?;
+            let applied = migrate(database, config.runtime).await?;
             if !applied.is_empty() {
                 tracing::info!(versions = ?applied, "schema brought forward");
             }
@@ -44,7 +44,10 @@ impl Core {
                 "the schema is at version {at}, this server needs {wanted}: run noetl-metrics migrate"
             )));
         }
-        Ok(())
+        match crate::store::missing_rights(database).await?.as_slice() {
+            [] => Ok(()),
+            missing => Err(StoreError::Rights(missing.join("; "))),
+        }
     }
 
     /// Fills memory from the database.

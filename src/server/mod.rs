@@ -40,7 +40,7 @@ use warp::Filter;
 
 use crate::host::{HostPaths, HostReader};
 use crate::model::{Limits, Millis};
-use crate::store::{Database, DatabaseSource, Sizes, StoreError};
+use crate::store::{Database, DatabaseSource, RuntimeOwner, Sizes, StoreError};
 
 pub use self::auth::{AuthConfig, KubernetesAuth, ServiceAccounts};
 pub use self::core::Core;
@@ -71,6 +71,8 @@ pub struct ServerConfig {
     pub register_unknown: bool,
     /// Bring the schema forward at start.
     pub migrate: bool,
+    /// Who keeps `noetl.runtime`; without it, whoever made the table.
+    pub runtime: Option<RuntimeOwner>,
     /// Name under which the server reports on itself.
     pub name: String,
     /// How often it does.

@@ -110,18 +110,7 @@ pub(super) async fn register(app: &Arc<App>, request: &mut Request) -> Result<Re
     let body = request.json_body(&app.bodies).await?;
     let fields = Fields::read(&body)?;
     let registration = fields.registration(app.config.limits.name_bytes)?;
-    let registered = core.components.register(&core.database, &registration).await;
-    let (row, component) = registered.map_err(|e| {
-        if e.is_check() {
-            let kind = &registration.kind;
-            Problem::field(
-                "component_type",
-                format!("noetl.runtime, which NoETL made, does not take a {kind}"),
-            )
-        } else {
-            e.into()
-        }
-    })?;
+    let (row, component) = core.components.register(&core.database, &registration).await?;
     component.heard();
     tracing::info!(
         name = registration.name,

@@ -12,7 +12,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 use super::core::{Core, HOURS_AHEAD};
 use super::{App, admin, self_report};
 use crate::model::{Component, Millis, RuntimeId, Series};
-use crate::store::{Inserted, StoreError};
+use crate::store::{Inserted, StoreError, adopt, adoption};
 
 /// A series without a new sample for a day leaves memory, even if its component goes on.
 const IDLE_SERIES_MS: i64 = 86_400_000;
@@ -22,6 +22,10 @@ const LOGGED: usize = 10;
 const FORGET_EVERY: Duration = Duration::from_mins(1);
 /// Hours that are over are looked for this often.
 const CLOSE_EVERY: Duration = Duration::from_secs(30);
+/// Pause between steps of copying a table that was there before: reports come first.
+const ADOPT_EVERY: Duration = Duration::from_millis(50);
+/// The same after a failure.
+const ADOPT_AGAIN: Duration = Duration::from_secs(15);
 /// Retention is enforced this often where the server does it.
 const RETENTION_EVERY: Duration = Duration::from_hours(1);
 
@@ -34,6 +38,7 @@ pub(super) async fn run(app: &Arc<App>, core: &Arc<Core>) {
         keep_expiring(app, core, every),
         keep_house(app, core, every),
         keep_closing(core),
+        keep_adopting(core),
         keep_retention(app, core)
     );
 }
@@ -91,6 +96,30 @@ async fn keep_closing(core: &Core) {
             Ok(closed) => tracing::info!(partitions = ?closed, "hours closed"),
             Err(error) => tracing::warn!(%error, "an hour could not be closed"),
         }
+    }
+}
+
+/// Tables that were there before are copied, until all is done.
+async fn keep_adopting(core: &Core) {
+    let mut copied = false;
+    loop {
+        let pause = match adopt(&core.database).await {
+            Ok(true) => ADOPT_EVERY,
+            Ok(false) => break,
+            Err(error) => {
+                tracing::warn!(%error, "a table that was there before could not be copied");
+                ADOPT_AGAIN
+            }
+        };
+        copied = true;
+        tokio::time::sleep(pause).await;
+    }
+    if copied && let Ok(Some(done)) = adoption(&core.database).await {
+        tracing::info!(
+            rows = done.adopted,
+            refused = done.refused,
+            "copied the tables that were there before"
+        );
     }
 }
 

@@ -1,4 +1,7 @@
 //! Components: rows of `noetl.runtime`, held in memory by id and by name and kind.
+//!
+//! Where NoETL made that table, it is read and never written: what registers here and is not there
+//! has its row in `noetl_metrics.runtime`. `noetl_metrics.registered()` reads both.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -7,7 +10,7 @@ use parking_lot::RwLock;
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
-use super::db::{Database, StoreError, sql};
+use super::db::{Database, StoreError, Transaction, sql, sql_made};
 use crate::model::{Component, Millis, RuntimeId};
 
 /// A component's registration, as its endpoint takes it.
@@ -104,7 +107,7 @@ impl Components {
             "select r.runtime_id, r.name, r.kind, r.status = 'offline' as offline, floor(extract(epoch from r.heartbeat) * 1000)::bigint as heartbeat, \
                     floor(extract(epoch from c.last_report) * 1000)::bigint as last_report, \
                     coalesce(c.accepted, 0) as accepted, coalesce(c.rejected, 0) as rejected \
-             from noetl.runtime r left join noetl_metrics.component c using (runtime_id)",
+             from noetl_metrics.registered() r left join noetl_metrics.component c using (runtime_id)",
         )
         .fetch_all(&mut *tx)
         .await?;
@@ -147,7 +150,7 @@ impl Components {
         let mut tx = database.begin().await?;
         let row = sql(
             "select runtime_id, name, kind, floor(extract(epoch from heartbeat) * 1000)::bigint as heartbeat \
-                       from noetl.runtime where runtime_id = $1",
+                       from noetl_metrics.registered($1)",
         )
         .bind(id.0)
         .fetch_optional(&mut *tx)
@@ -170,7 +173,7 @@ impl Components {
         let mut tx = database.begin().await?;
         let rows = sql(
             "select runtime_id, name, kind, floor(extract(epoch from heartbeat) * 1000)::bigint as heartbeat \
-                        from noetl.runtime where name = $1",
+                        from noetl_metrics.registered() where name = $1",
         )
         .bind(name)
         .fetch_all(&mut *tx)
@@ -196,34 +199,19 @@ impl Components {
         }
     }
 
-    /// Registers a component, or brings its registration up to date; its id stays.
+    /// Registers a component, or brings its registration up to date; its id stays. One that NoETL
+    /// registered is left as it is.
     pub async fn register(
         &self,
         database: &Database,
         r: &Registration,
     ) -> Result<(RuntimeRow, Arc<Component>), StoreError> {
         let mut tx = database.begin_write().await?;
-        let row = sql(
-            "insert into noetl.runtime as r (runtime_id, name, kind, uri, status, labels, capabilities, capacity, runtime) \
-             values (noetl_metrics.next_runtime_id(), $1, $2, $3, $4, $5::jsonb, $6::jsonb, $7, $8::jsonb) \
-             on conflict (kind, name) do update set uri = excluded.uri, status = excluded.status, \
-               labels = excluded.labels, capabilities = excluded.capabilities, capacity = excluded.capacity, \
-               runtime = excluded.runtime, heartbeat = now(), updated_at = now() \
-             returning runtime_id, name, kind, uri, status, labels::text as labels, capabilities::text as capabilities, \
-               capacity, runtime::text as runtime, floor(extract(epoch from heartbeat) * 1000)::bigint as heartbeat, \
-               floor(extract(epoch from created_at) * 1000)::bigint as created_at, \
-               floor(extract(epoch from updated_at) * 1000)::bigint as updated_at",
-        )
-        .bind(&r.name)
-        .bind(&r.kind)
-        .bind(&r.uri)
-        .bind(&r.status)
-        .bind(r.labels.as_ref().map(ToString::to_string))
-        .bind(r.capabilities.as_ref().map(ToString::to_string))
-        .bind(r.capacity)
-        .bind(r.runtime.as_ref().map(ToString::to_string))
-        .fetch_one(&mut *tx)
-        .await?;
+        let table = own_table(&mut tx).await?;
+        let row = match of_noetl(&mut tx, table, r).await? {
+            Some(row) => row,
+            None => upsert(&mut tx, table, r).await?,
+        };
         let id: i64 = row.try_get("runtime_id")?;
         // A component that was purged and comes back goes on with its series.
         sql("update noetl_metrics.series set runtime_id = $1 \
@@ -247,14 +235,20 @@ impl Components {
         status: Option<&str>,
     ) -> Result<bool, StoreError> {
         let mut tx = database.begin_write().await?;
-        let done = sql("update noetl.runtime set heartbeat = now(), status = coalesce($2, case when status = 'offline' then 'ready' else status end) \
-                        where runtime_id = $1")
-            .bind(component.id.0)
-            .bind(status)
-            .execute(&mut *tx)
-            .await?;
+        let table = own_table(&mut tx).await?;
+        let text = format!(
+            "update {table} set heartbeat = now(), status = coalesce($2, case when status = 'offline' then 'ready' else status end) \
+             where runtime_id = $1"
+        );
+        let done = sql_made(text).bind(component.id.0).bind(status).execute(&mut *tx).await?;
+        // A row of NoETL's is not touched, but must be there.
+        let known = done.rows_affected() > 0
+            || sql("select from noetl_metrics.registered($1)")
+                .bind(component.id.0)
+                .fetch_optional(&mut *tx)
+                .await?
+                .is_some();
         tx.commit().await?;
-        let known = done.rows_affected() > 0;
         if known {
             component.beat(Millis::now());
         } else {
@@ -263,13 +257,12 @@ impl Components {
         Ok(known)
     }
 
-    /// Marks a component offline. Its row and its history stay.
+    /// Marks a component offline, unless NoETL registered it. Its row and its history stay.
     pub async fn deregister(&self, database: &Database, component: &Component) -> Result<(), StoreError> {
         let mut tx = database.begin_write().await?;
-        sql("update noetl.runtime set status = 'offline', updated_at = now() where runtime_id = $1")
-            .bind(component.id.0)
-            .execute(&mut *tx)
-            .await?;
+        let table = own_table(&mut tx).await?;
+        let text = format!("update {table} set status = 'offline', updated_at = now() where runtime_id = $1");
+        sql_made(text).bind(component.id.0).execute(&mut *tx).await?;
         Ok(tx.commit().await?)
     }
 
@@ -283,10 +276,10 @@ impl Components {
     ) -> Result<Vec<RuntimeRow>, StoreError> {
         let mut tx = database.begin().await?;
         let text = format!(
-            "select {COLUMNS} from noetl.runtime where ($1::text is null or kind = $1) and ($2::text is null or status = $2) \
+            "select {COLUMNS} from noetl_metrics.registered() where ($1::text is null or kind = $1) and ($2::text is null or status = $2) \
              and ($3::text is null or position($3 in name) > 0) order by heartbeat desc, runtime_id limit 10000"
         );
-        let rows = super::db::sql_made(text).bind(kind).bind(status).bind(name).fetch_all(&mut *tx).await?;
+        let rows = sql_made(text).bind(kind).bind(status).bind(name).fetch_all(&mut *tx).await?;
         tx.commit().await?;
         rows.iter().map(runtime_row).collect()
     }
@@ -294,8 +287,8 @@ impl Components {
     /// The row of one component.
     pub async fn row(&self, database: &Database, id: RuntimeId) -> Result<Option<RuntimeRow>, StoreError> {
         let mut tx = database.begin().await?;
-        let text = format!("select {COLUMNS} from noetl.runtime where runtime_id = $1");
-        let row = super::db::sql_made(text).bind(id.0).fetch_optional(&mut *tx).await?;
+        let text = format!("select {COLUMNS} from noetl_metrics.registered($1)");
+        let row = sql_made(text).bind(id.0).fetch_optional(&mut *tx).await?;
         tx.commit().await?;
         row.as_ref().map(runtime_row).transpose()
     }
@@ -320,8 +313,8 @@ impl Components {
         Ok(tx.commit().await?)
     }
 
-    /// Says in `noetl.runtime` which components are silent, and which were heard again. A table that
-    /// NoETL made is left alone: its status is NoETL's word, and its workers' heartbeats decide there.
+    /// Says in our table which components are silent, and which were heard again. Of those that NoETL
+    /// registered, NoETL's own word stands.
     pub async fn mark(
         &self,
         database: &Database,
@@ -331,19 +324,16 @@ impl Components {
     ) -> Result<(), StoreError> {
         let ids = |list: &[RuntimeId]| list.iter().map(|id| id.0).collect::<Vec<_>>();
         let mut tx = database.begin_write().await?;
-        sql("update noetl.runtime set status = 'offline', updated_at = now() \
-             where runtime_id = any($1) and status <> 'offline' and heartbeat < now() - $2 * interval '1 ms' \
-               and obj_description('noetl.runtime'::regclass) like '%Made by NoETL Metrics%'")
-        .bind(ids(silent))
-        .bind(stale_after_ms)
-        .execute(&mut *tx)
-        .await?;
-        sql("update noetl.runtime set status = 'ready', updated_at = now() \
-             where runtime_id = any($1) and status = 'offline' \
-               and obj_description('noetl.runtime'::regclass) like '%Made by NoETL Metrics%'")
-        .bind(ids(returned))
-        .execute(&mut *tx)
-        .await?;
+        let table = own_table(&mut tx).await?;
+        let offline = format!(
+            "update {table} set status = 'offline', updated_at = now() \
+             where runtime_id = any($1) and status <> 'offline' and heartbeat < now() - $2 * interval '1 ms'"
+        );
+        sql_made(offline).bind(ids(silent)).bind(stale_after_ms).execute(&mut *tx).await?;
+        let ready = format!(
+            "update {table} set status = 'ready', updated_at = now() where runtime_id = any($1) and status = 'offline'"
+        );
+        sql_made(ready).bind(ids(returned)).execute(&mut *tx).await?;
         Ok(tx.commit().await?)
     }
 
@@ -389,6 +379,45 @@ impl Components {
             same_name.retain(|c| c.id != component.id);
         }
     }
+}
+
+/// The table in which this program registers components.
+async fn own_table(tx: &mut Transaction) -> Result<&'static str, StoreError> {
+    let row = sql("select noetl_metrics.runtime_is_shared()").fetch_one(&mut **tx).await?;
+    Ok(if row.try_get(0)? { "noetl_metrics.runtime" } else { "noetl.runtime" })
+}
+
+/// The row of a component that NoETL registered itself, where the table is NoETL's.
+async fn of_noetl(tx: &mut Transaction, own: &str, r: &Registration) -> Result<Option<PgRow>, StoreError> {
+    let text = format!(
+        "select {COLUMNS} from noetl_metrics.registered() x where name = $1 and kind = $2 \
+         and not exists (select from {own} o where o.runtime_id = x.runtime_id)"
+    );
+    Ok(sql_made(text).bind(&r.name).bind(&r.kind).fetch_optional(&mut **tx).await?)
+}
+
+/// Makes or changes the row of a component.
+async fn upsert(tx: &mut Transaction, table: &str, r: &Registration) -> Result<PgRow, StoreError> {
+    let text = format!(
+        "insert into {table} (runtime_id, name, kind, uri, status, labels, capabilities, capacity, runtime) \
+         values (noetl_metrics.next_runtime_id(), $1, $2, $3, $4, $5::jsonb, $6::jsonb, $7, $8::jsonb) \
+         on conflict (kind, name) do update set uri = excluded.uri, status = excluded.status, \
+           labels = excluded.labels, capabilities = excluded.capabilities, capacity = excluded.capacity, \
+           runtime = excluded.runtime, heartbeat = now(), updated_at = now() \
+         returning {COLUMNS}"
+    );
+    let json = |value: &Option<serde_json::Value>| value.as_ref().map(ToString::to_string);
+    Ok(sql_made(text)
+        .bind(&r.name)
+        .bind(&r.kind)
+        .bind(&r.uri)
+        .bind(&r.status)
+        .bind(json(&r.labels))
+        .bind(json(&r.capabilities))
+        .bind(r.capacity)
+        .bind(json(&r.runtime))
+        .fetch_one(&mut **tx)
+        .await?)
 }
 
 fn runtime_row(row: &PgRow) -> Result<RuntimeRow, StoreError> {

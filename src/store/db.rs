@@ -33,6 +33,9 @@ pub enum StoreError {
     /// The schema can't be brought forward.
     #[error("migration failed: {0}")]
     Migration(String),
+    /// The role may not do what this program does.
+    #[error("the database's role lacks {0}")]
+    Rights(String),
     /// Another server has taken over; nothing of this one is written any more.
     #[error("another server is active now")]
     Fenced,
@@ -65,11 +68,6 @@ impl From<sqlx::Error> for StoreError {
 }
 
 impl StoreError {
-    /// Whether the database refused a value because of a rule of its own (a CHECK).
-    pub fn is_check(&self) -> bool {
-        self.has_code("23514")
-    }
-
     pub(super) fn has_code(&self, code: &str) -> bool {
         matches!(self, Self::Refused(sqlx::Error::Database(e)) if e.code().is_some_and(|c| c == code))
     }

@@ -3,6 +3,7 @@
 //! Every statement runs in a transaction and none is prepared under a name, so that a PgBouncer in
 //! transaction mode may stand between; locks are those of a transaction.
 
+mod adoption;
 mod components;
 mod db;
 mod inserted;
@@ -20,13 +21,17 @@ mod source;
 mod stats;
 mod writer;
 
+pub use adoption::{Adoption, adopt, adoption};
 pub use components::{Components, Lookup, Registration, RuntimeRow};
 pub use db::{Database, StoreError, Transaction};
 pub use inserted::Inserted;
 pub use lease::{Claim, Claimed};
 pub use maintenance::{MaintenanceReport, MaintenanceRun, Retention};
 pub(crate) use maintenance::{extend_component_ttl, runs as maintenance_runs, set_metric_ttl};
-pub use migrate::{Migration, MigrationState, all as migrations, migrate, state as migration_state};
+pub use migrate::{
+    Migration, MigrationState, RuntimeOwner, all as migrations, migrate, missing_rights,
+    state as migration_state,
+};
 pub use partitions::Partitions;
 pub use points::{Points, points};
 pub use query::{Aggregate, Page, Query, QueryError, Row};

@@ -9,6 +9,7 @@
 )]
 #![allow(unreachable_pub, reason = "there is no crate around")]
 
+mod adoption;
 mod architecture;
 mod auth;
 mod auth_kubernetes;
@@ -25,4 +26,5 @@ mod query;
 mod registration;
 mod replicas;
 mod report;
+mod shared;
 mod sql;

@@ -200,10 +200,6 @@ async fn a_table_that_noetl_made_keeps_noetl_s_word_on_status() {
     contract.report("w", json!([gauge("m", 2.0)])).await.ok();
     tokio::time::sleep(Duration::from_millis(600)).await;
     assert_eq!(contract.value::<String>(row).await, "offlinek");
-    // A kind that NoETL's own table does not take.
-    let problem = contract.post(REGISTER, &json!({"name": "n", "component_type": "node_agent"})).await;
-    let problem = problem.problem(422, "invalid-report");
-    assert_eq!(problem["errors"][0]["field"], "component_type");
     // NoETL purges the row: no foreign key of ours stands in its way, and the history stays.
     contract.run("delete from noetl.runtime where runtime_id = 42").await;
     assert_eq!(contract.query("metric_name=m").await.len(), 2);

@@ -7,19 +7,25 @@ use k8s_openapi::api::core::v1::{PodSpec, PodTemplateSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::{metadata, pod, some, some_of};
-use crate::crd::Resources;
+use crate::crd::{Resources, Runtime};
 use crate::operator::names::Component;
 use crate::operator::validate::Checked;
 
 /// The Job of this version of image and database. It stays as the record that it succeeded.
 pub(super) fn migrate(checked: &Checked) -> Job {
     let name = checked.names.migrate(&checked.schema_version);
+    // The Job has an end; copying what was there before may take longer, and the server does it.
+    let runtime = match checked.spec.database.runtime {
+        Runtime::Own => "--runtime=own",
+        Runtime::Shared => "--runtime=shared",
+    };
+    let args = ["migrate", "--adopt-later", runtime].map(str::to_owned).to_vec();
     Job {
         metadata: metadata(checked, &name, Component::Migrate),
         spec: Some(JobSpec {
             backoff_limit: Some(3),
             active_deadline_seconds: Some(900),
-            ..job(checked, Component::Migrate, vec!["migrate".to_owned()])
+            ..job(checked, Component::Migrate, args)
         }),
         ..Job::default()
     }
