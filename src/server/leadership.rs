@@ -85,7 +85,7 @@ async fn work(app: &Arc<App>, database: &Database, on_ready: &impl Fn()) {
                 let core = Arc::new(core);
                 app.core.store(Some(Arc::clone(&core)));
                 on_ready();
-                sweeper::run(app, &core).await;
+                Box::pin(sweeper::run(app, &core)).await;
             }
             Err(error) => {
                 tracing::warn!(%error, "not ready; trying again");
