@@ -20,6 +20,7 @@ mod harness;
 mod idempotency;
 mod limits;
 mod maintenance;
+mod noetl;
 mod outage;
 mod query;
 mod registration;

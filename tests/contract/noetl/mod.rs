@@ -1,0 +1,3 @@
+//! A NoETL that nobody changed: its registrations are understood.
+
+mod registered;
