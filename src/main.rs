@@ -39,7 +39,7 @@ async fn run(role: Role, changed: Vec<Flag>) -> Result<(), String> {
         Role::Agent(args) => agent::run(args.into_config()?, told_to_stop()).await.map_err(|e| e.to_string()),
         #[cfg(feature = "demo")]
         Role::Demo(args) => {
-            let config = args.into_config(changed);
+            let config = args.into_config(changed)?;
             Box::pin(noetl_metrics::demo::run(config, |line| println!("{line}"), told_to_stop()))
                 .await
                 .map_err(|e| e.to_string())

@@ -6,16 +6,11 @@ use std::time::Instant;
 
 use super::config::{AgentConfig, Identity};
 use super::counters::{Collection, Counters};
-use super::outbox::{Outbox, Packed};
+use super::outbox::Outbox;
+use super::packing::{Reporter, pack};
 use super::textfile::TextfileDir;
 use crate::host::{HostReader, Readings};
 use crate::model::{Millis, Reading};
-use crate::wire::report_out::ReportOut;
-
-/// Samples of one report; more are sent as several, so that none comes near the server's limit.
-const SAMPLES_PER_REPORT: usize = 5000;
-/// Bodies up to this size are not worth compressing.
-const PLAIN_BYTES: usize = 1024;
 
 /// Reads everything there is to report. Blocks: files are read.
 #[derive(Debug)]
@@ -51,11 +46,14 @@ impl Collector {
     pub(super) fn run(&mut self) -> io::Result<usize> {
         let read_at_ms = Millis::now().0;
         let readings = self.read();
-        let mut dropped = 0;
-        for readings in readings.chunks(SAMPLES_PER_REPORT) {
-            dropped += self.outbox.put(self.pack(readings, read_at_ms)?);
-        }
-        Ok(dropped)
+        let reporter = Reporter {
+            name: &self.identity.name,
+            kind: &self.identity.kind,
+            labels: &self.labels,
+            source: None,
+        };
+        let reports = pack(&reporter, &readings, read_at_ms)?;
+        Ok(reports.into_iter().map(|report| self.outbox.put(report)).sum())
     }
 
     fn read(&mut self) -> Vec<Reading> {
@@ -74,19 +72,5 @@ impl Collector {
         self.counters.collect(&self.outbox, &collection, &mut own);
         readings.extend(own.into_vec());
         readings
-    }
-
-    fn pack(&self, readings: &[Reading], read_at_ms: i64) -> io::Result<Packed> {
-        let report = ReportOut {
-            component_name: &self.identity.name,
-            component_type: &self.identity.kind,
-            common_labels: &self.labels,
-            read_at_ms,
-            readings,
-        };
-        let json = report.to_json()?;
-        let zstd = json.len() > PLAIN_BYTES;
-        let body = if zstd { zstd::bulk::compress(&json, 3)? } else { json };
-        Ok(Packed { body: body.into(), zstd, samples: readings.len() })
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use reqwest::Url;
 
+use super::scrape::ScrapeConfig;
 use crate::host::{HostPaths, SystemScope, node_name};
 
 /// Kind of an agent that stands for a node.
@@ -36,6 +37,8 @@ pub struct AgentConfig {
     pub paths: HostPaths,
     /// Bytes that reports may take in memory while the server is away, as sent.
     pub buffer_bytes: usize,
+    /// What else it scrapes.
+    pub scrape: ScrapeConfig,
 }
 
 impl AgentConfig {
@@ -52,6 +55,7 @@ impl AgentConfig {
             auth_token_file: None,
             paths: HostPaths::default(),
             buffer_bytes: 64 << 20,
+            scrape: ScrapeConfig::default(),
         }
     }
 }

@@ -1,8 +1,9 @@
 //! The reporter: reads its host, its own process and what workers hand over, and sends it all to
 //! the server, going on through whatever happens to that.
 //!
-//! Three tasks that never wait for each other: one collects on the schedule and puts reports into
-//! the outbox, one sends them oldest first, one sends heartbeats. While the server is away the
+//! Tasks that never wait for each other: one collects on the schedule and puts reports into the
+//! outbox, one for each target scrapes it and does the same ([`scrape`]), one sends them oldest
+//! first, one sends heartbeats. While the server is away the
 //! outbox holds reports up to its bound, then drops the oldest, and counts what it dropped.
 
 mod api;
@@ -12,9 +13,11 @@ mod config;
 mod counters;
 mod heartbeat;
 mod outbox;
+mod packing;
 mod quiet;
 mod registration;
 mod schedule;
+mod scrape;
 mod sender;
 mod textfile;
 mod verdict;
@@ -34,6 +37,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 pub use self::config::{AgentConfig, ServerUrl};
+pub use self::scrape::{Keep, ScrapeConfig, TargetSpec};
 
 use self::api::Api;
 use self::collect::Collector;
@@ -95,7 +99,10 @@ pub async fn run(config: AgentConfig, shutdown: impl Future<Output = ()>) -> Res
     ));
 
     let result = tokio::select! {
-        never = collect_all(&config, identity, counters, outbox.clone()) => match never {},
+        never = collect_all(&config, identity.clone(), counters.clone(), outbox.clone()) => match never {},
+        ended = scrape::run(&config, identity, counters, outbox.clone()) => match ended {
+            Err(e) => Err(e),
+        },
         _ = tasks.join_next() => Err(AgentError::TaskEnded),
         () = shutdown => Ok(()),
     };

@@ -3,13 +3,16 @@
 //! Who puts a report in never waits. One sender takes them out.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use super::scrape::Source;
+
 /// A report as it will be sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) struct Packed {
     /// The body.
     pub(super) body: Bytes,
@@ -17,6 +20,8 @@ pub(super) struct Packed {
     pub(super) zstd: bool,
     /// Samples in it.
     pub(super) samples: usize,
+    /// The component that it is of, where that is not the agent itself.
+    pub(super) source: Option<Arc<Source>>,
 }
 
 impl Packed {
@@ -149,7 +154,7 @@ mod tests {
     use super::*;
 
     fn report(id: u8, bytes: usize) -> Packed {
-        Packed { body: vec![id; bytes].into(), zstd: false, samples: 1 }
+        Packed { body: vec![id; bytes].into(), zstd: false, samples: 1, source: None }
     }
 
     #[tokio::test]

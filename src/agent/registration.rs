@@ -40,6 +40,21 @@ enum State {
     Without,
 }
 
+/// A component that the agent scrapes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Scraped<'a> {
+    /// Its name.
+    pub(super) name: &'a str,
+    /// Its kind.
+    pub(super) kind: &'a str,
+    /// Its pool.
+    pub(super) pool: Option<&'a str>,
+    /// Where it is scraped.
+    pub(super) url: &'a str,
+    /// Name of the agent.
+    pub(super) agent: &'a str,
+}
+
 /// Why the agent is not registered now, and how long the server asks it to wait.
 #[derive(Debug)]
 pub(super) struct Unregistered {
@@ -56,15 +71,29 @@ impl From<NoAnswer> for Unregistered {
 impl Registration {
     /// A registration that has yet to be made.
     pub(super) fn new(identity: &Identity) -> Self {
-        let name = json!({"name": identity.name, "component_type": identity.kind});
+        Self::with(&identity.name, &identity.kind, &register_body(identity), State::No)
+    }
+
+    /// The registration of a component that may have registered itself: it is made where the
+    /// server turns out not to know it, so that what it says of itself is not written over.
+    pub(super) fn of_scraped(scraped: &Scraped<'_>) -> Self {
+        Self::with(scraped.name, scraped.kind, &scraped_body(scraped), State::Yes)
+    }
+
+    fn with(name: &str, kind: &str, register_body: &Value, state: State) -> Self {
         Self {
-            register_body: register_body(identity).to_string().into(),
-            name_body: name.to_string().into(),
-            name: identity.name.clone(),
-            kind: identity.kind.clone(),
-            state: Mutex::new(State::No),
+            register_body: register_body.to_string().into(),
+            name_body: json!({"name": name, "component_type": kind}).to_string().into(),
+            name: name.to_owned(),
+            kind: kind.to_owned(),
+            state: Mutex::new(state),
             warnings: Quiet::new(WARN_EVERY),
         }
+    }
+
+    /// Name of the component.
+    pub(super) fn name(&self) -> &str {
+        &self.name
     }
 
     /// Registers, unless that is done already or the server does not do it.
@@ -91,7 +120,7 @@ impl Registration {
             tracing::info!(%server, "registered as {name} ({kind})");
         } else if self.warnings.note(1).is_some() {
             let said = said(answer);
-            tracing::warn!(%server, "the server does not register the agent, reports go all the same: {said}");
+            tracing::warn!(%server, "the server does not register {name} ({kind}), reports go all the same: {said}");
         }
     }
 
@@ -133,9 +162,23 @@ fn refused(answer: &Answer) -> Unregistered {
     Unregistered { why: said(answer), after: answer.retry_after }
 }
 
+fn pool_label(pool: Option<&str>) -> Map<String, Value> {
+    pool.iter().map(|pool| ("pool_name".to_owned(), (*pool).into())).collect()
+}
+
+fn scraped_body(scraped: &Scraped<'_>) -> Value {
+    json!({
+        "name": scraped.name,
+        "component_type": scraped.kind,
+        "uri": scraped.url,
+        "runtime": {"kind": "scraped", "by": scraped.agent},
+        "status": "ready",
+        "labels": pool_label(scraped.pool),
+    })
+}
+
 fn register_body(identity: &Identity) -> Value {
-    let labels: Map<String, Value> =
-        identity.pool_name.iter().map(|pool| ("pool_name".to_owned(), pool.as_str().into())).collect();
+    let labels = pool_label(identity.pool_name.as_deref());
     json!({
         "name": identity.name,
         "component_type": identity.kind,
@@ -150,6 +193,18 @@ fn register_body(identity: &Identity) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_scraped_component_is_taken_for_registered_until_the_server_says_otherwise() {
+        let url = "http://w-1:9090/metrics";
+        let scraped = Scraped { name: "w-1", kind: "worker_pool", pool: Some("cpu"), url, agent: "node-1" };
+        assert_eq!(*Registration::of_scraped(&scraped).state.lock().await, State::Yes);
+        let body = scraped_body(&scraped);
+        assert_eq!((&body["name"], &body["uri"]), (&json!("w-1"), &json!(url)));
+        assert_eq!(body["labels"], json!({"pool_name": "cpu"}));
+        assert_eq!(body["runtime"], json!({"kind": "scraped", "by": "node-1"}));
+        assert!(body.get("pid").is_none() && body.get("hostname").is_none());
+    }
 
     #[test]
     fn the_body_is_what_the_contract_says() {

@@ -54,7 +54,8 @@ impl Sender {
         while let Some(report) = self.outbox.take().await {
             let (why, after) = match self.attempt(&report).await {
                 Verdict::Later { why, after } => (why, after),
-                Verdict::Unregistered { why } => (why, None),
+                // What is scraped must not hold up the agent's own reports for good.
+                Verdict::Unregistered { why } if report.source.is_none() => (why, None),
                 verdict => {
                     self.settled(&report, &verdict);
                     self.outbox.done();
@@ -75,14 +76,14 @@ impl Sender {
     async fn attempt(&self, report: &Packed) -> Verdict {
         let mut verdict = self.send(report).await;
         if matches!(verdict, Verdict::Unregistered { .. }) {
-            self.registration.lost().await;
+            self.registration_of(report).lost().await;
             verdict = self.send(report).await;
         }
         verdict
     }
 
     async fn send(&self, report: &Packed) -> Verdict {
-        if let Err(e) = self.registration.ensure(&self.api).await {
+        if let Err(e) = self.registration_of(report).ensure(&self.api).await {
             return Verdict::Later { why: format!("cannot register: {}", e.why), after: e.after };
         }
         match self.api.post(REPORT, report.body.clone(), report.zstd).await {
@@ -91,11 +92,16 @@ impl Sender {
         }
     }
 
+    /// The place in the registry of the component that a report is of.
+    fn registration_of<'a>(&'a self, report: &'a Packed) -> &'a Registration {
+        report.source.as_ref().map_or(&*self.registration, |source| &source.registration)
+    }
+
     fn settled(&self, report: &Packed, verdict: &Verdict) {
         match verdict {
             Verdict::Taken(rejected) => self.taken(report, rejected),
-            Verdict::Refused { why } => self.refused(why),
-            Verdict::Unregistered { .. } | Verdict::Later { .. } => {}
+            Verdict::Refused { why } | Verdict::Unregistered { why } => self.refused(report, why),
+            Verdict::Later { .. } => {}
         }
     }
 
@@ -103,17 +109,28 @@ impl Sender {
         self.counters.reports_sent.fetch_add(1, Relaxed);
         let Some(first) = rejected.first() else { return };
         self.counters.samples_rejected.fetch_add(rejected.len() as u64, Relaxed);
+        if let Some(source) = &report.source {
+            source.rejected(rejected.len());
+        }
         if let Some(count) = self.rejections.note(rejected.len() as u64) {
             let name = report.name_of(first.index).unwrap_or_default();
             let why = one_line(&format!("{name}: {}: {}", first.field, first.reason));
-            tracing::warn!(samples = count, "the server refuses samples, one of them {why}");
+            let component = self.registration_of(report).name();
+            tracing::warn!(samples = count, "the server refuses samples, one of them of {component}: {why}");
         }
     }
 
-    fn refused(&self, why: &str) {
+    fn refused(&self, report: &Packed, why: &str) {
         self.counters.dropped_refused.fetch_add(1, Relaxed);
+        if let Some(source) = &report.source {
+            source.rejected(report.samples);
+        }
         if let Some(count) = self.refusals.note(1) {
-            tracing::error!(reports = count, "the server refuses reports, they are dropped: {why}");
+            let component = self.registration_of(report).name();
+            tracing::error!(
+                reports = count,
+                "the server refuses reports, they are dropped, one of them of {component}: {why}"
+            );
         }
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 
+use super::scrape::ScrapeArgs;
 use super::values::{bytes, duration};
 use crate::agent::{AgentConfig, ServerUrl};
 use crate::host::HostPaths;
@@ -28,7 +29,7 @@ pub struct AgentArgs {
 
     // The guide's variable, which may mean NoETL's own server: it comes second.
     #[arg(long, env = "NOETL_SERVER_URL", value_name = "URL", hide = true)]
-    noetl_server_url: Option<String>,
+    guide_server_url: Option<String>,
 
     /// Pool of the worker that the agent stands for; becomes the label `pool_name`
     ///
@@ -86,6 +87,10 @@ pub struct AgentArgs {
     /// The host's `/sys` [default: `sys` below --path.rootfs]
     #[arg(long = "path.sysfs", env = "NOETL_METRICS_PATH_SYSFS", value_name = "DIR", value_parser = OsStringValueParser::new().map(PathBuf::from))]
     pub path_sysfs: Option<PathBuf>,
+
+    /// What is scraped.
+    #[command(flatten)]
+    pub scrape: ScrapeArgs,
 }
 
 impl AgentArgs {
@@ -95,7 +100,7 @@ impl AgentArgs {
     /// A sentence that names the flag and what is wrong with its value.
     pub fn into_config(self) -> Result<AgentConfig, String> {
         let server_url = given(self.server_url)
-            .or_else(|| given(self.noetl_server_url))
+            .or_else(|| given(self.guide_server_url))
             .unwrap_or_else(|| DEFAULT_SERVER.to_owned());
         let server_url = ServerUrl::parse(&server_url).map_err(|e| format!("--server-url: {e}"))?;
         Ok(AgentConfig {
@@ -113,6 +118,7 @@ impl AgentArgs {
                 given_path(self.path_sysfs),
             ),
             buffer_bytes: self.buffer_bytes,
+            scrape: self.scrape.into_config()?,
         })
     }
 }
@@ -125,7 +131,7 @@ fn given_path(path: Option<PathBuf>) -> Option<PathBuf> {
     path.filter(|path| !path.as_os_str().is_empty())
 }
 
-fn interval(s: &str) -> Result<Duration, String> {
+pub(super) fn interval(s: &str) -> Result<Duration, String> {
     let interval = duration(s)?;
     if (SHORTEST_INTERVAL..=LONGEST_INTERVAL).contains(&interval) {
         Ok(interval)
@@ -173,7 +179,9 @@ mod tests {
     fn every_flag_has_its_variable() {
         for (flag, name) in [
             ("server-url", "NOETL_METRICS_SERVER_URL"),
-            ("noetl-server-url", "NOETL_SERVER_URL"),
+            ("guide-server-url", "NOETL_SERVER_URL"),
+            ("noetl-server-url", "NOETL_METRICS_NOETL_SERVER_URL"),
+            ("scrape", "NOETL_METRICS_SCRAPE"),
             ("pool-name", "NOETL_WORKER_POOL_NAME"),
             ("worker-id", "NOETL_WORKER_ID"),
             ("metrics-interval", "NOETL_WORKER_METRICS_INTERVAL"),
@@ -210,10 +218,10 @@ mod tests {
     #[test]
     fn the_servers_own_variable_wins_over_the_guides() {
         let url = |args: &[&str]| parse(args).unwrap().server_url.to_string();
-        assert_eq!(url(&["--noetl-server-url", "http://n:1"]), "http://n:1");
-        assert_eq!(url(&["--noetl-server-url", "http://n:1", "--server-url", "http://m:1"]), "http://m:1");
-        assert_eq!(url(&["--noetl-server-url", "http://n:1", "--server-url", ""]), "http://n:1");
-        assert_eq!(url(&["--noetl-server-url", "", "--server-url", ""]), DEFAULT_SERVER);
+        assert_eq!(url(&["--guide-server-url", "http://n:1"]), "http://n:1");
+        assert_eq!(url(&["--guide-server-url", "http://n:1", "--server-url", "http://m:1"]), "http://m:1");
+        assert_eq!(url(&["--guide-server-url", "http://n:1", "--server-url", ""]), "http://n:1");
+        assert_eq!(url(&["--guide-server-url", "", "--server-url", ""]), DEFAULT_SERVER);
     }
 
     #[test]

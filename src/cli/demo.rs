@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::scrape::ScrapeArgs;
 use super::values::duration;
 use crate::demo::{DemoConfig, default_data_dir};
 use crate::server::page::data::Flag;
@@ -33,20 +34,27 @@ pub struct DemoArgs {
     /// How long samples are kept.
     #[arg(long, env = "NOETL_METRICS_RETENTION_RAW", default_value = "7d", value_parser = duration)]
     pub retention_raw: Duration,
+    /// What is scraped.
+    #[command(flatten)]
+    pub scrape: ScrapeArgs,
 }
 
 impl DemoArgs {
     /// The configuration.
-    pub fn into_config(self, changed_flags: Vec<Flag>) -> DemoConfig {
-        DemoConfig {
+    ///
+    /// # Errors
+    /// A sentence that names the flag and what is wrong with its value.
+    pub fn into_config(self, changed_flags: Vec<Flag>) -> Result<DemoConfig, String> {
+        Ok(DemoConfig {
             listen: self.listen,
             data_dir: self.data_dir.unwrap_or_else(default_data_dir),
             pg_bin: self.pg_bin,
             metrics_interval: self.metrics_interval,
             textfile_dir: self.textfile_dir,
             retention_raw: self.retention_raw,
+            scrape: self.scrape.into_config()?,
             changed_flags,
-        }
+        })
     }
 }
 

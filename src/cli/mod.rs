@@ -9,6 +9,7 @@ mod check;
 #[cfg(feature = "demo")]
 mod demo;
 mod operator;
+mod scrape;
 mod server;
 pub mod values;
 
@@ -24,6 +25,7 @@ pub use check::CheckArgs;
 #[cfg(feature = "demo")]
 pub use demo::{DemoArgs, PostgresArgs};
 pub use operator::OperatorArgs;
+pub use scrape::ScrapeArgs;
 pub use server::{DatabaseArgs, ServerArgs};
 
 /// Metrics for NoETL: takes reports over HTTP, keeps them in PostgreSQL, exports them to

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::agent::{self, AgentConfig, ServerUrl};
+use crate::agent::{self, AgentConfig, ScrapeConfig, ServerUrl};
 use crate::model::Limits;
 use crate::server::page::data::Flag;
 use crate::server::{self, AuthConfig, ServerConfig, ServerEvent};
@@ -32,6 +32,8 @@ pub struct DemoConfig {
     pub textfile_dir: Option<PathBuf>,
     /// How long samples are kept.
     pub retention_raw: Duration,
+    /// What is scraped beside that.
+    pub scrape: ScrapeConfig,
     /// Flags that differ from their defaults, for the status page.
     pub changed_flags: Vec<Flag>,
 }
@@ -154,7 +156,8 @@ fn agent_config(config: &DemoConfig, listen: SocketAddr) -> Result<AgentConfig, 
     let server_url =
         ServerUrl::parse(&format!("http://{listen}")).map_err(|e| DemoError::Agent(e.clone()))?;
     let (metrics_interval, textfile_dir) = (config.metrics_interval, config.textfile_dir.clone());
-    Ok(AgentConfig { metrics_interval, textfile_dir, ..AgentConfig::new(server_url) })
+    let scrape = config.scrape.clone();
+    Ok(AgentConfig { metrics_interval, textfile_dir, scrape, ..AgentConfig::new(server_url) })
 }
 
 /// The address, or one with the next free port.

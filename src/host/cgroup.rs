@@ -53,8 +53,12 @@ enum Version {
 impl OwnCgroup {
     /// The group of this process.
     pub(super) fn find() -> Self {
-        let text = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-        Self::from_text(&text, Path::new("/sys/fs/cgroup"))
+        Self::of(&fs::read_to_string("/proc/self/cgroup").unwrap_or_default())
+    }
+
+    /// The group of the process whose `/proc/<pid>/cgroup` has this text, as this process sees it.
+    pub(super) fn of(text: &str) -> Self {
+        Self::from_text(text, Path::new("/sys/fs/cgroup"))
     }
 
     fn from_text(text: &str, mounts: &Path) -> Self {

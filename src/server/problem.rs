@@ -112,6 +112,16 @@ impl Problem {
         self
     }
 
+    /// The same of an object within the body: its fields are named behind `outer`.
+    #[must_use]
+    pub(super) fn within(mut self, outer: &str) -> Self {
+        self.detail = format!("{outer}.{}", self.detail);
+        for error in &mut self.errors {
+            error.field = format!("{outer}.{}", error.field);
+        }
+        self
+    }
+
     /// Adds fields that are wrong.
     #[must_use]
     pub(super) fn with_errors(mut self, errors: Vec<FieldError>) -> Self {

@@ -54,6 +54,8 @@ pub(super) struct ComponentBody {
     component_type: Option<String>,
     /// Its state, if that changed. Only for heartbeats.
     status: Option<String>,
+    /// Its registration, with which it is registered where it is unknown. Only for heartbeats.
+    registration: Option<RegistrationBody>,
     /// Samples, as in a report. Only for heartbeats.
     metrics: Option<Vec<report::MetricBody>>,
 }
@@ -61,7 +63,7 @@ pub(super) struct ComponentBody {
 /// A component was heard.
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
 pub(super) struct HeardReply {
-    /// Always `ok`.
+    /// `ok`; `recreated` where a heartbeat of an unknown component brought its registration along.
     pub status: &'static str,
     /// The same in words.
     pub message: &'static str,
@@ -110,7 +112,13 @@ pub(super) async fn register(app: &Arc<App>, request: &mut Request) -> Result<Re
     let body = request.json_body(&app.bodies).await?;
     let fields = Fields::read(&body)?;
     let registration = fields.registration(app.config.limits.name_bytes)?;
-    let (row, component) = core.components.register(&core.database, &registration).await?;
+    let (row, _) = take_in(core, &registration).await?;
+    Ok(Reply::json(&row))
+}
+
+/// Registers a component.
+async fn take_in(core: &Core, registration: &Registration) -> Result<(RuntimeRow, Arc<Component>), Problem> {
+    let (row, component) = core.components.register(&core.database, registration).await?;
     component.heard();
     tracing::info!(
         name = registration.name,
@@ -118,12 +126,13 @@ pub(super) async fn register(app: &Arc<App>, request: &mut Request) -> Result<Re
         id = row.runtime_id,
         "component registered"
     );
-    Ok(Reply::json(&row))
+    Ok((row, component))
 }
 
 /// Heartbeat of a component
 ///
-/// May carry `metrics`, as a report does.
+/// May carry `metrics`, as a report does, and `registration`, with which an unknown component is
+/// registered.
 #[utoipa::path(post, path = "/api/worker/pool/heartbeat", operation_id = "heartbeat", tag = "registration", request_body = Option<ComponentBody>,
     responses(
         (status = 200, description = "Heard", body = HeardReply),
@@ -146,13 +155,22 @@ pub(super) async fn heartbeat(app: &Arc<App>, request: &mut Request) -> Result<R
         return Ok(Reply::json(&HeardReply { message: "Heartbeat recorded", ..HeardReply::default() }));
     }
     let fields = Fields::read(&body)?;
-    let component = fields.component(app, core).await?;
+    let registration = fields.registration_along(app.config.limits.name_bytes)?;
     let status = fields.text("status", 255)?;
-    if !core.components.heartbeat(&core.database, &component, status.as_deref()).await? {
-        return Err(unknown(&component.name));
+    let mut known = fields.find(app, core).await?;
+    if let Some(component) = &known
+        && !core.components.heartbeat(&core.database, component, status.as_deref()).await?
+    {
+        // Its row is gone.
+        known = None;
     }
+    let (component, word) = match (known, registration) {
+        (Some(component), _) => (component, "ok"),
+        (None, Some(registration)) => (take_in(core, &registration).await?.1, "recreated"),
+        (None, None) => return Err(unknown(&fields.name(app.config.limits.name_bytes)?)),
+    };
     component.heard();
-    let mut heard = HeardReply::of(&component, "Heartbeat recorded");
+    let mut heard = HeardReply { status: word, ..HeardReply::of(&component, "Heartbeat recorded") };
     if fields.0.get("metrics").is_some_and(|m| !m.is_null()) {
         let now = Millis::now();
         let report = decode(&body, &app.config.limits, now)?;
@@ -352,17 +370,44 @@ impl Fields {
         Ok((!all.is_empty()).then_some(Value::Object(all)))
     }
 
+    /// The registration that a heartbeat brings along: it is the sender's own, so name and kind may
+    /// be missing in it.
+    fn registration_along(&self, max_name: usize) -> Result<Option<Registration>, Problem> {
+        const FIELD: &str = "registration";
+        let mut along = match self.0.get(FIELD) {
+            None | Some(Value::Null) => return Ok(None),
+            Some(Value::Object(along)) => along.clone(),
+            Some(_) => return Err(Problem::field(FIELD, "must be an object")),
+        };
+        let name = self.name(max_name)?;
+        along.entry("name").or_insert_with(|| json!(name));
+        if let Some(kind) = self.kind()?.filter(|_| !along.contains_key("kind")) {
+            along.entry("component_type").or_insert_with(|| json!(kind));
+        }
+        let registration = Self(along).registration(max_name).map_err(|problem| problem.within(FIELD))?;
+        if registration.name == name {
+            Ok(Some(registration))
+        } else {
+            Err(Problem::field("registration.name", "is not the name that the heartbeat is of"))
+        }
+    }
+
     async fn component(&self, app: &App, core: &Core) -> Result<Arc<Component>, Problem> {
+        let name = self.name(app.config.limits.name_bytes)?;
+        self.find(app, core).await?.ok_or_else(|| unknown(&name))
+    }
+
+    async fn find(&self, app: &App, core: &Core) -> Result<Option<Arc<Component>>, Problem> {
         let name = self.name(app.config.limits.name_bytes)?;
         let kind = self.kind()?;
         match core.components.by_name(&core.database, &name, kind.as_deref()).await? {
-            Lookup::Found(component) => Ok(component),
-            Lookup::Unknown => Err(unknown(&name)),
+            Lookup::Found(component) => Ok(Some(component)),
+            Lookup::Unknown => Ok(None),
             // NoETL's workers send only their name, and mean the worker.
             Lookup::Ambiguous(kinds) if kinds.iter().any(|k| k == "worker_pool") => {
                 match core.components.by_name(&core.database, &name, Some("worker_pool")).await? {
-                    Lookup::Found(component) => Ok(component),
-                    _ => Err(unknown(&name)),
+                    Lookup::Found(component) => Ok(Some(component)),
+                    _ => Ok(None),
                 }
             }
             Lookup::Ambiguous(kinds) => Err(Problem::new(

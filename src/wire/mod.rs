@@ -1,6 +1,7 @@
 //! Formats in and out: bytes to model and back. No I/O, no database.
 
 pub mod encoding;
+pub mod exposition;
 mod json;
 pub mod report;
 pub mod report_out;

@@ -21,6 +21,7 @@ mod harness;
 mod idempotency;
 mod limits;
 mod maintenance;
+mod noetl;
 mod outage;
 mod query;
 mod registration;

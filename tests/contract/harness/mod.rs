@@ -1,11 +1,13 @@
 //! What every test stands on: a server of its own with a database of its own, and ways to talk to
 //! both.
 
+mod agent;
 mod exposition;
 mod http;
 mod postgres;
 mod proxy;
 mod server;
+mod target;
 
 use std::ops::Deref;
 use std::process::Command;
@@ -14,11 +16,13 @@ use std::time::{Duration, Instant};
 use noetl_metrics::model::Millis;
 use serde_json::{Value, json};
 
+pub use self::agent::Agent;
 pub use self::http::{Answer, Http};
 pub use exposition::Exposition;
 pub use postgres::{Cluster, Database, free_port};
 pub use proxy::Proxy;
 pub use server::{Server, spawn};
+pub use target::{Reply, Target};
 
 /// How long tests wait for what has to happen soon; the machine may be busy.
 pub const SOON: Duration = Duration::from_secs(20);

@@ -78,10 +78,7 @@ impl Server {
 
     /// Bytes of memory that it holds.
     pub fn resident_bytes(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap_or_default();
-        let line = status.lines().find(|l| l.starts_with("VmHWM:")).unwrap_or_default();
-        let kib: u64 = line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).unwrap_or_default();
-        kib * 1024
+        resident_bytes(self.pid())
     }
 
     /// Whether a line of its log holds all of these.
@@ -102,6 +99,14 @@ impl Drop for Server {
         }
         self.kill();
     }
+}
+
+/// Bytes of memory that a process held at most.
+pub fn resident_bytes(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find(|l| l.starts_with("VmHWM:")).unwrap_or_default();
+    let kib: u64 = line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).unwrap_or_default();
+    kib * 1024
 }
 
 /// Keeps what the server says, and keeps it from waiting for a reader.

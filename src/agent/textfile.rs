@@ -1,11 +1,8 @@
 //! A directory of `*.prom` files, by which a worker hands over values without HTTP.
 //!
-//! Each file is a text exposition (see [`exposition`]) and is reported with its own names, types,
+//! Each file is a text exposition (see [`crate::wire::exposition`]) and is reported with its own names, types,
 //! labels and times. What is bad with one file (unreadable, too large, not in the format) is said
 //! in the log, counted, and stops no other. Writers should write to a temporary name and rename.
-
-mod exposition;
-mod line;
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File, Metadata};
@@ -13,9 +10,9 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-use self::exposition::{ParseError, parse};
 use crate::host::Readings;
 use crate::model::Reading;
+use crate::wire::exposition::{ParseError, parse};
 
 /// The largest file that is read.
 const MAX_FILE_BYTES: u64 = 1 << 20;
@@ -43,10 +40,21 @@ enum FileError {
     TooLarge,
     #[error("is not UTF-8")]
     NotUtf8,
+    #[error("the last line does not end: write to a temporary file beside it, then rename")]
+    Unfinished,
     #[error("{0}")]
-    Format(#[from] ParseError),
+    Format(ParseError),
     #[error("has a series that another file or the agent itself has: {0}")]
     Duplicate(String),
+}
+
+impl From<ParseError> for FileError {
+    fn from(error: ParseError) -> Self {
+        match error {
+            ParseError::Unfinished => Self::Unfinished,
+            other => Self::Format(other),
+        }
+    }
 }
 
 impl TextfileDir {

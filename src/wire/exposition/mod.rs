@@ -1,18 +1,21 @@
-//! The text exposition format 0.0.4, read strictly: a file's text in, readings out.
+//! The text exposition format 0.0.4, read strictly: a text in, readings out.
 //!
-//! A line that is not as the format has it makes the whole file bad, with the line's number, so
-//! that half a file is never taken for all of it. Samples without a type become gauges; those of
-//! a histogram or a summary go as their scalar series. Never panics, whatever the text.
+//! A line that is not as the format has it makes the whole text bad, with the line's number, so
+//! that half a text is never taken for all of it. Samples without a type become gauges; those of
+//! a histogram or a summary go as their scalar series. Never panics, whatever the text; time and
+//! memory are bounded by the text's length and the number of samples that the caller takes.
+
+mod line;
 
 use std::collections::{HashMap, HashSet};
 
-use super::line::{Sample, sample, unescape_help};
+use self::line::{Sample, sample, shown, unescape_help};
 use crate::model::is_metric_name;
 use crate::model::{MetricType, Reading};
 
 /// Why a text is not a good exposition.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum ParseError {
+pub enum ParseError {
     /// A line breaks a rule.
     #[error("line {line}: {what}")]
     Line {
@@ -21,17 +24,20 @@ pub(super) enum ParseError {
         /// The rule, and what was found.
         what: String,
     },
-    /// The last line has no end, as happens when a file is read while it is written.
-    #[error("the last line does not end: write to a temporary file beside it, then rename")]
+    /// The last line has no end, as happens when a text is read while it is written.
+    #[error("the last line does not end")]
     Unfinished,
     /// There are more samples than the caller takes.
-    #[error("it has more than {0} samples")]
+    #[error("it has more than {0} samples, or families without one")]
     TooMany(usize),
 }
 
-/// Reads `text`, which may hold at most `most` samples. Samples whose family has no help get
-/// `default_help`.
-pub(super) fn parse(text: &str, most: usize, default_help: &str) -> Result<Vec<Reading>, ParseError> {
+/// Reads `text`, which may hold at most `most` samples, and speak of as many families. Samples
+/// whose family has no help get `default_help`.
+///
+/// # Errors
+/// [`ParseError`], for the first rule that is broken.
+pub fn parse(text: &str, most: usize, default_help: &str) -> Result<Vec<Reading>, ParseError> {
     if !text.is_empty() && !text.ends_with('\n') {
         return Err(ParseError::Unfinished);
     }
@@ -43,6 +49,9 @@ pub(super) fn parse(text: &str, most: usize, default_help: &str) -> Result<Vec<R
         let line = line.trim_matches([' ', '\t']);
         if let Some(comment) = line.strip_prefix('#') {
             families.comment(comment).map_err(at)?;
+            if families.help.len().max(families.types.len()) > most {
+                return Err(ParseError::TooMany(most));
+            }
         } else if !line.is_empty() {
             let sample = sample(line).map_err(at)?;
             if !seen.insert(series_key(&sample)) {
@@ -82,7 +91,7 @@ impl Families {
         }
         let (name, rest) = split_word(rest);
         if !is_metric_name(name) {
-            return Err(format!("{name:?} is not a metric name"));
+            return Err(format!("{:?} is not a metric name", shown(name)));
         }
         if keyword == "HELP" { self.add_help(name, rest) } else { self.add_type(name, rest) }
     }
@@ -98,7 +107,7 @@ impl Families {
         let kind = match text {
             "untyped" => None,
             other => {
-                let kind = other.parse().map_err(|()| format!("{other:?} is not a metric type"))?;
+                let kind = other.parse().map_err(|()| format!("{:?} is not a metric type", shown(other)))?;
                 Some(kind)
             }
         };
@@ -247,6 +256,7 @@ mod tests {
             ("# TYPE s summary\ns 1\n", "need a quantile"),
             ("a 1", "does not end"),
             ("a 1\nb 1\nc 1\nd 1\n", "more than 3"),
+            ("# HELP a\n# HELP b\n# HELP c\n# HELP d\n", "more than 3"),
         ] {
             let error = error(text);
             assert!(error.contains(part), "{text:?}: {error}");

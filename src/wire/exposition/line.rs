@@ -2,6 +2,11 @@
 
 use crate::model::{is_label_name, is_metric_name};
 
+/// The most labels that a sample may have: far more than any server takes.
+const MAX_LABELS: usize = 64;
+/// Characters of a text that are shown where something is wrong with it.
+const SHOWN: usize = 120;
+
 /// A sample as its line has it.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Sample {
@@ -23,17 +28,19 @@ pub(super) fn sample(line: &str) -> Result<Sample, String> {
     let mut rest = Cursor(line);
     let name = rest.take_while(|c| c.is_ascii_alphanumeric() || c == '_' || c == ':');
     if !is_metric_name(name) {
-        return Err(format!("it does not start with a metric name: {line:?}"));
+        return Err(format!("it does not start with a metric name: {:?}", shown(line)));
     }
     rest.skip_blanks();
     let labels = if rest.take('{') { labels(&mut rest)? } else { Vec::new() };
     rest.skip_blanks();
     let value = rest.take_while(|c| !is_blank(c));
-    let value = value.parse().map_err(|_| format!("{value:?} is not a number"))?;
+    let value = value.parse().map_err(|_| format!("{:?} is not a number", shown(value)))?;
     rest.skip_blanks();
     let timestamp_ms = match rest.0 {
         "" => None,
-        text => Some(text.parse().map_err(|_| format!("{text:?} is not a timestamp in milliseconds"))?),
+        text => {
+            Some(text.parse().map_err(|_| format!("{:?} is not a timestamp in milliseconds", shown(text)))?)
+        }
     };
     Ok(Sample { name: name.to_owned(), labels, value, timestamp_ms })
 }
@@ -48,10 +55,13 @@ fn labels(rest: &mut Cursor<'_>) -> Result<Vec<(String, String)>, String> {
         }
         let name = rest.take_while(|c| c.is_ascii_alphanumeric() || c == '_');
         if !is_label_name(name) {
-            return Err(format!("no label name at {:?}", rest.0));
+            return Err(format!("no label name at {:?}", shown(rest.0)));
         }
         if labels.iter().any(|(seen, _)| seen == name) {
             return Err(format!("label {name} occurs twice"));
+        }
+        if labels.len() == MAX_LABELS {
+            return Err(format!("more than {MAX_LABELS} labels"));
         }
         labels.push((name.to_owned(), label_value(name, rest)?));
         rest.skip_blanks();
@@ -103,6 +113,12 @@ pub(super) fn unescape_help(text: &str) -> String {
     plain
 }
 
+/// The beginning of a text, short enough for a line of a log.
+pub(super) fn shown(text: &str) -> &str {
+    let end = text.char_indices().nth(SHOWN).map_or(text.len(), |(at, _)| at);
+    &text[..end]
+}
+
 fn is_blank(c: char) -> bool {
     c == ' ' || c == '\t'
 }
@@ -140,6 +156,11 @@ impl<'a> Cursor<'a> {
 mod tests {
     use super::*;
 
+    #[test]
+    fn a_long_line_is_not_repeated_whole() {
+        assert!(sample(&"é".repeat(100_000)).unwrap_err().len() < 400);
+    }
+
     fn labels_of(line: &str) -> Vec<(String, String)> {
         sample(line).unwrap().labels
     }
@@ -159,6 +180,8 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_said() {
+        let many_labels: Vec<_> = (0..65).map(|i| format!("l{i}=\"\"")).collect();
+        let many_labels = format!("a{{{}}} 1", many_labels.join(","));
         for (line, part) in [
             ("9a 1", "metric name"),
             ("{a=\"b\"} 1", "metric name"),
@@ -177,6 +200,7 @@ mod tests {
             ("a{,} 1", "label name"),
             ("a{x=\"1\"", "neither"),
             ("a.b 1", "not a number"),
+            (&many_labels, "more than 64"),
         ] {
             let error = sample(line).unwrap_err();
             assert!(error.contains(part), "{line}: {error}");

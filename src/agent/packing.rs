@@ -1,0 +1,53 @@
+//! Readings packed as reports that are ready to be sent.
+
+use std::io;
+use std::sync::Arc;
+
+use super::outbox::Packed;
+use super::scrape::Source;
+use crate::model::Reading;
+use crate::wire::report_out::ReportOut;
+
+/// Samples of one report; more are sent as several, so that none comes near the server's limit.
+const SAMPLES_PER_REPORT: usize = 5000;
+/// Bodies up to this size are not worth compressing.
+const PLAIN_BYTES: usize = 1024;
+
+/// Whom readings are of.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reporter<'a> {
+    /// Name of the component.
+    pub(super) name: &'a str,
+    /// Kind of the component.
+    pub(super) kind: &'a str,
+    /// Labels that every sample gets.
+    pub(super) labels: &'a [(&'static str, String)],
+    /// The component, where it is not the agent itself.
+    pub(super) source: Option<&'a Arc<Source>>,
+}
+
+/// Packs what was read at `read_at_ms`.
+///
+/// # Errors
+/// In form only: neither JSON nor zstd fails in memory.
+pub(super) fn pack(
+    reporter: &Reporter<'_>,
+    readings: &[Reading],
+    read_at_ms: i64,
+) -> io::Result<Vec<Packed>> {
+    readings.chunks(SAMPLES_PER_REPORT).map(|readings| pack_one(reporter, readings, read_at_ms)).collect()
+}
+
+fn pack_one(reporter: &Reporter<'_>, readings: &[Reading], read_at_ms: i64) -> io::Result<Packed> {
+    let report = ReportOut {
+        component_name: reporter.name,
+        component_type: reporter.kind,
+        common_labels: reporter.labels,
+        read_at_ms,
+        readings,
+    };
+    let json = report.to_json()?;
+    let zstd = json.len() > PLAIN_BYTES;
+    let body = if zstd { zstd::bulk::compress(&json, 3)? } else { json };
+    Ok(Packed { body: body.into(), zstd, samples: readings.len(), source: reporter.source.cloned() })
+}

@@ -1,0 +1,71 @@
+//! The agent as a process of its own: the real binary.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+
+use super::spawn;
+
+/// A running agent; it is killed when the value goes, or when the test binary does.
+pub struct Agent {
+    child: Child,
+    log: Arc<Mutex<Vec<String>>>,
+}
+
+impl Agent {
+    /// Starts one that reports to the server at `address`.
+    pub fn start(address: std::net::SocketAddr, flags: &[&str]) -> Self {
+        let mut command = Command::new("setpriv");
+        command
+            .args(["--pdeathsig", "KILL", "--", env!("CARGO_BIN_EXE_noetl-metrics"), "agent"])
+            .args(["--server-url", &format!("http://{address}")])
+            .args(flags)
+            .env_clear()
+            .env("NOETL_METRICS_LOG", "noetl_metrics=debug,warn")
+            .env("NOETL_METRICS_LOG_FORMAT", "json")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        let mut child = spawn(command);
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let stderr = child.stderr.take().expect("a pipe");
+        let lines = Arc::clone(&log);
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                lines.lock().unwrap().push(line);
+            }
+        });
+        Self { child, log }
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Whether it still runs.
+    pub fn runs(&mut self) -> bool {
+        self.child.try_wait().expect("it can be asked").is_none()
+    }
+
+    /// Bytes of memory that it held at most.
+    pub fn resident_bytes(&self) -> u64 {
+        super::server::resident_bytes(self.pid())
+    }
+
+    /// Whether a line of its log holds all of these.
+    pub fn logged(&self, parts: &[&str]) -> bool {
+        self.log.lock().unwrap().iter().any(|line| parts.iter().all(|part| line.contains(part)))
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = self.log.lock().unwrap();
+            eprintln!("the agent's last words:\n{}", log[log.len().saturating_sub(40)..].join("\n"));
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
