@@ -109,8 +109,10 @@ begin
 
   update adopting a set refusal = c.refusal
   from (select k.metric_name, k.metric_type, noetl_metrics.claim_error(k.metric_name, k.metric_type, k.help_text, k.unit) as refusal
-        from (select distinct on (metric_name, metric_type) metric_name, metric_type, help_text, unit from adopting
-              where adopting.refusal is null order by metric_name, metric_type, help_text, unit) k) c
+        from (select metric_name, metric_type, max(help_text) as help_text, max(unit) as unit from adopting
+              where adopting.refusal is null group by metric_name, metric_type
+              -- Where a metric has two types, that of most rows is kept.
+              order by count(*) desc, metric_name, metric_type) k) c
   where a.refusal is null and c.refusal is not null and a.metric_name = c.metric_name and a.metric_type = c.metric_type;
 
   update adopting set print = noetl_metrics.fingerprint(component_name, component_type, metric_name, labels) where refusal is null;

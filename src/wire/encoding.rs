@@ -136,7 +136,7 @@ mod tests {
         let zeros = vec![0; 10 << 20];
         for encoding in [Encoding::Gzip, Encoding::Zstd] {
             let bomb = compress(encoding, &zeros).unwrap();
-            assert!(bomb.len() < 100_000);
+            assert!(bomb.len() < 200_000, "{} bytes", bomb.len());
             assert_eq!(decompress(encoding, &bomb, 1 << 20), Err(EncodingError::TooLarge(1 << 20)));
         }
     }

@@ -131,14 +131,19 @@ async fn what_cannot_be_kept_is_counted_with_its_reason_and_stays_where_it_is() 
         (5, 7, 'good', 'counter', 1, null, null, null, '2026-01-01Z'),
         (6, 7, 'old', 'gauge', 1, null, null, null, '1960-01-01Z'),
         (7, 7, 'nan', 'GAUGE', 'NaN', null, null, null, '2026-01-01Z'),
-        (8, null, 'nobody', 'gauge', 8, null, null, null, '2026-01-01Z')";
+        (8, null, 'nobody', 'gauge', 8, null, null, null, '2026-01-01Z'),
+        (9, 7, 'good', 'gauge', 2, '{\"a-b\": \"x\", \"n\": 1}', null, null, '2026-01-02Z')";
     let database = database(&format!("{DOCUMENTED}; {bad}")).await;
     let said = migrate(&database).await;
-    assert!(said.contains("copied 3 rows; 5 can't be kept"), "{said}");
+    assert!(said.contains("copied 4 rows; 5 can't be kept"), "{said}");
     let kept: Vec<String> = database
-        .column("select concat_ws('|', metric_name, metric_value, labels) from noetl.metrics order by metric_name")
+        .column("select concat_ws('|', metric_name, metric_value, labels) from noetl.metrics order by metric_name, metric_value")
         .await;
-    assert_eq!(kept, [r#"good|1|{"n": "1", "a_b": "x"}"#, "nan|NaN", "nobody|8"]);
+    let labels = r#"{"n": "1", "a_b": "x"}"#;
+    assert_eq!(
+        kept,
+        [format!("good|1|{labels}"), format!("good|2|{labels}"), "nan|NaN".into(), "nobody|8".into()]
+    );
     let whose: Vec<String> =
         database.column("select component_name from noetl_metrics.series where metric_name = 'nobody'").await;
     assert_eq!(whose, ["runtime-unknown"]);

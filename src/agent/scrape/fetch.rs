@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn a_bomb_is_stopped_at_the_limit() {
         let bomb = gzip(&vec![b'a'; 10 << 20]);
-        assert!(bomb.len() < 100_000);
+        assert!(bomb.len() < 200_000, "{} bytes", bomb.len());
         assert_eq!(gunzip(&bomb, 100_000).unwrap_err().reason, Reason::TooLarge);
         assert_eq!(gunzip(&gzip(b"a 1\n"), 4).unwrap(), b"a 1\n");
         assert_eq!(gunzip(b"not gzip", 100).unwrap_err().reason, Reason::BadText);

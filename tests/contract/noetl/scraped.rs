@@ -33,7 +33,7 @@ async fn an_unmodified_noetl_has_every_metric_of_the_guide() {
     let (first, second) = (Target::text(&worker(3, 4)).await, Target::text(&worker(1, 4)).await);
     let noetl = Target::text(SERVER).await;
     noetl.answer("/api/status", Reply::Json(STATUS.into()));
-    let rows = pools(&[("w-1", "cpu", 5), ("w-2", "gpu", 59), ("w-3", "gpu", 500)]);
+    let rows = pools(&[("w-1", "cpu", 5), ("w-2", "gpu", 20), ("w-3", "gpu", 500)]);
     noetl.answer("/api/worker/pools", Reply::Json(rows));
     let targets = format!("{};name=w-1,{};name=w-2", first.url(), second.url());
     let server_url = format!("http://{}", noetl.address);
