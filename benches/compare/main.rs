@@ -15,6 +15,7 @@ mod error;
 mod fleet;
 mod http;
 mod load;
+mod noetl;
 mod peers;
 mod postgres;
 mod process;

@@ -35,13 +35,27 @@ pub(crate) fn node_exporter(directory: &Path) -> Result<Peer> {
     start("prometheus-node-exporter", &mut command, address, directory)
 }
 
-/// vmagent that scrapes `target` every 15 s and writes to `remote`.
-pub(crate) fn vmagent(target: SocketAddr, remote: SocketAddr, directory: &Path) -> Result<Peer> {
+/// vmagent that scrapes `target` and `workers` (addresses with paths) every 15 s and writes to
+/// `remote`.
+pub(crate) fn vmagent(
+    target: SocketAddr,
+    workers: &[String],
+    remote: SocketAddr,
+    directory: &Path,
+) -> Result<Peer> {
     let address = free_address()?;
     let config = directory.join("vmagent.yaml");
     let text = format!(
         "global: {{scrape_interval: 15s}}\nscrape_configs:\n- job_name: node\n  static_configs: [{{targets: ['{target}']}}]\n"
     );
+    let worker = |url: &String| {
+        let (host, path) = url.split_once('/').unwrap_or((url, ""));
+        let (path, number) = path.split_once("?i=").unwrap_or((path, "0"));
+        format!(
+            "- job_name: worker-{number}\n  metrics_path: /{path}\n  params: {{i: ['{number}']}}\n  static_configs: [{{targets: ['{host}']}}]\n"
+        )
+    };
+    let text = text + &workers.iter().map(worker).collect::<String>();
     std::fs::write(&config, text).context(config.display().to_string())?;
     let mut command = command("vmagent")?;
     command.arg(format!("-promscrape.config={}", config.display()));

@@ -47,6 +47,15 @@ impl FromStr for MetricType {
     }
 }
 
+/// The value by which a series says that it has ended, and leaves the export: the NaN that
+/// Prometheus has for it. It is not stored.
+pub const STALE: f64 = f64::from_bits(0x7ff0_0000_0000_0002);
+
+/// Whether a value is [`STALE`] and not another NaN.
+pub fn is_stale(value: f64) -> bool {
+    value.to_bits() == STALE.to_bits()
+}
+
 /// One value that this program measured: of its host, its process, or handed over in a text file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reading {

@@ -1,5 +1,6 @@
 //! `POST /api/metrics/report`.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use http::StatusCode;
@@ -9,7 +10,7 @@ use super::core::Core;
 use super::problem::{FieldError, Kind, Problem, ProblemBody};
 use super::reply::Reply;
 use super::request::Request;
-use crate::model::{Component, Millis, Point, RuntimeId, is_component_kind};
+use crate::model::{Component, Millis, Point, RuntimeId, SeriesId, is_component_kind, is_stale};
 use crate::store::{IdempotentReply, Lookup, NewSample, Registration, StoreError};
 use crate::wire::report::{Rejected, Report, ReportError, decode};
 
@@ -53,7 +54,8 @@ pub(super) struct MetricBody {
     metric_name: String,
     /// Type of the metric; fixed by its first report.
     metric_type: crate::model::MetricType,
-    /// The value; NaN, +Inf and -Inf are strings. Not with buckets or quantiles.
+    /// The value; NaN, +Inf and -Inf are strings, and so is Stale, with which the series leaves the
+    /// exposition until its next value. Not with buckets or quantiles.
     #[schema(schema_with = crate::wire::value::schema)]
     metric_value: Option<f64>,
     /// RFC 3339; without an offset it is UTC; the time of arrival where it is missing. At most 10
@@ -129,7 +131,8 @@ pub(super) async fn take(
     key: Option<String>,
 ) -> Result<ReportReply, Problem> {
     let mut rejected = std::mem::take(&mut report.rejected);
-    let (points, refused) = resolve(core, component, &report, now).await?;
+    let (mut points, refused) = resolve(core, component, &report, now).await?;
+    end_stale(core, &mut points);
     rejected.extend(refused);
     rejected.sort_by_key(|r| r.index);
     if let Some(last) = rejected.last() {
@@ -144,14 +147,26 @@ pub(super) async fn take(
         ReportReply { status: "ok", runtime_id: component.id.0, metrics_inserted: inserted, rejected };
     let idempotent =
         key.map(|key| IdempotentReply { key, reply: serde_json::to_string(&reply).unwrap_or_default() });
-    // An empty report changes nothing; it only shows that the component is alive.
+    // An empty report changes nothing; it only shows that the component is alive. One that only ends
+    // series does not even show that.
     if inserted == 0 && idempotent.is_none() {
-        component.beat(now);
+        if report.samples.is_empty() {
+            component.beat(now);
+        }
         return Ok(reply);
     }
     core.writer.write(component, points, idempotent).await?;
     app.own.accepted(inserted);
     Ok(reply)
+}
+
+/// Series that say they have ended leave the exposition; that is not stored, as it is no value.
+fn end_stale(core: &Core, points: &mut Vec<Point>) {
+    let ended: HashSet<SeriesId> =
+        points.extract_if(.., |point| is_stale(point.value)).map(|point| point.series.id).collect();
+    if !ended.is_empty() {
+        core.live.remove(|series| ended.contains(&series.id));
+    }
 }
 
 /// The series of each sample; samples that have none are refused.

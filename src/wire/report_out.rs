@@ -1,13 +1,13 @@
 //! A report body as `POST /api/metrics/report` takes it: readings in, JSON bytes out.
 //!
 //! Timestamps are RFC 3339 in UTC with milliseconds. NaN and the infinities, which JSON has no
-//! numbers for, go as the strings `"NaN"`, `"+Inf"`, `"-Inf"`.
+//! numbers for, go as the strings `"NaN"`, `"+Inf"`, `"-Inf"`; the end of a series as `"Stale"`.
 
 use std::borrow::Cow;
 
 use serde::ser::{Serialize, SerializeMap, SerializeStruct, Serializer};
 
-use crate::model::{Millis, Reading};
+use crate::model::{Millis, Reading, is_stale};
 
 /// A report to be written: who reports, and what it read.
 #[derive(Clone, Copy, Debug)]
@@ -93,6 +93,7 @@ impl Serialize for Value {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.0 {
             value if value.is_finite() => serializer.serialize_f64(value),
+            value if is_stale(value) => serializer.serialize_str("Stale"),
             value if value.is_nan() => serializer.serialize_str("NaN"),
             value if value > 0.0 => serializer.serialize_str("+Inf"),
             _ => serializer.serialize_str("-Inf"),
@@ -106,7 +107,7 @@ mod tests {
     use serde_json::{Value as Json, json};
 
     use super::*;
-    use crate::model::MetricType;
+    use crate::model::{MetricType, STALE};
 
     fn reading(name: &str, value: f64) -> Reading {
         Reading {
@@ -159,10 +160,10 @@ mod tests {
 
     #[test]
     fn values_that_json_cannot_carry_are_strings() {
-        let values = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY].map(|v| reading("x", v));
+        let values = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, STALE].map(|v| reading("x", v));
         let body = body(&[], &values);
-        let written: Vec<_> = (0..3).map(|i| body["metrics"][i]["metric_value"].clone()).collect();
-        assert_eq!(written, ["NaN", "+Inf", "-Inf"]);
+        let written: Vec<_> = (0..4).map(|i| body["metrics"][i]["metric_value"].clone()).collect();
+        assert_eq!(written, ["NaN", "+Inf", "-Inf", "Stale"]);
     }
 
     #[test]

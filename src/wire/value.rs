@@ -38,8 +38,10 @@ pub fn write(out: &mut Vec<u8>, value: f64) {
 pub fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
     use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Type};
     let number = ObjectBuilder::new().schema_type(Type::Number).build();
-    let word =
-        ObjectBuilder::new().schema_type(Type::String).enum_values(Some(["NaN", "+Inf", "-Inf"])).build();
+    let word = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .enum_values(Some(["NaN", "+Inf", "-Inf", "Stale"]))
+        .build();
     OneOfBuilder::new().item(number).item(word).into()
 }
 

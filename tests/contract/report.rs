@@ -353,3 +353,21 @@ pub async fn component(contract: &Contract, name: &str) -> Value {
     let found = list["components"].as_array().unwrap().iter().find(|c| c["name"] == name).cloned();
     found.unwrap_or_else(|| panic!("{name} is not in {list}"))
 }
+
+#[tokio::test]
+async fn a_series_that_says_it_ended_leaves_until_its_next_value() {
+    let contract = Contract::start().await;
+    contract.register("w").await;
+    let counter = |value: Value| json!({"metric_name": "c", "metric_type": "counter", "metric_value": value});
+    contract.report("w", json!([gauge("g", 1.0), counter(json!(5))])).await.ok();
+    let reply = contract.report("w", json!([counter(json!("Stale")), gauge("g", 2.0)])).await.ok();
+    assert_eq!(reply["metrics_inserted"], 1, "the end is not stored");
+    let export = contract.export().await;
+    assert_eq!((export.count("c"), export.get("g", &[])), (0, Some("2")));
+    assert_eq!(contract.query("metric_name=c").await.len(), 1);
+    contract.report("w", json!([counter(json!(6))])).await.ok();
+    assert_eq!(contract.export().await.get("c", &[]), Some("6"));
+    let reply = contract.report("w", json!([counter(json!("Stale"))])).await.ok();
+    assert_eq!((&reply["status"], &reply["metrics_inserted"]), (&json!("ok"), &json!(0)));
+    assert_eq!(contract.export().await.count("c"), 0);
+}

@@ -11,6 +11,7 @@
 
 mod body;
 mod config;
+mod ended;
 mod fetch;
 mod guide;
 mod identity;

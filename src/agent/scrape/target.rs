@@ -10,6 +10,7 @@ use tokio::time::sleep;
 use super::Shared;
 use super::body::Body;
 use super::config::{SERVER, TargetSpec};
+use super::ended::Had;
 use super::fetch::{Expected, Fetched};
 use super::guide::{Absence, Facts, Signals, Synthesised, all_absent, synthesise};
 use super::identity::{Identified, Told, identify, kind_of};
@@ -31,6 +32,8 @@ pub(super) struct Target {
     label: String,
     schedule: Schedule,
     component: Option<Component>,
+    /// Series of the last scrape.
+    had: Had,
     process: ProcessLook,
     /// What its process said of itself when it was last seen.
     told: Told,
@@ -76,6 +79,7 @@ impl Target {
             label,
             schedule,
             component: None,
+            had: Had::default(),
             process: ProcessLook::default(),
             told: Told::default(),
             asked_well: true,
@@ -190,6 +194,7 @@ impl Target {
         let known = self.component.as_ref().map(|component| component.identified.kind.as_str());
         let absent = self.spec.kind.as_deref().or(known).map(all_absent).unwrap_or_default();
         self.score.absent(&absent);
+        self.end_all();
         // The same again is counted, but not worth another line.
         if self.fault.replace(fault.reason) != Some(fault.reason) {
             tracing::warn!(url = %self.label, "not scraped: {}", one_line(&fault.why));
@@ -212,6 +217,7 @@ impl Target {
         readings.extend(made);
         self.score.absent(&absent);
         self.score.samples = readings.len();
+        readings.extend(self.had.replace(&readings));
         if let Some(component) = &self.component
             && !readings.is_empty()
         {
@@ -251,6 +257,16 @@ impl Target {
         })
     }
 
+    /// Ends all series of the last scrape.
+    fn end_all(&mut self) {
+        let ended = self.had.replace(&[]);
+        if let Some(component) = &self.component
+            && !ended.is_empty()
+        {
+            self.report(component, &ended, Millis::now());
+        }
+    }
+
     fn report(&self, component: &Component, readings: &[Reading], read_at: Millis) {
         let reporter = Reporter {
             name: &component.identified.name,
@@ -274,6 +290,8 @@ impl Target {
         if self.component.as_ref().is_some_and(|component| component.identified == identified) {
             return;
         }
+        // What it had under another name or pool is not its own any more.
+        self.end_all();
         tracing::info!(url = %self.label, "scraped as {} ({})", identified.name, identified.kind);
         self.component = Some(self.component_of(identified));
     }

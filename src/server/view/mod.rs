@@ -4,6 +4,7 @@ mod components;
 mod explorer;
 mod overview;
 mod status;
+mod targets;
 
 use std::sync::Arc;
 

@@ -48,6 +48,7 @@ pub(super) async fn fill(app: &App, core: &Core) -> Result<Status, Problem> {
             max_bytes: None,
             runs: runs(core, RUNS).await?,
         },
+        targets: super::targets::all(core),
         limits: limits(app, core),
         tables: tables.collect(),
     })

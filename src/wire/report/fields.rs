@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::super::json::Json;
-use crate::model::{Label, Limits, Millis, parse_timestamp};
+use crate::model::{Label, Limits, Millis, STALE, parse_timestamp};
 
 /// The field that is wrong, and what is wrong with it.
 pub(super) type FieldError = (&'static str, String);
@@ -22,10 +22,11 @@ pub(super) fn value_of(field: &'static str, value: &Json<'_>) -> Result<f64, Fie
         Json::Number(v) => Ok(*v),
         Json::Integer(v) => Ok(*v as f64),
         Json::Text(text) => match text.as_ref() {
+            "Stale" => Ok(STALE),
             "NaN" => Ok(f64::NAN),
             "+Inf" | "Inf" | "Infinity" | "+Infinity" => Ok(f64::INFINITY),
             "-Inf" | "-Infinity" => Ok(f64::NEG_INFINITY),
-            _ => Err((field, "must be a number, or one of the strings NaN, +Inf, -Inf".into())),
+            _ => Err((field, "must be a number, or one of the strings NaN, +Inf, -Inf, Stale".into())),
         },
         Json::Null => Err((field, "is missing".into())),
         other => Err((field, format!("must be a number, not {}", other.describe()))),

@@ -4,7 +4,7 @@ use super::Sample;
 use super::fields::{FieldError, clip, labels_of, text_of, time_of, value_of};
 use super::raw::Item;
 use super::whole::Whole;
-use crate::model::{Limits, MetricType, Millis, check_labels, is_metric_name, is_reserved};
+use crate::model::{Limits, MetricType, Millis, check_labels, is_metric_name, is_reserved, is_stale};
 
 impl<'a> Item<'a> {
     /// Checks one entry of the list and adds the samples that it stands for. `copies` is how many
@@ -77,7 +77,7 @@ pub(super) fn push<'a>(
         MetricType::Summary => sample.name.ends_with("_count"),
         MetricType::Gauge => false,
     };
-    if counts && (value.is_nan() || value < 0.0) {
+    if counts && !is_stale(value) && (value.is_nan() || value < 0.0) {
         return Err(("metric_value", format!("a {} counts up from 0: it can't be {value}", sample.kind)));
     }
     check_labels(&sample.name, sample.kind, &mut sample.labels, limits)

@@ -61,6 +61,16 @@ async fn a_hostile_target_is_named_and_hurts_no_other() {
         (good.asked("/metrics") >= asked + 3).then_some(())
     })
     .await;
+    // The page names them too.
+    let status = contract.get("/status?format=json").await.ok();
+    let shown = status["targets"].as_array().unwrap();
+    assert_eq!(shown.len(), urls.len() + 1);
+    for ((reason, _), url) in targets.iter().zip(&urls) {
+        let target = shown.iter().find(|target| target["target"] == url.as_str()).unwrap();
+        assert_eq!(target["up"], false, "{target}");
+        let errors = target["errors"].as_array().unwrap();
+        assert!(errors.iter().any(|error| error[0] == *reason), "{target}");
+    }
     assert_eq!(elsewhere.asked("/metrics"), 0, "redirects are not followed");
     assert!(agent.runs());
     let resident = agent.resident_bytes() >> 20;

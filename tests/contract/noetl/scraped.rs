@@ -79,7 +79,10 @@ async fn an_unmodified_noetl_has_every_metric_of_the_guide() {
         contract.export().await.of("w-1").is_empty().then_some(())
     })
     .await;
-    assert_eq!(component(&contract, "w-1").await["status"], "silent");
+    eventually("it is marked", SOON, async || {
+        (component(&contract, "w-1").await["status"] == "silent").then_some(())
+    })
+    .await;
     assert_eq!(component(&contract, "w-2").await["status"], "up");
     // The other worker of the consumer carries its queue now.
     once(&contract, "noetl_worker_queue_size", ("component", "w-2"), "7").await;
@@ -150,6 +153,27 @@ async fn what_is_kept_is_said_by_flag_and_runs_never_become_labels() {
     for reason in ["not_kept", "per_run"] {
         once(&contract, "noetl_agent_scrape_samples_dropped", ("reason", reason), "1").await;
     }
+}
+
+#[tokio::test]
+async fn series_that_a_target_has_no_longer_leave_with_the_next_scrape() {
+    let contract = Contract::start().await;
+    let target = Target::text("noetl_worker_ready 1\nnoetl_worker_up{slot=\"1\"} 1\n").await;
+    let spec = format!("{};name=w", target.url());
+    let flags = [&QUICK[..], &["--scrape", &spec]].concat();
+    let _agent = Agent::start(contract.server.address, &flags);
+    once(&contract, "noetl_worker_up", ("slot", "1"), "1").await;
+    target.answer("/metrics", Reply::Text("noetl_worker_ready 2\nnoetl_worker_up{slot=\"2\"} 1\n".into()));
+    let export = once(&contract, "noetl_worker_up", ("slot", "2"), "1").await;
+    assert_eq!(export.count("noetl_worker_up"), 1);
+    target.answer("/metrics", Reply::Raw(503, String::new(), Vec::new()));
+    eventually("none is left", SOON, async || contract.export().await.of("w").is_empty().then_some(())).await;
+    // Its history stays, and has no value for the end.
+    assert!(
+        contract.query("metric_name=noetl_worker_ready").await.iter().all(|m| m["metric_value"].is_number())
+    );
+    target.answer("/metrics", Reply::Text("noetl_worker_ready 3\n".into()));
+    once(&contract, "noetl_worker_ready", ("component", "w"), "3").await;
 }
 
 #[tokio::test]

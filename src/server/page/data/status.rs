@@ -23,6 +23,8 @@ pub struct Status {
     pub partitions: Partitions,
     /// What is kept for how long.
     pub retention: Retention,
+    /// Targets that agents scrape, those that are down first.
+    pub targets: Vec<ScrapeTarget>,
     /// What is limited, and how much of it is used.
     pub limits: Vec<Limit>,
     /// Tables and their sizes, the largest first.
@@ -146,6 +148,27 @@ pub struct Retention {
     pub max_bytes: Option<u64>,
     /// The newest runs, newest first.
     pub runs: Vec<RetentionRun>,
+}
+
+/// A target that an agent scrapes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct ScrapeTarget {
+    /// Name of the agent.
+    pub agent: String,
+    /// Its address.
+    pub target: String,
+    /// Whether the last scrape succeeded.
+    pub up: bool,
+    /// How long that took.
+    pub seconds: f64,
+    /// Samples that were reported.
+    pub samples: u64,
+    /// Samples that were refused, since the agent started.
+    pub rejected: u64,
+    /// Failed scrapes since the agent started, by reason.
+    pub errors: Vec<(String, u64)>,
+    /// Metrics of the guide that it does not have, with the reason.
+    pub absent: Vec<(String, String)>,
 }
 
 /// A limit, and how much of it is used.

@@ -45,6 +45,9 @@ fn hostile() -> Vec<(&'static str, View)> {
     status.retention.runs[0].error = Some(text());
     status.partitions.recent[0].name = text();
     status.limits[0].name = text();
+    let target = &mut status.targets[0];
+    (target.agent, target.target) = (text(), text());
+    (target.errors, target.absent) = (vec![(text(), 1)], vec![(text(), text())]);
     let query = SeriesQuery { q: text(), series: Some(1), ..SeriesQuery::default() };
     vec![
         ("overview", View::Overview(overview)),
