@@ -37,7 +37,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 pub use self::config::{AgentConfig, ServerUrl};
-pub use self::scrape::{Keep, ScrapeConfig, TargetSpec};
+pub use self::scrape::{Keep, PodsConfig, ScrapeConfig, TargetSpec};
 
 use self::api::Api;
 use self::collect::Collector;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::values::{bytes, duration};
-use crate::agent::{Keep, ScrapeConfig, ServerUrl, TargetSpec};
+use crate::agent::{Keep, PodsConfig, ScrapeConfig, ServerUrl, TargetSpec};
 
 /// Flags of what is scraped.
 #[derive(Args, Clone, Debug)]
@@ -17,6 +17,40 @@ pub struct ScrapeArgs {
     /// Without a name it is the process's WORKER_ID where it runs on this machine, else host:port.
     #[arg(long = "scrape", env = "NOETL_METRICS_SCRAPE", value_name = "URL", value_delimiter = ',')]
     pub targets: Vec<String>,
+
+    /// Scrape pods of this node that have these labels, as 'component in (server,worker)'
+    ///
+    /// Pods are watched by the Kubernetes API, with the pod's own token or a kubeconfig; that needs
+    /// the right to get, list and watch pods in the namespaces.
+    #[arg(long, env = "NOETL_METRICS_SCRAPE_PODS", value_name = "SELECTOR")]
+    pub scrape_pods: Option<String>,
+
+    /// Name of the node that --scrape-pods looks on
+    #[arg(long, env = "NODE_NAME", value_name = "NODE")]
+    pub scrape_pods_node: Option<String>,
+
+    /// Namespaces that --scrape-pods looks in; several by commas or by repetition
+    #[arg(
+        long,
+        env = "NOETL_METRICS_SCRAPE_PODS_NAMESPACE",
+        value_name = "NAMESPACE",
+        value_delimiter = ','
+    )]
+    pub scrape_pods_namespace: Vec<String>,
+
+    /// Names or numbers of the ports of --scrape-pods
+    #[arg(
+        long,
+        env = "NOETL_METRICS_SCRAPE_PODS_PORT",
+        value_name = "PORT",
+        default_value = "metrics,http,cmdbus-lag",
+        value_delimiter = ','
+    )]
+    pub scrape_pods_port: Vec<String>,
+
+    /// Path of the metrics of --scrape-pods
+    #[arg(long, env = "NOETL_METRICS_SCRAPE_PODS_PATH", value_name = "PATH", default_value = "/metrics")]
+    pub scrape_pods_path: String,
 
     /// Address of NoETL's own server
     ///
@@ -66,6 +100,13 @@ impl ScrapeArgs {
     pub fn into_config(self) -> Result<ScrapeConfig, String> {
         let noetl_server = self.noetl_server_url.filter(|url| !url.trim().is_empty());
         let noetl_server = noetl_server.map(|url| ServerUrl::parse(&url)).transpose();
+        let pods = pods(
+            self.scrape_pods,
+            self.scrape_pods_node,
+            self.scrape_pods_namespace,
+            self.scrape_pods_port,
+            self.scrape_pods_path,
+        )?;
         let longest = self.scrape_interval;
         let timeout = self.scrape_timeout.unwrap_or(ScrapeConfig::default().timeout.min(longest));
         if timeout > longest {
@@ -73,6 +114,7 @@ impl ScrapeArgs {
         }
         Ok(ScrapeConfig {
             targets: targets(&self.targets)?,
+            pods,
             noetl_server: noetl_server.map_err(|e| format!("--noetl-server-url: {e}"))?,
             interval: self.scrape_interval,
             timeout,
@@ -81,6 +123,26 @@ impl ScrapeArgs {
             body_limit: self.scrape_body_limit,
         })
     }
+}
+
+fn pods(
+    selector: Option<String>,
+    node: Option<String>,
+    namespaces: Vec<String>,
+    ports: Vec<String>,
+    path: String,
+) -> Result<Option<PodsConfig>, String> {
+    let Some(selector) = selector.filter(|selector| !selector.trim().is_empty()) else { return Ok(None) };
+    let node = node.filter(|node| !node.is_empty());
+    let node = node.ok_or("--scrape-pods-node (or NODE_NAME) is missing: --scrape-pods looks on one node")?;
+    let namespaces: Vec<String> = namespaces.into_iter().filter(|n| !n.is_empty()).collect();
+    if namespaces.is_empty() {
+        return Err("--scrape-pods-namespace is missing".into());
+    }
+    if !path.starts_with('/') {
+        return Err("--scrape-pods-path: it must begin with /".into());
+    }
+    Ok(Some(PodsConfig { selector, node, namespaces, ports, path }))
 }
 
 fn targets(texts: &[String]) -> Result<Vec<TargetSpec>, String> {
@@ -143,6 +205,21 @@ mod tests {
             (&["--scrape-interval", "10ms"], "1s to 24h"),
             (&["--scrape-timeout", "16s"], "--scrape-timeout"),
             (&["--scrape-sample-limit", "0"], "--scrape-sample-limit"),
+            (&["--scrape-pods", "a=b", "--scrape-pods-namespace", "n"], "--scrape-pods-node"),
+            (&["--scrape-pods", "a=b", "--scrape-pods-node", "n"], "--scrape-pods-namespace"),
+            (
+                &[
+                    "--scrape-pods",
+                    "a=b",
+                    "--scrape-pods-node",
+                    "n",
+                    "--scrape-pods-namespace",
+                    "n",
+                    "--scrape-pods-path",
+                    "m",
+                ],
+                "--scrape-pods-path",
+            ),
         ] {
             let error = parse(args).unwrap_err();
             assert!(error.contains(part), "{args:?}: {error}");

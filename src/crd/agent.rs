@@ -1,5 +1,6 @@
 //! `spec.agent`: what runs on each node.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +32,8 @@ pub struct Agent {
     #[schemars(length(min = 2, max = 255), regex(pattern = "^/[^:]*$"))]
     #[schemars(extend("x-kubernetes-validations" = rules(&[("!self.contains('/../') && !self.endsWith('/..')", "textfileDirectory must be a plain absolute path, without '..'")])))]
     pub textfile_directory: Option<String>,
+    /// Which pods of NoETL an agent scrapes on its node, and what it keeps of them.
+    pub scrape: AgentScrape,
     /// CPU and memory of an agent; what is not given has a default.
     pub resources: Resources,
     /// Where agents run; by default on every node, whatever its taints.
@@ -47,9 +50,58 @@ impl Default for Agent {
             heartbeat_interval: "15s".to_owned(),
             buffer: "64MiB".to_owned(),
             textfile_directory: None,
+            scrape: AgentScrape::default(),
             resources: Resources::default(),
             placement: NodePlacement::default(),
             pod: PodMetadata::default(),
+        }
+    }
+}
+
+/// Pods of NoETL in the resource's namespace, which expose metrics and send none.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(rename_all = "camelCase", default)]
+pub struct AgentScrape {
+    /// Whether agents scrape pods of their node.
+    pub enabled: bool,
+    /// Which pods; by default those that NoETL labels `component: server` or `component: worker`.
+    pub selector: LabelSelector,
+    /// Names or numbers of the ports that have metrics.
+    #[schemars(
+        length(min = 1, max = 16),
+        inner(length(min = 1, max = 15), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))
+    )]
+    pub ports: Vec<String>,
+    /// Path of the metrics.
+    #[schemars(length(min = 1, max = 255), regex(pattern = "^/[-a-zA-Z0-9._~/]*$"))]
+    pub path: String,
+    /// Time between two scrapes of a pod.
+    #[schemars(length(max = 6), regex(pattern = INTERVAL))]
+    #[schemars(extend("x-kubernetes-validations" = rules(&[("duration(self) >= duration('1s') && duration(self) <= duration('1h')", "scrape.interval must be between 1s and 1h")])))]
+    pub interval: String,
+    /// Metric families that are kept: names or patterns with `*`; `default` stands for those that say
+    /// how workers, servers and queues are doing.
+    #[schemars(
+        length(min = 1, max = 64),
+        inner(length(min = 1, max = 200), regex(pattern = "^[a-zA-Z0-9_:*]+$"))
+    )]
+    pub keep: Vec<String>,
+}
+
+impl Default for AgentScrape {
+    fn default() -> Self {
+        let noetl = LabelSelectorRequirement {
+            key: "component".to_owned(),
+            operator: "In".to_owned(),
+            values: Some(vec!["server".to_owned(), "worker".to_owned()]),
+        };
+        Self {
+            enabled: true,
+            selector: LabelSelector { match_expressions: Some(vec![noetl]), match_labels: None },
+            ports: ["metrics", "http", "cmdbus-lag"].map(str::to_owned).to_vec(),
+            path: "/metrics".to_owned(),
+            interval: "15s".to_owned(),
+            keep: vec!["default".to_owned()],
         }
     }
 }

@@ -20,7 +20,7 @@ use kube::{CustomResource, CustomResourceExt};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use agent::Agent;
+pub use agent::{Agent, AgentScrape};
 pub use alerts::{Rules, RulesKind};
 pub use database::{Database, PasswordSecret, Runtime, SecretKey, UrlSecret};
 pub use network::{NetworkPolicySpec, Peer};

@@ -27,6 +27,13 @@ pub(super) struct MemoryUse {
     pub(super) limit: f64,
 }
 
+/// How far below the root the kubelet puts the groups of pods: kubepods, its class, the pod; and as
+/// far again where the kubelet itself is in a group.
+const POD_DEPTH: usize = 5;
+/// Parts of names of groups that hold those of pods.
+const POD_HOLDERS: [&str; 6] =
+    ["kubepods", "kubelet", "burstable", "besteffort", "guaranteed", "system.slice"];
+
 /// Where the process's group is.
 #[derive(Debug)]
 pub(super) struct OwnCgroup {
@@ -59,6 +66,20 @@ impl OwnCgroup {
     /// The group of the process whose `/proc/<pid>/cgroup` has this text, as this process sees it.
     pub(super) fn of(text: &str) -> Self {
         Self::from_text(text, Path::new("/sys/fs/cgroup"))
+    }
+
+    /// The group of a pod, looked for by its uid under the host's hierarchies: what
+    /// `/proc/<pid>/cgroup` says is relative to the reader's own group.
+    pub(super) fn of_pod(mounts: &Path, names: &[String]) -> Self {
+        let is_v2 = mounts.join("cgroup.controllers").exists();
+        let find = |controller: &str| {
+            let (version, mount) =
+                if is_v2 { (Version::V2, mounts.to_owned()) } else { (Version::V1, mounts.join(controller)) };
+            let dir = descend(&mount, POD_DEPTH, names)?;
+            // No group above it: the limit of all pods together is none of this one.
+            Some(Group { version, mount: dir.clone(), dir })
+        };
+        Self { cpu: find("cpu"), memory: find("memory") }
     }
 
     fn from_text(text: &str, mounts: &Path) -> Self {
@@ -102,6 +123,24 @@ impl OwnCgroup {
             Some(MemoryUse { used: (current - cache).max(0.0), limit })
         })
     }
+}
+
+/// A directory below `dir` whose name has one of `names` in it, at most so many levels down, and only
+/// among those that hold pods.
+fn descend(dir: &Path, levels: usize, names: &[String]) -> Option<PathBuf> {
+    let below = fs::read_dir(dir).ok()?.flatten().filter(|entry| entry.path().is_dir());
+    let mut holders = Vec::new();
+    for entry in below {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if names.iter().any(|wanted| name.contains(wanted.as_str())) {
+            return Some(entry.path());
+        }
+        if POD_HOLDERS.iter().any(|holder| name.contains(holder)) {
+            holders.push(entry.path());
+        }
+    }
+    let levels = levels.checked_sub(1)?;
+    holders.iter().find_map(|holder| descend(holder, levels, names))
 }
 
 impl Group {
@@ -166,6 +205,35 @@ mod tests {
     }
 
     const NODE: f64 = 64e9;
+
+    #[test]
+    fn a_pods_group_is_found_by_its_uid_whatever_the_driver() {
+        let names = ["0a-1".to_owned(), "0a_1".to_owned()];
+        let systemd = "kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod0a_1.slice";
+        for (root, dir) in
+            [("", "kubepods/burstable/pod0a-1"), ("", systemd), ("memory/", "kubelet/kubepods/pod0a-1")]
+        {
+            let version_1 = !root.is_empty();
+            let (max, current) = if version_1 {
+                ("memory.limit_in_bytes", "memory.usage_in_bytes")
+            } else {
+                ("memory.max", "memory.current")
+            };
+            let controllers = if version_1 { "other" } else { "cgroup.controllers" };
+            let tree = Tree::new(&[
+                (controllers, "cpu memory\n"),
+                (&format!("{root}{dir}/{max}"), "1000\n"),
+                (&format!("{root}{dir}/{current}"), "700\n"),
+                // All pods together.
+                (&format!("{root}kubepods/{max}"), "5000\n"),
+                (&format!("{root}kubepods/{current}"), "4000\n"),
+            ]);
+            let mounts = tree.0.path().join("cgroup");
+            let found = OwnCgroup::of_pod(&mounts, &names).memory(NODE);
+            assert_eq!(found, Some(MemoryUse { used: 700.0, limit: 1000.0 }), "{dir}");
+            assert_eq!(OwnCgroup::of_pod(&mounts, &["0b".to_owned()]).memory(NODE), None, "{dir}");
+        }
+    }
 
     #[test]
     fn version_2_gives_the_limits_of_the_group() {

@@ -54,6 +54,27 @@ impl ListeningProcess {
         Self::of(paths, pid)
     }
 
+    /// The largest process of a pod, and the pod's control group. Blocks: looks through all
+    /// processes. Of another user's process only memory, CPU and start are seen.
+    pub(crate) fn in_pod(paths: &HostPaths, uid: &str) -> Option<Self> {
+        // The systemd driver writes the uid with underscores.
+        let names = [uid.to_owned(), uid.replace('-', "_")];
+        let is_of_pod = |pid: &u32| {
+            let group = fs::read_to_string(paths.proc(&format!("{pid}/cgroup"))).unwrap_or_default();
+            names.iter().any(|name| !name.is_empty() && group.contains(name.as_str()))
+        };
+        let size = |pid: &u32| {
+            let status = fs::read_to_string(paths.proc(&format!("{pid}/status"))).unwrap_or_default();
+            kilobytes(&status, "VmRSS:").unwrap_or(0.0) as u64
+        };
+        let pids = fs::read_dir(&paths.procfs).ok()?.flatten();
+        let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+        let pid = pids.filter(is_of_pod).max_by_key(size)?;
+        let mut process = Self::of(paths, pid)?;
+        process.cgroup = Some(OwnCgroup::of_pod(&paths.sys("fs/cgroup"), &names));
+        Some(process)
+    }
+
     fn of(paths: &HostPaths, pid: u32) -> Option<Self> {
         let start_ticks = Stat::read(paths, pid)?.start_ticks;
         let cgroup = fs::read_to_string(paths.proc(&format!("{pid}/cgroup"))).ok();

@@ -4,12 +4,13 @@
 use std::collections::BTreeSet;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::core::Selector;
 use kube::{Resource, ResourceExt};
 
 use super::Settings;
 use super::kinds::{Kind, RULES_ORDER, SCRAPE_ORDER};
 use super::names::{Names, hash};
-use crate::crd::{NoetlMetrics, NoetlMetricsSpec, RulesKind, ScrapeKind};
+use crate::crd::{AgentScrape, NoetlMetrics, NoetlMetricsSpec, RulesKind, ScrapeKind};
 
 /// A resource that can be built: the only way to get at what `build` takes.
 #[derive(Clone, Debug)]
@@ -34,6 +35,8 @@ pub(super) struct Checked {
     pub(super) operator_namespace: String,
     /// Limit of a request's body, in bytes.
     pub(super) body_bytes: u64,
+    /// Labels of the pods that agents scrape, as a query has them; `None` where they scrape none.
+    pub(super) scraped_pods: Option<String>,
     /// What the schema is brought forward for: changes with the image and the database.
     pub(super) schema_version: String,
 }
@@ -51,6 +54,14 @@ pub(super) enum Invalid {
         field: &'static str,
         /// Its value.
         value: String,
+    },
+    /// A selector that no API server takes, or that takes every pod.
+    #[error("spec.{field}: {reason}")]
+    Selector {
+        /// The field's path.
+        field: &'static str,
+        /// What is wrong with it.
+        reason: String,
     },
     /// The API server has to have given it.
     #[error("metadata.{0} is missing")]
@@ -77,10 +88,23 @@ pub(super) fn validate(
         agent_cluster_role: settings.agent_cluster_role.clone(),
         operator_namespace: settings.namespace.clone(),
         body_bytes,
+        scraped_pods: scraped_pods(&spec.agent.scrape)?,
         schema_version: hash(&format!("{image} {:?}", spec.database)),
         image,
         spec,
     })
+}
+
+fn scraped_pods(scrape: &AgentScrape) -> Result<Option<String>, Invalid> {
+    if !scrape.enabled {
+        return Ok(None);
+    }
+    let wrong = |reason: String| Invalid::Selector { field: "agent.scrape.selector", reason };
+    let selector = Selector::try_from(scrape.selector.clone()).map_err(|e| wrong(e.to_string()))?;
+    if selector.selects_all() {
+        return Err(wrong("it takes every pod: name a label of NoETL's pods".into()));
+    }
+    Ok(Some(selector.to_string()))
 }
 
 fn scrape_kind(wanted: ScrapeKind, present: &BTreeSet<Kind>) -> Option<Kind> {
@@ -121,6 +145,20 @@ mod tests {
 
     fn present(kinds: &[Kind]) -> BTreeSet<Kind> {
         kinds.iter().copied().collect()
+    }
+
+    #[test]
+    fn pods_are_chosen_by_a_selector_that_chooses() {
+        let of = |spec: &str| validate(&object("noetl", spec), &settings(), &present(&[]));
+        let chosen = |spec: &str| of(spec).unwrap().scraped_pods;
+        assert_eq!(chosen("{}").as_deref(), Some("component in (server,worker)"));
+        assert_eq!(chosen("agent: {scrape: {enabled: false}}"), None);
+        let labels = "agent: {scrape: {selector: {matchLabels: {app: noetl}}}}";
+        assert_eq!(chosen(labels).as_deref(), Some("app=noetl"));
+        for wrong in ["{}", "{matchExpressions: [{key: a, operator: Near}]}"] {
+            let error = of(&format!("agent: {{scrape: {{selector: {wrong}}}}}")).unwrap_err().to_string();
+            assert!(error.starts_with("spec.agent.scrape.selector: "), "{error}");
+        }
     }
 
     #[test]

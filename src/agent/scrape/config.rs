@@ -5,6 +5,7 @@ use std::time::Duration;
 use reqwest::Url;
 
 use super::keep::Keep;
+use super::pods::{PodOf, PodsConfig};
 use crate::agent::ServerUrl;
 use crate::model::is_component_kind;
 
@@ -21,6 +22,8 @@ const EXAMPLE: &str = "write one such as http://127.0.0.1:9090/metrics";
 pub struct ScrapeConfig {
     /// The targets, each address once.
     pub targets: Vec<TargetSpec>,
+    /// Pods of the agent's node that are scraped too.
+    pub pods: Option<PodsConfig>,
     /// NoETL's own server: it is scraped too, and asked for its workers and its status.
     pub noetl_server: Option<ServerUrl>,
     /// Time between two scrapes of a target.
@@ -39,6 +42,7 @@ impl Default for ScrapeConfig {
     fn default() -> Self {
         Self {
             targets: Vec::new(),
+            pods: None,
             noetl_server: None,
             interval: Duration::from_secs(15),
             timeout: Duration::from_secs(10),
@@ -57,7 +61,13 @@ impl ScrapeConfig {
             && !targets.iter().any(|target| target.is_of(server))
         {
             let kind = Some(SERVER.to_owned());
-            targets.push(TargetSpec { url: server.endpoint("/metrics"), name: None, pool: None, kind });
+            targets.push(TargetSpec {
+                url: server.endpoint("/metrics"),
+                name: None,
+                pool: None,
+                kind,
+                pod: None,
+            });
         }
         targets
     }
@@ -73,6 +83,8 @@ pub struct TargetSpec {
     pub(super) pool: Option<String>,
     /// Kind of the component.
     pub(super) kind: Option<String>,
+    /// The pod that it is a port of.
+    pub(super) pod: Option<PodOf>,
 }
 
 impl TargetSpec {
@@ -84,7 +96,7 @@ impl TargetSpec {
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut parts = text.trim().split(';').map(str::trim);
         let url = target_url(parts.next().unwrap_or_default())?;
-        let mut target = Self { url, name: None, pool: None, kind: None };
+        let mut target = Self { url, name: None, pool: None, kind: None, pod: None };
         for part in parts.filter(|part| !part.is_empty()) {
             target.set(part)?;
         }

@@ -3,8 +3,8 @@
 //! Each target has a task of its own ([`target`]) that fetches ([`fetch`]), reads and filters
 //! ([`body`], [`keep`]), finds out which component it is ([`identity`]), makes the guide's metrics
 //! of it ([`guide`]) and puts a report for that component into the agent's outbox. How many fetch at once is bounded, and targets that failed
-//! wait in a lane of their own ([`lanes`]), so that slow ones take nothing from the others. What
-//! became of each scrape is reported as metrics of the agent ([`own`]).
+//! wait in a lane of their own ([`lanes`]), so that slow ones take nothing from the others. Pods of
+//! the node come and go ([`pods`], [`fleet`]). What became of each scrape is reported as metrics of the agent ([`own`]).
 //!
 //! A target can do no more than fail: its body, samples, time and labels are bounded, redirects
 //! are not followed, and a text that breaks the format is refused whole.
@@ -13,12 +13,14 @@ mod body;
 mod config;
 mod ended;
 mod fetch;
+mod fleet;
 mod guide;
 mod identity;
 mod keep;
 mod lanes;
 mod noetl;
 mod own;
+mod pods;
 mod process;
 mod queues;
 mod source;
@@ -29,11 +31,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 pub use self::config::{ScrapeConfig, TargetSpec};
 pub use self::keep::Keep;
+pub use self::pods::PodsConfig;
 pub(super) use self::source::Source;
 
 use self::fetch::Fetcher;
@@ -94,13 +98,13 @@ pub(super) async fn run(
     outbox: Arc<Outbox>,
 ) -> Result<Infallible, AgentError> {
     let targets = config.scrape.all_targets();
-    if targets.is_empty() {
+    if targets.is_empty() && config.scrape.pods.is_none() {
         return std::future::pending().await;
     }
     let needs_tls = targets.iter().any(|target| target.url.scheme() == "https");
     let scrape = config.scrape.clone();
     let fetcher = Fetcher::new(scrape.timeout, scrape.body_limit, needs_tls).map_err(AgentError::Client)?;
-    tracing::info!("scrapes {} targets every {:?}", targets.len(), scrape.interval);
+    tracing::info!(pods = ?scrape.pods, "scrapes {} targets every {:?}", targets.len(), scrape.interval);
     let shared = Arc::new(Shared {
         queues: Queues::new(scrape.interval * FRESH_INTERVALS),
         config: scrape,
@@ -116,7 +120,8 @@ pub(super) async fn run(
     });
     // They end with the set, should this future be dropped.
     let mut tasks = JoinSet::new();
-    let apart = FIRST_APART.min(shared.config.interval / u32::try_from(targets.len()).unwrap_or(u32::MAX));
+    let apart =
+        FIRST_APART.min(shared.config.interval / u32::try_from(targets.len().max(1)).unwrap_or(u32::MAX));
     let mut targets: Vec<Target> =
         targets.into_iter().map(|spec| Target::new(shared.clone(), spec)).collect();
     // Its list of workers is known before the first of them is scraped, so that they have their
@@ -126,6 +131,11 @@ pub(super) async fn run(
     }
     for (place, target) in (0..).zip(targets) {
         tasks.spawn(target.run(apart * place));
+    }
+    if let Some(pods) = shared.config.pods.clone() {
+        let (sender, changes) = watch::channel(Vec::new());
+        tasks.spawn(pods::follow(pods, sender));
+        tasks.spawn(fleet::run(shared.clone(), changes));
     }
     tasks.spawn(report_scores(shared));
     tasks.join_next().await;

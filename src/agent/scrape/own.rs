@@ -121,6 +121,11 @@ impl Scoreboard {
         self.0.lock().insert(target.to_owned(), score);
     }
 
+    /// A target is none any more.
+    pub(super) fn forget(&self, target: &str) {
+        self.0.lock().remove(target);
+    }
+
     /// The metrics of all targets that were scraped once.
     pub(super) fn readings(&self) -> Vec<Reading> {
         let scores = self.0.lock();

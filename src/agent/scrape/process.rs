@@ -12,6 +12,15 @@ use crate::model::Reading;
 /// To look through all processes takes a while, so it is not done at each scrape.
 const LOOK_EVERY: Duration = Duration::from_mins(1);
 
+/// Where the process behind a target is.
+#[derive(Clone, Debug)]
+pub(super) enum Place {
+    /// It listens on this port of this machine.
+    Port(u16),
+    /// It is that of the pod with this uid.
+    Pod(String),
+}
+
 /// The process behind a target, looked for as needed.
 #[derive(Debug, Default)]
 pub(super) struct ProcessLook {
@@ -28,15 +37,18 @@ pub(super) struct Seen {
 }
 
 impl ProcessLook {
-    /// Looks at the process that listens on `port`. Blocks: files are read.
-    pub(super) fn look(&mut self, paths: &HostPaths, port: u16) -> Seen {
+    /// Looks at the process of this place. Blocks: files are read.
+    pub(super) fn look(&mut self, paths: &HostPaths, place: &Place) -> Seen {
         if self.process.as_ref().is_some_and(|process| !process.is_alive()) {
             // Another one may have taken its place already.
             *self = Self::default();
         }
         if self.process.is_none() && self.looked.is_none_or(|looked| looked.elapsed() >= LOOK_EVERY) {
             self.looked = Some(Instant::now());
-            self.process = ListeningProcess::find(paths, port).filter(is_noetl);
+            self.process = match place {
+                Place::Port(port) => ListeningProcess::find(paths, *port).filter(is_noetl),
+                Place::Pod(uid) => ListeningProcess::in_pod(paths, uid),
+            };
         }
         let Some(process) = &mut self.process else { return Seen::default() };
         let mut out = Readings::default();
@@ -89,10 +101,10 @@ mod tests {
         let port = listener.local_addr().unwrap().port();
         let paths = HostPaths::new("/nowhere".into(), None, None);
         let mut look = ProcessLook::default();
-        assert!(look.look(&paths, port).readings.is_none());
+        assert!(look.look(&paths, &Place::Port(port)).readings.is_none());
         // It would be found now, for this program's name has "noetl" in it.
-        assert!(look.look(&HostPaths::default(), port).readings.is_none());
+        assert!(look.look(&HostPaths::default(), &Place::Port(port)).readings.is_none());
         let mut look = ProcessLook::default();
-        assert!(look.look(&HostPaths::default(), port).readings.is_some());
+        assert!(look.look(&HostPaths::default(), &Place::Port(port)).readings.is_some());
     }
 }

@@ -16,7 +16,7 @@ use super::guide::{Absence, Facts, Signals, Synthesised, all_absent, synthesise}
 use super::identity::{Identified, Told, identify, kind_of};
 use super::noetl::{Status, Workers};
 use super::own::{Fault, Reason, Score};
-use super::process::{ProcessLook, Seen};
+use super::process::{Place, ProcessLook, Seen};
 use super::source::Source;
 use crate::agent::packing::{Reporter, pack};
 use crate::agent::registration::Scraped;
@@ -175,13 +175,14 @@ impl Target {
 
     /// Looks at the process, on a thread that may block.
     async fn look_at_process(&mut self) -> Seen {
-        if !self.spec.is_loopback() {
-            return Seen::default();
-        }
-        let (mut process, shared, port) =
-            (std::mem::take(&mut self.process), self.shared.clone(), self.spec.port());
+        let place = match &self.spec.pod {
+            Some(pod) => Place::Pod(pod.uid.clone()),
+            None if self.spec.is_loopback() => Place::Port(self.spec.port()),
+            None => return Seen::default(),
+        };
+        let (mut process, shared) = (std::mem::take(&mut self.process), self.shared.clone());
         let looked = spawn_blocking(move || {
-            let seen = process.look(&shared.paths, port);
+            let seen = process.look(&shared.paths, &place);
             (process, seen)
         });
         let Ok((process, seen)) = looked.await else { return Seen::default() };
@@ -297,13 +298,16 @@ impl Target {
     }
 
     fn component_of(&self, identified: Identified) -> Component {
-        let host = if self.spec.is_loopback() {
+        let host = if let Some(pod) = &self.spec.pod {
+            pod.name.clone()
+        } else if self.spec.is_loopback() {
             self.shared.agent.hostname.clone()
         } else {
             self.spec.url.host_str().unwrap_or_default().to_owned()
         };
         let mut labels = vec![("hostname", host)];
         labels.extend(identified.pool.clone().map(|pool| ("pool_name", pool)));
+        labels.extend(self.spec.pod.as_ref().map(|pod| ("kubernetes_namespace", pod.namespace.clone())));
         let source = Source::new(&Scraped {
             name: &identified.name,
             kind: &identified.kind,

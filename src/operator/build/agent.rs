@@ -67,7 +67,8 @@ fn pod_spec(checked: &Checked) -> PodSpec {
         containers: vec![container],
         volumes: Some(volumes),
         service_account_name: Some(checked.names.agent.clone()),
-        automount_service_account_token: Some(false),
+        // With its token it watches the pods of its node.
+        automount_service_account_token: Some(checked.scraped_pods.is_some()),
         security_context: Some(pod::security()),
         termination_grace_period_seconds: Some(30),
         image_pull_secrets: pod::pull_secrets(checked),
@@ -99,6 +100,16 @@ fn args(checked: &Checked) -> Vec<String> {
     }
     if agent.textfile_directory.is_some() {
         args.push(format!("--textfile-dir={HOST_DIR}/textfile"));
+    }
+    if let Some(selector) = &checked.scraped_pods {
+        let scrape = &agent.scrape;
+        args.push(format!("--scrape-pods={selector}"));
+        args.push("--scrape-pods-node=$(NODE_NAME)".to_owned());
+        args.push(format!("--scrape-pods-namespace={}", checked.namespace));
+        args.push(format!("--scrape-pods-port={}", scrape.ports.join(",")));
+        args.push(format!("--scrape-pods-path={}", scrape.path));
+        args.push(format!("--scrape-interval={}", scrape.interval));
+        args.push(format!("--scrape-keep={}", scrape.keep.join(",")));
     }
     args
 }
