@@ -65,11 +65,11 @@ impl ListeningProcess {
         };
         let size = |pid: &u32| {
             let status = fs::read_to_string(paths.proc(&format!("{pid}/status"))).unwrap_or_default();
-            kilobytes(&status, "VmRSS:").unwrap_or(0.0) as u64
+            kilobytes(&status, "VmRSS:").unwrap_or(0.0)
         };
         let pids = fs::read_dir(&paths.procfs).ok()?.flatten();
         let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-        let pid = pids.filter(is_of_pod).max_by_key(size)?;
+        let pid = pids.filter(is_of_pod).max_by(|a, b| size(a).total_cmp(&size(b)))?;
         let mut process = Self::of(paths, pid)?;
         process.cgroup = Some(OwnCgroup::of_pod(&paths.sys("fs/cgroup"), &names));
         Some(process)

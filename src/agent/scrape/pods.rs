@@ -18,8 +18,6 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::config::{SERVER, TargetSpec, WORKER};
 
-/// Names of ports that NoETL's pods have metrics on: the worker's, the server's, the command bus'.
-pub(super) const PORTS: [&str; 3] = ["metrics", "http", "cmdbus-lag"];
 /// Label of NoETL's pods that says what they are.
 const COMPONENT_LABEL: &str = "component";
 /// The most targets of a node; those beyond are left out, and said to be.
@@ -204,7 +202,7 @@ mod tests {
             selector: "component in (server,worker)".into(),
             node: "node-1".into(),
             namespaces: vec!["noetl".into()],
-            ports: PORTS.map(str::to_owned).to_vec(),
+            ports: vec!["metrics".into(), "http".into()],
             path: "/metrics".into(),
         }
     }
