@@ -181,7 +181,7 @@ impl Target {
         let (mut process, shared, port) =
             (std::mem::take(&mut self.process), self.shared.clone(), self.spec.port());
         let looked = spawn_blocking(move || {
-            let seen = process.look(&shared.paths, port);
+            let seen = process.look(&shared.paths, &shared.listeners, port);
             (process, seen)
         });
         let Ok((process, seen)) = looked.await else { return Seen::default() };
