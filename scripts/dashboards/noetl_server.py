@@ -3,6 +3,7 @@
 from model import Dashboard, graph, stat, table
 
 SERVERS = 'noetl_component_up{component_type=~"server.*"}'
+SCRAPED = "Of servers that an agent scrapes; no data where there is none."
 QUEUE = "No data means that nothing reports NoETL's own queue; it is never a made-up 0."
 
 OVERVIEW = (
@@ -62,6 +63,65 @@ WORK = (
     ),
 )
 
+EVENTS = (
+    graph(
+        "Events taken",
+        f"Events that NoETL's servers took, by type and result. {SCRAPED}",
+        "ops",
+        (
+            "sum by (event_type, status) (rate(noetl_events_ingested_total{@}[$__rate_interval]))",
+            "{{event_type}} {{status}}",
+        ),
+    ),
+    graph(
+        "Time to take an event, 95 of 100",
+        f"Time within which 95 of 100 events were taken, by type. {SCRAPED}",
+        "s",
+        (
+            "histogram_quantile(0.95, sum by (event_type, le) "
+            "(rate(noetl_event_ingest_duration_seconds_bucket{@}[$__rate_interval])))",
+            "{{event_type}}",
+        ),
+    ),
+    graph(
+        "Writes",
+        f"Requests that write, other than events, by endpoint and result. {SCRAPED}",
+        "ops",
+        (
+            "sum by (endpoint, status) (rate(noetl_write_requests_total{@}[$__rate_interval]))",
+            "{{endpoint}} {{status}}",
+        ),
+    ),
+    graph(
+        "Time of a write, 95 of 100",
+        f"Time within which 95 of 100 of them were answered, by endpoint. {SCRAPED}",
+        "s",
+        (
+            "histogram_quantile(0.95, sum by (endpoint, le) "
+            "(rate(noetl_write_request_duration_seconds_bucket{@}[$__rate_interval])))",
+            "{{endpoint}}",
+        ),
+    ),
+    graph(
+        "Executions",
+        f"Executions asked for, by what became of them. {SCRAPED}",
+        "ops",
+        (
+            "sum by (outcome) (rate(noetl_execute_outcomes_total{@}[$__rate_interval]))",
+            "{{outcome}}",
+        ),
+    ),
+    graph(
+        "Commands published",
+        f"Commands handed to workers, by pool. {SCRAPED}",
+        "ops",
+        (
+            "sum by (pool) (rate(noetl_command_publish_total{@}[$__rate_interval]))",
+            "{{pool}}",
+        ),
+    ),
+)
+
 RESOURCES = (
     graph(
         "CPU of the process",
@@ -110,5 +170,11 @@ DASHBOARD = Dashboard(
     '{@,component_type=~"server.*"}[$__rate_interval]) > 0',
     versions="changes(noetl_process_start_time_seconds"
     '{@,component_type=~"server.*"}[$__rate_interval]) > 0',
-    rows=(("Overview", OVERVIEW), ("Work", WORK), ("Resources", RESOURCES), ("Servers", LIST)),
+    rows=(
+        ("Overview", OVERVIEW),
+        ("Work", WORK),
+        ("Events", EVENTS),
+        ("Resources", RESOURCES),
+        ("Servers", LIST),
+    ),
 )

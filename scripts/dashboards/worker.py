@@ -4,6 +4,7 @@ from model import Dashboard, graph, stat, table
 
 WORKERS = 'noetl_component_up{component_type=~"worker.*"}'
 RED_FROM_1 = ((None, "green"), (1, "red"))
+SCRAPED = "Of workers that an agent scrapes; no data where there is none."
 NO_SOURCE = "No data means that no worker hands the number over; it is never a made-up 0."
 
 OVERVIEW = (
@@ -78,6 +79,82 @@ WORK = (
     ),
 )
 
+DISPATCH = (
+    graph(
+        "Time of a dispatch, 95 of 100",
+        f"Time within which 95 of 100 commands were run, by kind of tool. {SCRAPED}",
+        "s",
+        (
+            "histogram_quantile(0.95, sum by (tool_kind, le) "
+            "(rate(noetl_worker_dispatch_duration_seconds_bucket{@}[$__rate_interval])))",
+            "{{tool_kind}}",
+        ),
+    ),
+    graph(
+        "Dispatches",
+        f"Commands that ended, by kind of tool. {SCRAPED}",
+        "ops",
+        (
+            "sum by (tool_kind) "
+            "(rate(noetl_worker_dispatch_duration_seconds_count{@}[$__rate_interval]))",
+            "{{tool_kind}}",
+        ),
+    ),
+    graph(
+        "Dispatches that failed",
+        f"Commands whose tool failed, by its kind. The family appears with the first. {SCRAPED}",
+        "ops",
+        (
+            "sum by (tool_kind) (rate(noetl_worker_dispatch_errors_total{@}[$__rate_interval]))",
+            "{{tool_kind}}",
+        ),
+    ),
+    graph(
+        "In flight",
+        f"Dispatches that each worker has in flight. {SCRAPED}",
+        "short",
+        ("noetl_worker_concurrent_dispatches{@}", "{{component}}"),
+    ),
+    graph(
+        "Claims",
+        f"Commands pulled, by what became of the claim. {SCRAPED}",
+        "ops",
+        (
+            "sum by (outcome) (rate(noetl_worker_pulls_total{@}[$__rate_interval]))",
+            "{{outcome}}",
+        ),
+    ),
+    graph(
+        "Time of a claim, 95 of 100",
+        f"Time within which 95 of 100 commands were received and claimed. {SCRAPED}",
+        "s",
+        (
+            "histogram_quantile(0.95, sum by (component, le) "
+            "(rate(noetl_worker_pull_duration_seconds_bucket{@}[$__rate_interval])))",
+            "{{component}}",
+        ),
+    ),
+    graph(
+        "Time to send an event, 95 of 100",
+        f"Time within which NoETL's server took 95 of 100 events, by type. {SCRAPED}",
+        "s",
+        (
+            "histogram_quantile(0.95, sum by (event_type, le) "
+            "(rate(noetl_worker_event_emit_duration_seconds_bucket{@}[$__rate_interval])))",
+            "{{event_type}}",
+        ),
+    ),
+    graph(
+        "Targets that fail",
+        "Scrapes of workers and servers that failed, by target and reason.",
+        "ops",
+        (
+            "sum by (target, reason) (rate(noetl_agent_scrape_errors_total{@}[$__rate_interval])) > 0",
+            "{{target}} {{reason}}",
+        ),
+    ),
+)
+
 RESOURCES = (
     graph(
         "CPU of the process",
@@ -125,5 +202,11 @@ DASHBOARD = Dashboard(
     restarts="changes(noetl_process_start_time_seconds"
     '{@,component_type=~"worker.*"}[$__rate_interval]) > 0',
     versions="noetl_agent_build_info{@} unless noetl_agent_build_info{@} offset $__rate_interval",
-    rows=(("Overview", OVERVIEW), ("Work", WORK), ("Resources", RESOURCES), ("Workers", LIST)),
+    rows=(
+        ("Overview", OVERVIEW),
+        ("Work", WORK),
+        ("Dispatch", DISPATCH),
+        ("Resources", RESOURCES),
+        ("Workers", LIST),
+    ),
 )

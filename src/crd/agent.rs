@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelecto
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::placement::{NodePlacement, Resources};
+use super::placement::{NodePlacement, Resources, brief};
 use super::rules;
 use super::server::PodMetadata;
 use super::{BYTES, INTERVAL};
@@ -33,6 +33,7 @@ pub struct Agent {
     #[schemars(extend("x-kubernetes-validations" = rules(&[("!self.contains('/../') && !self.endsWith('/..')", "textfileDirectory must be a plain absolute path, without '..'")])))]
     pub textfile_directory: Option<String>,
     /// Which pods of NoETL an agent scrapes on its node, and what it keeps of them.
+    #[schemars(extend("default" = {}))]
     pub scrape: AgentScrape,
     /// CPU and memory of an agent; what is not given has a default.
     pub resources: Resources,
@@ -65,6 +66,7 @@ pub struct AgentScrape {
     /// Whether agents scrape pods of their node.
     pub enabled: bool,
     /// Which pods; by default those that NoETL labels `component: server` or `component: worker`.
+    #[schemars(schema_with = "brief::<LabelSelector>")]
     pub selector: LabelSelector,
     /// Names or numbers of the ports that have metrics.
     #[schemars(

@@ -82,24 +82,30 @@ pub struct NoetlMetricsSpec {
     pub database: Database,
     /// How long samples are kept.
     #[serde(default)]
+    #[schemars(extend("default" = {}))]
     pub retention: Retention,
     /// The image of server, agent and jobs; by default the one the operator was installed with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<Image>,
     /// The servers: they take reports, answer queries, export to scrapers.
     #[serde(default)]
+    #[schemars(extend("default" = {}))]
     pub server: Server,
     /// The agents: one on each node, reporting its CPU, memory, disks and network.
     #[serde(default)]
+    #[schemars(extend("default" = {}))]
     pub agent: Agent,
     /// How a scraper in the cluster is told what to scrape.
     #[serde(default)]
+    #[schemars(extend("default" = {}))]
     pub scrape: Scrape,
     /// Alert rules and their thresholds.
     #[serde(default)]
+    #[schemars(extend("default" = {}))]
     pub rules: Rules,
     /// Who may connect to the servers.
     #[serde(default)]
+    #[schemars(extend("default" = {}))]
     pub network_policy: NetworkPolicySpec,
     /// Changes nothing in the cluster while true; the status goes on being kept.
     #[serde(default)]

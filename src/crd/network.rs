@@ -4,6 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::placement::brief;
 use super::rules;
 
 /// Who may connect to the servers.
@@ -34,9 +35,11 @@ impl Default for NetworkPolicySpec {
 pub struct Peer {
     /// Pods, of this namespace or of those that `namespaceSelector` names.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "brief::<Option<LabelSelector>>")]
     pub pod_selector: Option<LabelSelector>,
     /// Namespaces; an empty selector means all.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "brief::<Option<LabelSelector>>")]
     pub namespace_selector: Option<LabelSelector>,
     /// Addresses, such as 10.0.0.0/8.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -100,7 +100,7 @@ fn amounts(_: &mut SchemaGenerator) -> Schema {
 
 /// The schema of a type of Kubernetes, each description cut to its first sentence: all of them
 /// would be most of the definition's size.
-fn brief<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+pub(super) fn brief<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
     let mut schema = T::json_schema(generator);
     schemars::transform::transform_subschemas(&mut FirstSentence, &mut schema);
     schema

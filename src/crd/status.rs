@@ -14,7 +14,7 @@ pub struct NoetlMetricsStatus {
     pub observed_generation: Option<i64>,
     /// Ready, Available, Progressing, Degraded, DatabaseReady, ScrapeReady, RetentionHealthy.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]), schema_with = "super::placement::brief::<Vec<Condition>>")]
     pub conditions: Vec<Condition>,
     /// The servers.
     #[serde(skip_serializing_if = "Option::is_none")]

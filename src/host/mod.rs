@@ -50,7 +50,7 @@ pub use basics::SystemScope;
 pub use collector::Outcome;
 pub use error::CollectError;
 pub use paths::HostPaths;
-pub(crate) use process::ListeningProcess;
+pub(crate) use process::{ListeningProcess, listeners};
 pub use reader::HostReader;
 pub(crate) use readings::Readings;
 pub use uname::node_name;

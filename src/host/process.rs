@@ -5,8 +5,8 @@
 //! this process see (another user's process, another PID namespace) is `None`, like what is not
 //! there.
 
+use std::collections::HashMap;
 use std::fs;
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -22,6 +22,21 @@ const LISTEN: &str = "0A";
 /// The most bytes of an environment that are looked through.
 const MAX_ENVIRONMENT_BYTES: usize = 1 << 20;
 
+/// The processes that listen on this machine's TCP ports, where they can be seen. Blocks, and may
+/// take a while: looks through the open files of all processes.
+pub(crate) fn listeners(paths: &HostPaths) -> HashMap<u16, u32> {
+    let ports: HashMap<u64, u16> = ["tcp", "tcp6"]
+        .iter()
+        .filter_map(|table| fs::read_to_string(paths.proc("net").join(table)).ok())
+        .flat_map(|text| listening(&text))
+        .collect();
+    let Ok(processes) = fs::read_dir(&paths.procfs) else { return HashMap::new() };
+    let pids = processes.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    pids.flat_map(|pid| sockets(&paths.proc(&format!("{pid}/fd"))).map(move |inode| (pid, inode)))
+        .filter_map(|(pid, inode)| Some((*ports.get(&inode)?, pid)))
+        .collect()
+}
+
 /// A process that listens on a port of this machine.
 #[derive(Debug)]
 pub(crate) struct ListeningProcess {
@@ -36,24 +51,6 @@ pub(crate) struct ListeningProcess {
 }
 
 impl ListeningProcess {
-    /// The process that listens on a TCP port, where it can be seen. Blocks: looks through all
-    /// processes.
-    pub(crate) fn find(paths: &HostPaths, port: u16) -> Option<Self> {
-        let sockets: Vec<String> = ["tcp", "tcp6"]
-            .iter()
-            .filter_map(|table| fs::read_to_string(paths.proc("net").join(table)).ok())
-            .flat_map(|text| listening(&text, port))
-            .map(|inode| format!("socket:[{inode}]"))
-            .collect();
-        if sockets.is_empty() {
-            return None;
-        }
-        let pids = fs::read_dir(&paths.procfs).ok()?.flatten();
-        let mut pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-        let pid = pids.find(|pid| has_socket(&paths.proc(&format!("{pid}/fd")), &sockets))?;
-        Self::of(paths, pid)
-    }
-
     /// The largest process of a pod, and the pod's control group. Blocks: looks through all
     /// processes. Of another user's process only memory, CPU and start are seen.
     pub(crate) fn in_pod(paths: &HostPaths, uid: &str) -> Option<Self> {
@@ -75,7 +72,8 @@ impl ListeningProcess {
         Some(process)
     }
 
-    fn of(paths: &HostPaths, pid: u32) -> Option<Self> {
+    /// A process that [`listeners`] found; `None` where it is gone.
+    pub(crate) fn of(paths: &HostPaths, pid: u32) -> Option<Self> {
         let start_ticks = Stat::read(paths, pid)?.start_ticks;
         let cgroup = fs::read_to_string(paths.proc(&format!("{pid}/cgroup"))).ok();
         Some(Self {
@@ -210,23 +208,22 @@ impl Stat {
     }
 }
 
-/// Inodes of the sockets that listen on `port`, of a table such as `/proc/net/tcp`.
-fn listening(table: &str, port: u16) -> Vec<u64> {
-    let port = format!(":{port:04X}");
-    let inode = |line: &str| {
+/// Inodes and ports of the sockets that listen, of a table such as `/proc/net/tcp`.
+fn listening(table: &str) -> Vec<(u64, u16)> {
+    let socket = |line: &str| {
         let columns: Vec<&str> = line.split_whitespace().collect();
-        let wanted = columns.get(1)?.ends_with(&port) && *columns.get(3)? == LISTEN;
-        if wanted { columns.get(9)?.parse().ok() } else { None }
+        let (_, port) = columns.get(1)?.rsplit_once(':')?;
+        let port = u16::from_str_radix(port, 16).ok()?;
+        if *columns.get(3)? == LISTEN { Some((columns.get(9)?.parse().ok()?, port)) } else { None }
     };
-    table.lines().filter_map(inode).collect()
+    table.lines().filter_map(socket).collect()
 }
 
-fn has_socket(fds: &Path, sockets: &[String]) -> bool {
-    let Ok(fds) = fs::read_dir(fds) else { return false };
-    fds.flatten().any(|fd| {
-        fs::read_link(fd.path())
-            .is_ok_and(|to| sockets.iter().any(|s| s.as_bytes() == to.as_os_str().as_bytes()))
-    })
+/// Inodes of the sockets among the open files of a process.
+fn sockets(fds: &Path) -> impl Iterator<Item = u64> + use<> {
+    let inode = |to: PathBuf| to.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok();
+    let fds = fs::read_dir(fds).ok().into_iter().flatten().flatten();
+    fds.filter_map(move |fd| inode(fs::read_link(fd.path()).ok()?))
 }
 
 fn kilobytes(text: &str, field: &str) -> Option<f64> {
@@ -246,8 +243,10 @@ mod tests {
     fn a_process_is_found_by_its_port() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let mut process = ListeningProcess::find(&HostPaths::default(), port).unwrap();
-        assert_eq!(process.pid, std::process::id());
+        let paths = HostPaths::default();
+        let pid = listeners(&paths)[&port];
+        assert_eq!(pid, std::process::id());
+        let mut process = ListeningProcess::of(&paths, pid).unwrap();
         assert!(process.is_alive());
         assert_eq!(process.variable("PATH"), std::env::var("PATH").ok());
         assert_eq!(process.variable("no such variable"), None);
@@ -260,7 +259,7 @@ mod tests {
         assert!(value("noetl_system_memory_usage_percent").unwrap() > 0.0);
         assert_eq!(value("noetl_process_cpu_percent"), None, "it needs two looks");
         drop(listener);
-        assert!(ListeningProcess::find(&HostPaths::default(), port).is_none());
+        assert!(!listeners(&paths).contains_key(&port));
     }
 
     #[test]
@@ -281,11 +280,11 @@ mod tests {
     }
 
     #[test]
-    fn only_listening_sockets_of_the_port_count() {
+    fn only_listening_sockets_count() {
         let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n\
              0: 0100007F:2382 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4711 1\n\
              1: 0100007F:2382 0100007F:9999 01 00000000:00000000 00:00000000 00000000     0        0 4712 1\n\
              2: 0100007F:1F92 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4713 1\n";
-        assert_eq!(listening(table, 9090), [4711]);
+        assert_eq!(listening(table), [(4711, 9090), (4713, 8082)]);
     }
 }

@@ -2,8 +2,10 @@
 
 import contextlib
 import re
+import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -32,6 +34,45 @@ WORKER = [
 ]
 SHOP = [metric(METRIC, "counter", 7, labels={"shop": "north"})]
 QUEUE = [metric("noetl_server_queue_size", "gauge", 2)]
+# What unmodified workers and servers expose, of what is kept of it unless asked otherwise.
+NOETL_WORKER = """\
+# TYPE noetl_worker_concurrent_dispatches gauge
+noetl_worker_concurrent_dispatches 1
+# TYPE noetl_worker_dispatch_duration_seconds histogram
+noetl_worker_dispatch_duration_seconds_bucket{tool_kind="python",le="+Inf"} 1
+noetl_worker_dispatch_duration_seconds_sum{tool_kind="python"} 1
+noetl_worker_dispatch_duration_seconds_count{tool_kind="python"} 1
+# TYPE noetl_worker_dispatch_errors_total counter
+noetl_worker_dispatch_errors_total{tool_kind="python"} 1
+# TYPE noetl_worker_event_emit_duration_seconds histogram
+noetl_worker_event_emit_duration_seconds_bucket{event_type="call.done",le="+Inf"} 1
+noetl_worker_event_emit_duration_seconds_sum{event_type="call.done"} 1
+noetl_worker_event_emit_duration_seconds_count{event_type="call.done"} 1
+# TYPE noetl_worker_pull_duration_seconds histogram
+noetl_worker_pull_duration_seconds_bucket{le="+Inf"} 1
+noetl_worker_pull_duration_seconds_sum 1
+noetl_worker_pull_duration_seconds_count 1
+# TYPE noetl_worker_pulls_total counter
+noetl_worker_pulls_total{outcome="claimed"} 1
+"""
+NOETL_SERVER = """\
+# TYPE noetl_command_publish_total counter
+noetl_command_publish_total{pool="shared",route="legacy"} 1
+# TYPE noetl_event_ingest_duration_seconds histogram
+noetl_event_ingest_duration_seconds_bucket{event_type="call.done",le="+Inf"} 1
+noetl_event_ingest_duration_seconds_sum{event_type="call.done"} 1
+noetl_event_ingest_duration_seconds_count{event_type="call.done"} 1
+# TYPE noetl_events_ingested_total counter
+noetl_events_ingested_total{event_type="call.done",status="ok"} 1
+# TYPE noetl_execute_outcomes_total counter
+noetl_execute_outcomes_total{entry="single",outcome="new"} 1
+# TYPE noetl_write_request_duration_seconds histogram
+noetl_write_request_duration_seconds_bucket{endpoint="runtime_register",le="+Inf"} 1
+noetl_write_request_duration_seconds_sum{endpoint="runtime_register"} 1
+noetl_write_request_duration_seconds_count{endpoint="runtime_register"} 1
+# TYPE noetl_write_requests_total counter
+noetl_write_requests_total{endpoint="runtime_register",status="ok"} 1
+"""
 
 AS_NODE = ["--worker-id", "node-1", "--component-type", "node_agent"]
 
@@ -89,13 +130,45 @@ def exports(folder: Path) -> Iterator[Exports]:
             server.register(name, kind)
             server.report(name, *metrics)
         command = [program(), "agent", "--server-url", server.url, "--metrics-interval", "1s"]
+        for text in (NOETL_WORKER, NOETL_SERVER):
+            command += ["--scrape", stack.enter_context(served(text))]
         agent = Process([*command, *AS_NODE], folder / "agent.log")
         stack.enter_context(running(agent))
         wait_for("the agent's and the server's second report", lambda: _reported(server), 30)
         yield Exports(server)
 
 
+@contextlib.contextmanager
+def served(text: str) -> Iterator[str]:
+    """The address of a server that answers each GET with this text, as a target does."""
+
+    class Target(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = text.encode()
+            self.send_response(200)
+            self.send_header("content-type", "text/plain; version=0.0.4")
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Says nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Target) as target:
+        threading.Thread(target=target.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{target.server_port}/metrics"
+        finally:
+            target.shutdown()
+
+
 def _reported(server: Server) -> bool:
     text = server.export()
-    of_node = 'noetl_system_cpu_usage_percent{component="node-1"'
-    return of_node in text and 'noetl_process_cpu_percent{component="noetl-server"' in text
+    parts = (
+        'noetl_system_cpu_usage_percent{component="node-1"',
+        'noetl_process_cpu_percent{component="noetl-server"',
+        "noetl_worker_pulls_total{",
+        "noetl_events_ingested_total{",
+        "noetl_agent_scrape_errors_total{",
+    )
+    return all(part in text for part in parts)

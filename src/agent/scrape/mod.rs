@@ -44,6 +44,7 @@ use self::fetch::Fetcher;
 use self::lanes::Lanes;
 use self::noetl::Workers;
 use self::own::Scoreboard;
+use self::process::Listeners;
 use self::queues::Queues;
 use self::target::Target;
 use super::AgentError;
@@ -72,6 +73,7 @@ struct Shared {
     fetcher: Fetcher,
     lanes: Lanes,
     scores: Scoreboard,
+    listeners: Listeners,
     queues: Queues,
     /// NoETL's workers as its server gave them the last time.
     workers: Mutex<Workers>,
@@ -106,6 +108,7 @@ pub(super) async fn run(
     let fetcher = Fetcher::new(scrape.timeout, scrape.body_limit, needs_tls).map_err(AgentError::Client)?;
     tracing::info!(pods = ?scrape.pods, "scrapes {} targets every {:?}", targets.len(), scrape.interval);
     let shared = Arc::new(Shared {
+        listeners: Listeners::default(),
         queues: Queues::new(scrape.interval * FRESH_INTERVALS),
         config: scrape,
         agent,

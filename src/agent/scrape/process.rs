@@ -3,14 +3,17 @@
 //! What listens on the port need not be NoETL: a forwarded port belongs to the forwarder. Only a
 //! program that is NoETL's by its name counts.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
+
 use super::identity::Told;
-use crate::host::{HostPaths, ListeningProcess, Readings};
+use crate::host::{HostPaths, ListeningProcess, Readings, listeners};
 use crate::model::Reading;
 
-/// To look through all processes takes a while, so it is not done at each scrape.
-const LOOK_EVERY: Duration = Duration::from_mins(1);
+/// To look through all processes takes a while, so it is done once for all targets.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
 
 /// Where the process behind a target is.
 #[derive(Clone, Debug)]
@@ -21,10 +24,27 @@ pub(super) enum Place {
     Pod(String),
 }
 
-/// The process behind a target, looked for as needed.
+/// Which process listens on which port of this machine, as of late.
+#[derive(Debug, Default)]
+pub(super) struct Listeners(Mutex<Option<(Instant, HashMap<u16, u32>)>>);
+
+impl Listeners {
+    /// The process that listens on `port`. May block for a while.
+    fn pid(&self, paths: &HostPaths, port: u16) -> Option<u32> {
+        // Held while looking: who comes meanwhile waits for the same look.
+        let mut found = self.0.lock();
+        if found.as_ref().is_none_or(|(at, _)| at.elapsed() >= LOOK_EVERY) {
+            *found = Some((Instant::now(), listeners(paths)));
+        }
+        found.as_ref()?.1.get(&port).copied()
+    }
+}
+
+/// The process behind a target.
 #[derive(Debug, Default)]
 pub(super) struct ProcessLook {
     process: Option<ListeningProcess>,
+    /// When that of a pod was looked for.
     looked: Option<Instant>,
 }
 
@@ -38,17 +58,9 @@ pub(super) struct Seen {
 
 impl ProcessLook {
     /// Looks at the process of this place. Blocks: files are read.
-    pub(super) fn look(&mut self, paths: &HostPaths, place: &Place) -> Seen {
-        if self.process.as_ref().is_some_and(|process| !process.is_alive()) {
-            // Another one may have taken its place already.
-            *self = Self::default();
-        }
-        if self.process.is_none() && self.looked.is_none_or(|looked| looked.elapsed() >= LOOK_EVERY) {
-            self.looked = Some(Instant::now());
-            self.process = match place {
-                Place::Port(port) => ListeningProcess::find(paths, *port).filter(is_noetl),
-                Place::Pod(uid) => ListeningProcess::in_pod(paths, uid),
-            };
+    pub(super) fn look(&mut self, paths: &HostPaths, listeners: &Listeners, place: &Place) -> Seen {
+        if !self.process.as_ref().is_some_and(ListeningProcess::is_alive) {
+            self.process = self.find(paths, listeners, place);
         }
         let Some(process) = &mut self.process else { return Seen::default() };
         let mut out = Readings::default();
@@ -58,6 +70,20 @@ impl ProcessLook {
             pool_name: process.variable("WORKER_POOL_NAME"),
         };
         Seen { told, readings: Some(out.into_vec()) }
+    }
+
+    fn find(&mut self, paths: &HostPaths, listeners: &Listeners, place: &Place) -> Option<ListeningProcess> {
+        match place {
+            Place::Port(port) => {
+                let process = listeners.pid(paths, *port).and_then(|pid| ListeningProcess::of(paths, pid));
+                process.filter(is_noetl)
+            }
+            Place::Pod(_) if self.looked.is_some_and(|looked| looked.elapsed() < LOOK_EVERY) => None,
+            Place::Pod(uid) => {
+                self.looked = Some(Instant::now());
+                ListeningProcess::in_pod(paths, uid)
+            }
+        }
     }
 }
 
@@ -96,15 +122,21 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_looked_for_again_and_again() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let paths = HostPaths::new("/nowhere".into(), None, None);
+    fn all_targets_share_one_look() {
+        let paths = HostPaths::default();
+        let listeners = Listeners::default();
+        let first = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = |listener: &TcpListener| listener.local_addr().unwrap().port();
+        // This program's name has "noetl" in it.
         let mut look = ProcessLook::default();
-        assert!(look.look(&paths, &Place::Port(port)).readings.is_none());
-        // It would be found now, for this program's name has "noetl" in it.
-        assert!(look.look(&HostPaths::default(), &Place::Port(port)).readings.is_none());
-        let mut look = ProcessLook::default();
-        assert!(look.look(&HostPaths::default(), &Place::Port(port)).readings.is_some());
+        assert!(look.look(&paths, &listeners, &Place::Port(port(&first))).readings.is_some());
+        let second = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut later = ProcessLook::default();
+        assert!(
+            later.look(&paths, &listeners, &Place::Port(port(&second))).readings.is_none(),
+            "not looked for again yet"
+        );
+        *listeners.0.lock() = None;
+        assert!(later.look(&paths, &listeners, &Place::Port(port(&second))).readings.is_some());
     }
 }

@@ -182,7 +182,7 @@ impl Target {
         };
         let (mut process, shared) = (std::mem::take(&mut self.process), self.shared.clone());
         let looked = spawn_blocking(move || {
-            let seen = process.look(&shared.paths, &place);
+            let seen = process.look(&shared.paths, &shared.listeners, &place);
             (process, seen)
         });
         let Ok((process, seen)) = looked.await else { return Seen::default() };

@@ -177,6 +177,29 @@ async fn series_that_a_target_has_no_longer_leave_with_the_next_scrape() {
 }
 
 #[tokio::test]
+async fn a_process_on_this_machine_gives_cpu_memory_and_uptime() {
+    let contract = Contract::start().await;
+    // A program of this name on this machine, as NoETL's own would be.
+    let spec = format!("http://{}/metrics;name=noetl-1;kind=server_api", contract.server.address);
+    let flags = [&QUICK[..], &["--scrape", &spec]].concat();
+    let _agent = Agent::start(contract.server.address, &flags);
+    let of_it = [("component", "noetl-1")];
+    let export = eventually("it takes two looks", SOON, async || {
+        let export = contract.export().await;
+        export.get("noetl_process_cpu_percent", &of_it).is_some().then_some(export)
+    })
+    .await;
+    let value = |name: &str| export.get(name, &of_it).map(|value| value.parse::<f64>().unwrap());
+    let resident = value("noetl_process_memory_rss_bytes").unwrap();
+    assert!((1e6..1e10).contains(&resident), "{resident}");
+    assert!((0.0..600.0).contains(&value("noetl_uptime_seconds").unwrap()));
+    assert!((0.0..=100.0).contains(&value("noetl_system_cpu_usage_percent").unwrap()));
+    assert!((0.0..=100.0).contains(&value("noetl_system_memory_usage_percent").unwrap()));
+    let workers = [("metric", "noetl_server_active_workers"), ("reason", "not_asked")];
+    once_with(&contract, "noetl_agent_scrape_absent", &workers, "1").await;
+}
+
+#[tokio::test]
 async fn a_target_that_comes_back_is_scraped_again() {
     let contract = Contract::start().await;
     let target = Target::start(Reply::Raw(503, String::new(), Vec::new())).await;
