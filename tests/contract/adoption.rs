@@ -1,10 +1,11 @@
 //! Tables `noetl.metrics` and `noetl.metric` that were there before: nothing of them is lost.
 
 use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
 
 use serde_json::json;
 
-use crate::harness::{Cluster, Contract, Database, SOON, eventually, gauge};
+use crate::harness::{Cluster, Contract, Database, eventually, gauge};
 
 const RUNTIME: &str = "create schema noetl; create table noetl.runtime (
     runtime_id bigint primary key, name text not null, kind text not null, uri text, status text not null,
@@ -157,7 +158,7 @@ async fn it_goes_on_where_a_kill_ended_it_and_nothing_is_double() {
     let database = database(&format!("{DOCUMENTED}; {many}")).await;
     let mut child = crate::harness::spawn(command(&database));
     let adopted = "select coalesce(sum(adopted), 0)::bigint from noetl_metrics.adoption";
-    eventually("some are copied", SOON, async || {
+    eventually("some are copied", Duration::from_mins(1), async || {
         let there: Vec<bool> =
             database.column("select to_regclass('noetl_metrics.adoption') is not null").await;
         (there == [true] && database.column::<i64>(adopted).await[0] > 0).then_some(())
@@ -171,7 +172,7 @@ async fn it_goes_on_where_a_kill_ended_it_and_nothing_is_double() {
     let contract = Contract::on(database, &[]).await;
     contract.ready().await;
     contract.report("w", json!([gauge("depth", 1.0)])).await.ok();
-    eventually("all are copied", SOON, async || {
+    eventually("all are copied", Duration::from_mins(2), async || {
         let open = "select count(*) from noetl_metrics.adoption where finished_at is null";
         (contract.value::<i64>(open).await == 0).then_some(())
     })
