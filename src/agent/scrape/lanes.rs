@@ -8,16 +8,20 @@ const GOOD: usize = 16;
 /// Scrapes at once of those that did not.
 const BAD: usize = 4;
 
-/// The two lanes.
+/// Bodies that are read at once: it takes milliseconds, and memory for each.
+const READING: usize = 1;
+
+/// The two lanes, and the gate behind them.
 #[derive(Debug)]
 pub(super) struct Lanes {
     good: Semaphore,
     bad: Semaphore,
+    reading: Semaphore,
 }
 
 impl Default for Lanes {
     fn default() -> Self {
-        Self { good: Semaphore::new(GOOD), bad: Semaphore::new(BAD) }
+        Self { good: Semaphore::new(GOOD), bad: Semaphore::new(BAD), reading: Semaphore::new(READING) }
     }
 }
 
@@ -26,6 +30,11 @@ impl Lanes {
     pub(super) async fn enter(&self, failed_before: bool) -> Option<SemaphorePermit<'_>> {
         let lane = if failed_before { &self.bad } else { &self.good };
         lane.acquire().await.ok()
+    }
+
+    /// Waits until a body may be read.
+    pub(super) async fn read(&self) -> Option<SemaphorePermit<'_>> {
+        self.reading.acquire().await.ok()
     }
 }
 

@@ -123,6 +123,7 @@ impl Target {
     async fn scrape(&self) -> Result<Scrape, Fault> {
         let read_at = Millis::now();
         let fetched = self.shared.fetcher.fetch(&self.spec.url, Expected::Text).await?;
+        let _turn = self.shared.lanes.read().await;
         let shared = self.shared.clone();
         // On a thread that may take its time, which also keeps a panic from ending the task.
         let read = spawn_blocking(move || {
