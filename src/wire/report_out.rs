@@ -40,30 +40,34 @@ impl Serialize for ReportOut<'_> {
         let mut body = serializer.serialize_struct("Report", 3)?;
         body.serialize_field("component_name", self.component_name)?;
         body.serialize_field("component_type", self.component_type)?;
-        body.serialize_field("metrics", &Samples(self))?;
+        let read_at = Millis(self.read_at_ms).rfc3339();
+        body.serialize_field("metrics", &Samples(self, &read_at))?;
         body.end()
     }
 }
 
-struct Samples<'a>(&'a ReportOut<'a>);
+/// The samples of a report, and its time as it is written.
+struct Samples<'a>(&'a ReportOut<'a>, &'a str);
 
 impl Serialize for Samples<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.readings.iter().map(|reading| Sample(self.0, reading)))
+        serializer.collect_seq(self.0.readings.iter().map(|reading| Sample(self.0, self.1, reading)))
     }
 }
 
-struct Sample<'a>(&'a ReportOut<'a>, &'a Reading);
+struct Sample<'a>(&'a ReportOut<'a>, &'a str, &'a Reading);
 
 impl Serialize for Sample<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self(report, reading) = self;
+        let Self(report, read_at, reading) = self;
         let mut sample = serializer.serialize_map(None)?;
         sample.serialize_entry("metric_name", &reading.name)?;
         sample.serialize_entry("metric_type", &reading.kind)?;
         sample.serialize_entry("metric_value", &Value(reading.value))?;
-        let at = reading.timestamp_ms.unwrap_or(report.read_at_ms);
-        sample.serialize_entry("timestamp", &Millis(at).rfc3339())?;
+        match reading.timestamp_ms {
+            Some(own) => sample.serialize_entry("timestamp", &Millis(own).rfc3339())?,
+            None => sample.serialize_entry("timestamp", read_at)?,
+        }
         sample.serialize_entry("labels", &Labels(report.common_labels, &reading.labels))?;
         if !reading.help.is_empty() {
             sample.serialize_entry("help_text", &reading.help)?;

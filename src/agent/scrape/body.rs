@@ -3,9 +3,11 @@
 //! Ids of single runs never become labels: a sample that has one is left out, as each run would
 //! leave another series behind for good.
 
+use std::collections::HashSet;
+
 use super::keep::Keep;
 use super::own::{Fault, Reason};
-use crate::model::{Reading, is_reserved};
+use crate::model::{Reading, family_of, is_reserved};
 use crate::wire::exposition::{ParseError, parse};
 
 /// Labels that name one run of something.
@@ -53,6 +55,7 @@ impl Body {
     /// Sorts out what is kept.
     pub(super) fn sort_out(readings: Vec<Reading>, keep: &Keep) -> Self {
         let mut body = Self::default();
+        let mut described = HashSet::new();
         for mut reading in readings {
             if !keep.keeps(&reading.name, reading.kind) || is_reserved(&reading.name) {
                 body.not_kept += 1;
@@ -60,6 +63,10 @@ impl Body {
                 body.per_run += 1;
             } else {
                 reading.timestamp_ms = None;
+                // Once for each family is enough for whoever reads the report.
+                if !described.insert(family_of(&reading.name, reading.kind).name.to_owned()) {
+                    reading.help = "".into();
+                }
                 body.kept.push(reading);
             }
         }
@@ -80,6 +87,13 @@ mod tests {
         let body = body("noetl_up 1 1000\ngo_goroutines 7\nnoetl_component_up 1\n");
         assert_eq!((body.kept.len(), body.not_kept), (1, 2));
         assert_eq!(body.kept[0].timestamp_ms, None);
+    }
+
+    #[test]
+    fn help_goes_once_for_each_family() {
+        let body = body("# HELP noetl_up Up.\nnoetl_up{a=\"1\"} 1\nnoetl_up{a=\"2\"} 1\nnoetl_info 1\n");
+        let help: Vec<_> = body.kept.iter().map(|reading| reading.help.as_ref()).collect();
+        assert_eq!(help, ["Up.", "", NO_HELP]);
     }
 
     #[test]
