@@ -31,8 +31,9 @@ const TIME_WIDTH: usize = 24;
 /// Time between two samples of a series. Small, so that the fastest run stays within the hours
 /// that have a partition.
 const STEP_MS: i64 = 100;
-/// The first samples are this old.
-const BEGIN_MS: i64 = 50 * 60 * 1000;
+/// The first samples are this old: young enough that an hour which has just ended still takes them,
+/// as those of live reporters are.
+const BEGIN_MS: i64 = 4 * 60 * 1000;
 
 /// One series, by its number in the fleet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
