@@ -59,6 +59,13 @@ impl Default for Agent {
     }
 }
 
+/// The least of a default that the rule on intervals can be checked against: the API server does so
+/// before it fills other defaults in.
+pub(super) fn intervals() -> serde_json::Value {
+    let Agent { metrics_interval, heartbeat_interval, .. } = Agent::default();
+    serde_json::json!({"metricsInterval": metrics_interval, "heartbeatInterval": heartbeat_interval})
+}
+
 /// Pods of NoETL in the resource's namespace, which expose metrics and send none.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
 #[serde(rename_all = "camelCase", default)]

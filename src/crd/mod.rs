@@ -82,6 +82,7 @@ pub struct NoetlMetricsSpec {
     pub database: Database,
     /// How long samples are kept.
     #[serde(default)]
+    // Fields have defaults of their own, and are filled in: `{}` keeps the definition small.
     #[schemars(extend("default" = {}))]
     pub retention: Retention,
     /// The image of server, agent and jobs; by default the one the operator was installed with.
@@ -93,11 +94,10 @@ pub struct NoetlMetricsSpec {
     pub server: Server,
     /// The agents: one on each node, reporting its CPU, memory, disks and network.
     #[serde(default)]
-    #[schemars(extend("default" = {}))]
+    #[schemars(extend("default" = agent::intervals()))]
     pub agent: Agent,
     /// How a scraper in the cluster is told what to scrape.
     #[serde(default)]
-    #[schemars(extend("default" = {}))]
     pub scrape: Scrape,
     /// Alert rules and their thresholds.
     #[serde(default)]
