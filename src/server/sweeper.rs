@@ -24,8 +24,9 @@ const FORGET_EVERY: Duration = Duration::from_mins(1);
 const CLOSE_EVERY: Duration = Duration::from_secs(30);
 /// Pause between steps of copying a table that was there before: reports come first.
 const ADOPT_EVERY: Duration = Duration::from_millis(50);
-/// The same after a failure.
-const ADOPT_AGAIN: Duration = Duration::from_secs(15);
+/// The same after a failure, and while somebody else copies the last table: who was killed may still
+/// have a statement under way.
+const ADOPT_AGAIN: Duration = Duration::from_secs(5);
 /// Retention is enforced this often where the server does it.
 const RETENTION_EVERY: Duration = Duration::from_hours(1);
 
@@ -99,27 +100,31 @@ async fn keep_closing(core: &Core) {
     }
 }
 
-/// Tables that were there before are copied, until all is done.
+/// Tables that were there before are copied, until all is done, by whomever.
 async fn keep_adopting(core: &Core) {
     let mut copied = false;
     loop {
         let pause = match adopt(&core.database).await {
-            Ok(true) => ADOPT_EVERY,
-            Ok(false) => break,
+            Ok(true) => {
+                copied = true;
+                ADOPT_EVERY
+            }
+            Ok(false) => match adoption(&core.database).await {
+                Ok(Some(state)) if !state.finished => ADOPT_AGAIN,
+                Ok(Some(state)) if copied => {
+                    let (rows, refused) = (state.adopted, state.refused);
+                    tracing::info!(rows, refused, "copied the tables that were there before");
+                    return;
+                }
+                Ok(_) => return,
+                Err(_) => ADOPT_AGAIN,
+            },
             Err(error) => {
                 tracing::warn!(%error, "a table that was there before could not be copied");
                 ADOPT_AGAIN
             }
         };
-        copied = true;
         tokio::time::sleep(pause).await;
-    }
-    if copied && let Ok(Some(done)) = adoption(&core.database).await {
-        tracing::info!(
-            rows = done.adopted,
-            refused = done.refused,
-            "copied the tables that were there before"
-        );
     }
 }
 

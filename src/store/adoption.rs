@@ -81,7 +81,8 @@ pub async fn adoption(database: &Database) -> Result<Option<Adoption>, StoreErro
     }))
 }
 
-/// Copies some more; `false` where nothing is left, or somebody else is at the last of it.
+/// Copies some more; `false` where nothing is left, or somebody else is at the last of it, which
+/// [`adoption`] tells apart.
 pub async fn adopt(database: &Database) -> Result<bool, StoreError> {
     let mut tx = database.begin_long().await?;
     let more =
