@@ -101,6 +101,10 @@ class Installation:
         self.space.apply(resource(self.name, asked | spec))
         return self
 
+    def apply_unscraped(self, **spec: Any) -> "Installation":
+        """The same without a scrape object: nothing is wrong, whatever kinds the cluster has."""
+        return self.apply(scrape={"kind": "None"}, **spec)
+
     def get(self) -> Object:
         return self.space.get("noetlmetrics", self.name)
 

@@ -39,7 +39,7 @@ def steady(installed: None):
 def test_database_secret_missing_then_wrong_then_right(
     steady: None, space: Namespace, postgres: Postgres
 ):
-    installation = Installation(space).apply()
+    installation = Installation(space).apply_unscraped()
     installation.condition("Available", "False")
 
     def names_it() -> Object:
@@ -70,7 +70,7 @@ def test_database_secret_missing_then_wrong_then_right(
 
 def test_database_password_rotated(steady: None, installation: Installation, postgres: Postgres):
     space = installation.space
-    installation.apply().ready()
+    installation.apply_unscraped().ready()
     before = {pod["metadata"]["uid"] for pod in installation.pods("server")}
     postgres.password = secrets.token_urlsafe(12)
     postgres.sql(f"ALTER ROLE {USER} PASSWORD '{postgres.password}'")
@@ -98,7 +98,7 @@ def test_database_password_rotated(steady: None, installation: Installation, pos
 
 def test_rights_taken_away_and_given_back(steady: None, installation: Installation):
     space = installation.space
-    installation.apply().ready()
+    installation.apply_unscraped().ready()
     installation.condition("Degraded", "False", seconds=90)
     role = kube.get("clusterrole", ROLE)
     less = [rule for rule in role["rules"] if "services" not in rule.get("resources", [])]
@@ -126,7 +126,7 @@ def patch_rules(rules: list[Object]) -> None:
 )
 def test_api_server_away_for_a_minute(steady: None, installation: Installation, postgres: Postgres):
     space = installation.space
-    installation.apply().ready()
+    installation.apply_unscraped().ready()
     installation.condition("Degraded", "False", seconds=90)
     stored = int(postgres.sql("SELECT count(*) FROM noetl.metrics")[0][0])
     subprocess.run([PROCESS, "stop", "kube-apiserver"], check=True)

@@ -28,8 +28,8 @@ def test_two_in_a_namespace_one_with_the_longest_name(
     postgres.sql("CREATE DATABASE other")
     space.apply(kube.secret("other-db", url=f"{postgres.url.rpartition('/')[0]}/other"))
     other = Installation(space, LONG)
-    installation.apply()
-    other.apply(database={"secretRef": {"name": "other-db", "key": "url"}})
+    installation.apply_unscraped()
+    other.apply_unscraped(database={"secretRef": {"name": "other-db", "key": "url"}})
     installation.ready()
     other.ready()
     # Each has all of its own.
@@ -45,7 +45,7 @@ def test_a_quota_that_is_used_up_is_named_and_heals(
     installation = operator.with_database(space, postgres)
     # PostgreSQL, and one more.
     space.apply(quota(2))
-    installation.apply(server={"replicas": 2})
+    installation.apply_unscraped(server={"replicas": 2})
     told = installation.condition("Degraded", "True", seconds=120)
     assert "exceeded quota" in told["message"], told
     space.apply(quota(20))
@@ -60,7 +60,7 @@ def test_restricted_pods_are_enforced(installation: Installation, agent: bool):
     enforce = "pod-security.kubernetes.io/enforce=restricted"
     kube.kubectl("label", "namespace", space.name, enforce, "--overwrite")
     spec = {} if agent else {"agent": {"enabled": False}}
-    installation.apply(**spec).ready(seconds=120)
+    installation.apply_unscraped(**spec).ready(seconds=120)
     assert len(installation.pods("server")) == 2
     if agent:
         # An agent sees its node's files, which the profile forbids; servers run all the same.
