@@ -149,7 +149,8 @@ DISPATCH = (
         "Scrapes of workers and servers that failed, by target and reason.",
         "ops",
         (
-            "sum by (target, reason) (rate(noetl_agent_scrape_errors_total{@}[$__rate_interval])) > 0",
+            "sum by (target, reason) "
+            "(rate(noetl_agent_scrape_errors_total{@}[$__rate_interval])) > 0",
             "{{target}} {{reason}}",
         ),
     ),

@@ -6,6 +6,7 @@ from support import kube, operator
 from support.kube import Namespace
 from support.operator import Installation
 from support.postgres import Postgres
+from support.wait import until
 
 LONG = "n" + "x" * 62
 
@@ -39,19 +40,25 @@ def test_two_in_a_namespace_one_with_the_longest_name(
     assert installation.ready().pods("server")
 
 
+@pytest.mark.timeout(600)
 def test_a_quota_that_is_used_up_is_named_and_heals(
     installed: None, space: Namespace, postgres: Postgres
 ):
     installation = operator.with_database(space, postgres)
-    # PostgreSQL, and one more.
+    # PostgreSQL and an agent: none is left for the rest.
     space.apply(quota(2))
     installation.apply_unscraped(server={"replicas": 2})
-    told = installation.condition("Degraded", "True", seconds=120)
-    assert "exceeded quota" in told["message"], told
+
+    def says_why() -> bool:
+        told = kube.condition(installation.get(), "Available")
+        assert told["status"] == "False", told
+        return "exceeded quota" in told["message"]
+
+    until("the condition names the quota", says_why, seconds=120)
     space.apply(quota(20))
     # The controllers of Kubernetes try again later and later.
-    installation.condition("Degraded", "False", seconds=240)
-    installation.ready()
+    installation.ready(seconds=240)
+    installation.condition("Degraded", "False", seconds=120)
 
 
 @pytest.mark.parametrize("agent", [True, False], ids=["with agents", "without agents"])

@@ -1,0 +1,62 @@
+"""Agents scrape pods of their node that the resource names: found by a watch, gone with the pod.
+
+The pod here is VMSingle; what NoETL's own programs expose is the contract tests'.
+"""
+
+from support import collector, victoria
+from support.operator import Installation
+from support.wait import until
+
+# Two seconds for the agent, two for its report, and the watch between.
+SOON = 60
+
+
+def export(installation: Installation, *matches: str) -> list[str]:
+    """Sample lines of the export, of these selectors."""
+    with installation.space.forward(
+        f"service/{installation.name}-server", collector.PORT
+    ) as server:
+        answer = server.get("/api/metrics/prometheus", params={"match[]": list(matches)})
+        return [
+            line for line in answer.raise_for_status().text.splitlines() if not line.startswith("#")
+        ]
+
+
+def values(lines: list[str]) -> list[float]:
+    return [float(line.rpartition(" ")[2]) for line in lines]
+
+
+def test_a_pod_is_scraped_while_it_runs(installation: Installation):
+    space = installation.space
+    scrape = {
+        "selector": {"matchLabels": {"app": "vmsingle"}},
+        "ports": ["http"],
+        "interval": "2s",
+        "keep": ["vm_app_*"],
+    }
+    agent = {"metricsInterval": "2s", "heartbeatInterval": "2s", "scrape": scrape}
+    installation.apply_unscraped(agent=agent).ready()
+    victoria.start_single(space)
+    space.rolled_out("deployment/vmsingle")
+    pod = space.pods("app=vmsingle")[0]["metadata"]["name"]
+
+    def reported() -> list[str]:
+        return export(installation, f'vm_app_uptime_seconds{{component="{pod}"}}')
+
+    until("the pod's own metrics come back", reported, seconds=SOON)
+    up = export(installation, "noetl_agent_scrape_up")
+    assert values(up) == [1], up
+    # Seen from outside: the pod's process on the node.
+    memory = until(
+        "the pod's memory is known",
+        lambda: export(installation, f'noetl_process_memory_rss_bytes{{component="{pod}"}}'),
+        seconds=SOON,
+    )
+    assert 1e6 < values(memory)[0] < 4e9, memory
+
+    space.kubectl("scale", "deployment/vmsingle", "--replicas=0")
+    until(
+        "the target is gone with the pod",
+        lambda: not export(installation, "noetl_agent_scrape_up"),
+        seconds=SOON,
+    )
