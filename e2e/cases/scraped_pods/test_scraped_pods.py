@@ -3,6 +3,8 @@
 The pod here is VMSingle; what NoETL's own programs expose is the contract tests'.
 """
 
+import json
+
 from support import collector, victoria
 from support.operator import Installation
 from support.wait import until
@@ -37,6 +39,9 @@ def test_a_pod_is_scraped_while_it_runs(installation: Installation):
     agent = {"metricsInterval": "2s", "heartbeatInterval": "2s", "scrape": scrape}
     installation.apply_unscraped(agent=agent).ready()
     victoria.start_single(space)
+    # As NoETL labels its workers, so that the guide's metrics are made of it.
+    labels = {"spec": {"template": {"metadata": {"labels": {"component": "worker"}}}}}
+    space.kubectl("patch", "deployment/vmsingle", f"--patch={json.dumps(labels)}")
     space.rolled_out("deployment/vmsingle")
     pod = space.pods("app=vmsingle")[0]["metadata"]["name"]
 

@@ -40,6 +40,7 @@ pub use self::keep::Keep;
 pub use self::pods::PodsConfig;
 pub(super) use self::source::Source;
 
+use self::ended::Had;
 use self::fetch::Fetcher;
 use self::lanes::Lanes;
 use self::noetl::Workers;
@@ -149,9 +150,13 @@ pub(super) async fn run(
 async fn report_scores(shared: Arc<Shared>) -> Infallible {
     let schedule = Schedule::new(shared.config.interval, &shared.agent.name);
     let labels = shared.agent.labels();
+    let mut had = Had::default();
     sleep(FIRST_OWN_REPORT_AFTER.min(shared.config.interval)).await;
     loop {
-        let readings = shared.scores.readings();
+        let mut readings = shared.scores.readings();
+        // A target that is none any more, as a pod that was deleted.
+        let ended = had.replace(&readings);
+        readings.extend(ended);
         let agent = &shared.agent;
         let reporter = Reporter { name: &agent.name, kind: &agent.kind, labels: &labels, source: None };
         match pack(&reporter, &readings, Millis::now().0) {
