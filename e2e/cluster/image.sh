@@ -20,8 +20,8 @@ case ${1:-} in
     ?*)
         folder=$(mktemp -d)
         trap 'rm -rf "$folder"' EXIT
-        install -D "$2" "$folder/root/$1"
-        "$here/../../scripts/oci.sh" "$folder/root" "localhost/$1:e2e" "$folder/image.tar" \
+        install -D "$2" "$folder/content/$1"
+        "$here/../../scripts/oci.sh" "$folder/content" "localhost/$1:e2e" "$folder/image.tar" \
             --entrypoint "[\"/$1\"]" --user 65532:65532
         import "$folder/image.tar"
         ;;
