@@ -98,15 +98,9 @@ impl ScrapeArgs {
     /// # Errors
     /// A sentence that names the flag and what is wrong with its value.
     pub fn into_config(self) -> Result<ScrapeConfig, String> {
+        let pods = self.pods()?;
         let noetl_server = self.noetl_server_url.filter(|url| !url.trim().is_empty());
         let noetl_server = noetl_server.map(|url| ServerUrl::parse(&url)).transpose();
-        let pods = pods(
-            self.scrape_pods,
-            self.scrape_pods_node,
-            self.scrape_pods_namespace,
-            self.scrape_pods_port,
-            self.scrape_pods_path,
-        )?;
         let longest = self.scrape_interval;
         let timeout = self.scrape_timeout.unwrap_or(ScrapeConfig::default().timeout.min(longest));
         if timeout > longest {
@@ -123,26 +117,25 @@ impl ScrapeArgs {
             body_limit: self.scrape_body_limit,
         })
     }
-}
 
-fn pods(
-    selector: Option<String>,
-    node: Option<String>,
-    namespaces: Vec<String>,
-    ports: Vec<String>,
-    path: String,
-) -> Result<Option<PodsConfig>, String> {
-    let Some(selector) = selector.filter(|selector| !selector.trim().is_empty()) else { return Ok(None) };
-    let node = node.filter(|node| !node.is_empty());
-    let node = node.ok_or("--scrape-pods-node (or NODE_NAME) is missing: --scrape-pods looks on one node")?;
-    let namespaces: Vec<String> = namespaces.into_iter().filter(|n| !n.is_empty()).collect();
-    if namespaces.is_empty() {
-        return Err("--scrape-pods-namespace is missing".into());
+    fn pods(&self) -> Result<Option<PodsConfig>, String> {
+        let Some(selector) = self.scrape_pods.clone().filter(|s| !s.trim().is_empty()) else {
+            return Ok(None);
+        };
+        let node = self.scrape_pods_node.clone().filter(|node| !node.is_empty());
+        let node =
+            node.ok_or("--scrape-pods-node (or NODE_NAME) is missing: --scrape-pods looks on one node")?;
+        let namespaces: Vec<String> =
+            self.scrape_pods_namespace.iter().filter(|namespace| !namespace.is_empty()).cloned().collect();
+        if namespaces.is_empty() {
+            return Err("--scrape-pods-namespace is missing".into());
+        }
+        let (ports, path) = (self.scrape_pods_port.clone(), self.scrape_pods_path.clone());
+        if !path.starts_with('/') {
+            return Err("--scrape-pods-path: it must begin with /".into());
+        }
+        Ok(Some(PodsConfig { selector, node, namespaces, ports, path }))
     }
-    if !path.starts_with('/') {
-        return Err("--scrape-pods-path: it must begin with /".into());
-    }
-    Ok(Some(PodsConfig { selector, node, namespaces, ports, path }))
 }
 
 fn targets(texts: &[String]) -> Result<Vec<TargetSpec>, String> {

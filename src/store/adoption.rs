@@ -3,7 +3,7 @@
 
 use sqlx::Row as _;
 
-use super::db::{Database, StoreError, Transaction, sql, sql_made};
+use super::db::{Database, StoreError, Transaction, sql};
 
 /// Pages of a table that one step copies: some ten thousand rows.
 const PAGES: i32 = 400;
@@ -85,8 +85,7 @@ pub async fn adoption(database: &Database) -> Result<Option<Adoption>, StoreErro
 /// [`adoption`] tells apart.
 pub async fn adopt(database: &Database) -> Result<bool, StoreError> {
     let mut tx = database.begin_long().await?;
-    let more =
-        sql_made(format!("select noetl_metrics.adopt({PAGES})")).fetch_one(&mut *tx).await?.try_get(0)?;
+    let more = sql("select noetl_metrics.adopt($1)").bind(PAGES).fetch_one(&mut *tx).await?.try_get(0)?;
     tx.commit().await?;
     Ok(more)
 }

@@ -5,6 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::RwLock;
 use sqlx::Row as _;
@@ -81,6 +82,8 @@ pub enum Lookup {
 #[derive(Debug, Default)]
 pub struct Components {
     known: RwLock<Known>,
+    /// Whether `noetl.runtime` is NoETL's, as the last [`Self::refresh`] found.
+    shared: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -103,6 +106,8 @@ impl Components {
         let began = Millis::now();
         let before: Vec<Arc<Component>> = self.known.read().by_id.values().cloned().collect();
         let mut tx = database.begin().await?;
+        let shared = sql("select noetl_metrics.runtime_is_shared()").fetch_one(&mut *tx).await?;
+        self.shared.store(shared.try_get(0)?, Ordering::Relaxed);
         let rows = sql(
             "select r.runtime_id, r.name, r.kind, r.status = 'offline' as offline, floor(extract(epoch from r.heartbeat) * 1000)::bigint as heartbeat, \
                     floor(extract(epoch from c.last_report) * 1000)::bigint as last_report, \
@@ -207,10 +212,10 @@ impl Components {
         r: &Registration,
     ) -> Result<(RuntimeRow, Arc<Component>), StoreError> {
         let mut tx = database.begin_write().await?;
-        let table = own_table(&mut tx).await?;
-        let row = match of_noetl(&mut tx, table, r).await? {
+        let theirs = if self.is_shared() { of_noetl(&mut tx, r).await? } else { None };
+        let row = match theirs {
             Some(row) => row,
-            None => upsert(&mut tx, table, r).await?,
+            None => upsert(&mut tx, self.own_table(), r).await?,
         };
         let id: i64 = row.try_get("runtime_id")?;
         // A component that was purged and comes back goes on with its series.
@@ -235,7 +240,7 @@ impl Components {
         status: Option<&str>,
     ) -> Result<bool, StoreError> {
         let mut tx = database.begin_write().await?;
-        let table = own_table(&mut tx).await?;
+        let table = self.own_table();
         let text = format!(
             "update {table} set heartbeat = now(), status = coalesce($2, case when status = 'offline' then 'ready' else status end) \
              where runtime_id = $1"
@@ -260,7 +265,7 @@ impl Components {
     /// Marks a component offline, unless NoETL registered it. Its row and its history stay.
     pub async fn deregister(&self, database: &Database, component: &Component) -> Result<(), StoreError> {
         let mut tx = database.begin_write().await?;
-        let table = own_table(&mut tx).await?;
+        let table = self.own_table();
         let text = format!("update {table} set status = 'offline', updated_at = now() where runtime_id = $1");
         sql_made(text).bind(component.id.0).execute(&mut *tx).await?;
         Ok(tx.commit().await?)
@@ -324,7 +329,7 @@ impl Components {
     ) -> Result<(), StoreError> {
         let ids = |list: &[RuntimeId]| list.iter().map(|id| id.0).collect::<Vec<_>>();
         let mut tx = database.begin_write().await?;
-        let table = own_table(&mut tx).await?;
+        let table = self.own_table();
         let offline = format!(
             "update {table} set status = 'offline', updated_at = now() \
              where runtime_id = any($1) and status <> 'offline' and heartbeat < now() - $2 * interval '1 ms'"
@@ -335,6 +340,15 @@ impl Components {
         );
         sql_made(ready).bind(ids(returned)).execute(&mut *tx).await?;
         Ok(tx.commit().await?)
+    }
+
+    fn is_shared(&self) -> bool {
+        self.shared.load(Ordering::Relaxed)
+    }
+
+    /// The table in which this program registers components.
+    fn own_table(&self) -> &'static str {
+        if self.is_shared() { "noetl_metrics.runtime" } else { "noetl.runtime" }
     }
 
     fn hold_row(&self, row: &PgRow) -> Result<Arc<Component>, StoreError> {
@@ -381,17 +395,11 @@ impl Components {
     }
 }
 
-/// The table in which this program registers components.
-async fn own_table(tx: &mut Transaction) -> Result<&'static str, StoreError> {
-    let row = sql("select noetl_metrics.runtime_is_shared()").fetch_one(&mut **tx).await?;
-    Ok(if row.try_get(0)? { "noetl_metrics.runtime" } else { "noetl.runtime" })
-}
-
-/// The row of a component that NoETL registered itself, where the table is NoETL's.
-async fn of_noetl(tx: &mut Transaction, own: &str, r: &Registration) -> Result<Option<PgRow>, StoreError> {
+/// The row of a component that NoETL registered itself.
+async fn of_noetl(tx: &mut Transaction, r: &Registration) -> Result<Option<PgRow>, StoreError> {
     let text = format!(
         "select {COLUMNS} from noetl_metrics.registered() x where name = $1 and kind = $2 \
-         and not exists (select from {own} o where o.runtime_id = x.runtime_id)"
+         and not exists (select from noetl_metrics.runtime o where o.runtime_id = x.runtime_id)"
     );
     Ok(sql_made(text).bind(&r.name).bind(&r.kind).fetch_optional(&mut **tx).await?)
 }

@@ -11,6 +11,7 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 
 from dashboards import METRIC, Selector
+from shown import NOETL_SERVER, NOETL_WORKER, REPORTED_BY_WORKER
 from support.postgres import cluster
 from support.process import Process, running, wait_for
 from support.server import Server, metric, program
@@ -22,58 +23,9 @@ OPERATOR = Path(__file__).parent / "operator.prom"
 # What a scraper adds to each series.
 SCRAPED = {"job": "noetl", "instance": "metrics"}
 
-WORKER = [
-    metric("noetl_worker_active_tasks", "gauge", 3),
-    metric("noetl_worker_queue_size", "gauge", 5),
-    metric("noetl_process_cpu_percent", "gauge", 12.5),
-    metric("noetl_process_memory_rss_bytes", "gauge", 5e7),
-    metric("noetl_process_start_time_seconds", "gauge", 1.7e9),
-    metric("noetl_system_cpu_usage_percent", "gauge", 40),
-    metric("noetl_system_memory_usage_percent", "gauge", 30),
-    metric("noetl_uptime_seconds", "gauge", 100),
-]
+WORKER = [metric(name, "gauge", value) for name, value in REPORTED_BY_WORKER.items()]
 SHOP = [metric(METRIC, "counter", 7, labels={"shop": "north"})]
 QUEUE = [metric("noetl_server_queue_size", "gauge", 2)]
-# What unmodified workers and servers expose, of what is kept of it unless asked otherwise.
-NOETL_WORKER = """\
-# TYPE noetl_worker_concurrent_dispatches gauge
-noetl_worker_concurrent_dispatches 1
-# TYPE noetl_worker_dispatch_duration_seconds histogram
-noetl_worker_dispatch_duration_seconds_bucket{tool_kind="python",le="+Inf"} 1
-noetl_worker_dispatch_duration_seconds_sum{tool_kind="python"} 1
-noetl_worker_dispatch_duration_seconds_count{tool_kind="python"} 1
-# TYPE noetl_worker_dispatch_errors_total counter
-noetl_worker_dispatch_errors_total{tool_kind="python"} 1
-# TYPE noetl_worker_event_emit_duration_seconds histogram
-noetl_worker_event_emit_duration_seconds_bucket{event_type="call.done",le="+Inf"} 1
-noetl_worker_event_emit_duration_seconds_sum{event_type="call.done"} 1
-noetl_worker_event_emit_duration_seconds_count{event_type="call.done"} 1
-# TYPE noetl_worker_pull_duration_seconds histogram
-noetl_worker_pull_duration_seconds_bucket{le="+Inf"} 1
-noetl_worker_pull_duration_seconds_sum 1
-noetl_worker_pull_duration_seconds_count 1
-# TYPE noetl_worker_pulls_total counter
-noetl_worker_pulls_total{outcome="claimed"} 1
-"""
-NOETL_SERVER = """\
-# TYPE noetl_command_publish_total counter
-noetl_command_publish_total{pool="shared",route="legacy"} 1
-# TYPE noetl_event_ingest_duration_seconds histogram
-noetl_event_ingest_duration_seconds_bucket{event_type="call.done",le="+Inf"} 1
-noetl_event_ingest_duration_seconds_sum{event_type="call.done"} 1
-noetl_event_ingest_duration_seconds_count{event_type="call.done"} 1
-# TYPE noetl_events_ingested_total counter
-noetl_events_ingested_total{event_type="call.done",status="ok"} 1
-# TYPE noetl_execute_outcomes_total counter
-noetl_execute_outcomes_total{entry="single",outcome="new"} 1
-# TYPE noetl_write_request_duration_seconds histogram
-noetl_write_request_duration_seconds_bucket{endpoint="runtime_register",le="+Inf"} 1
-noetl_write_request_duration_seconds_sum{endpoint="runtime_register"} 1
-noetl_write_request_duration_seconds_count{endpoint="runtime_register"} 1
-# TYPE noetl_write_requests_total counter
-noetl_write_requests_total{endpoint="runtime_register",status="ok"} 1
-"""
-
 AS_NODE = ["--worker-id", "node-1", "--component-type", "node_agent"]
 
 

@@ -5,15 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::harness::{Cluster, Contract, Database, eventually, gauge};
-
-const RUNTIME: &str = "create schema noetl; create table noetl.runtime (
-    runtime_id bigint primary key, name text not null, kind text not null, uri text, status text not null,
-    labels jsonb, capabilities jsonb, capacity integer, runtime jsonb,
-    heartbeat timestamptz not null default now(), created_at timestamptz not null default now(),
-    updated_at timestamptz not null default now());
-    create unique index idx_runtime_kind_name on noetl.runtime (kind, name);
-    insert into noetl.runtime (runtime_id, name, kind, status) values (7, 'w', 'worker_pool', 'ready')";
+use crate::harness::{Cluster, Contract, Database, NOETL_RUNTIME, eventually, gauge};
 
 /// The documented table.
 const DOCUMENTED: &str = "create table noetl.metrics (
@@ -41,7 +33,7 @@ const AT_THE_END: &str = "create table noetl.metric (
 
 async fn database(tables: &str) -> Database {
     let database = Cluster::shared().empty_database().await;
-    let made = format!("{RUNTIME}; {tables}");
+    let made = format!("{NOETL_RUNTIME}; {tables}");
     sqlx::raw_sql(sqlx::AssertSqlSafe(made)).execute(&database.pool).await.unwrap();
     database
 }
@@ -80,7 +72,7 @@ async fn rows(database: &Database, table: &str, at: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn each_form_is_read_through_the_view_afterwards() {
-    let many = "select n, 7, 'depth_' || n % 3, 'gauge', n / 8.0, jsonb_build_object('queue', n % 5), 'Depth.', 'items', \
+    let many = "select n, 42, 'depth_' || n % 3, 'gauge', n / 8.0, jsonb_build_object('queue', n % 5), 'Depth.', 'items', \
                 timestamptz '2026-01-01 12:00Z' + n * interval '7 s' from generate_series(1, 5000) n";
     let columns = "(metric_id, runtime_id, metric_name, metric_type, metric_value, labels, help_text, unit, ";
     for (made, table, more) in [
@@ -125,15 +117,15 @@ async fn each_form_is_read_through_the_view_afterwards() {
 #[tokio::test]
 async fn what_cannot_be_kept_is_counted_with_its_reason_and_stays_where_it_is() {
     let bad = "insert into noetl.metrics values
-        (1, 7, 'good', 'gauge', 1, '{\"a-b\": \"x\", \"n\": 1}', null, null, '2026-01-01Z'),
-        (2, 7, 'two words', 'gauge', 1, null, null, null, '2026-01-01Z'),
-        (3, 7, 'strange', 'thermometer', 1, null, null, null, '2026-01-01Z'),
-        (4, 7, 'list', 'gauge', 1, '[1]', null, null, '2026-01-01Z'),
-        (5, 7, 'good', 'counter', 1, null, null, null, '2026-01-01Z'),
-        (6, 7, 'old', 'gauge', 1, null, null, null, '1960-01-01Z'),
-        (7, 7, 'nan', 'GAUGE', 'NaN', null, null, null, '2026-01-01Z'),
+        (1, 42, 'good', 'gauge', 1, '{\"a-b\": \"x\", \"n\": 1}', null, null, '2026-01-01Z'),
+        (2, 42, 'two words', 'gauge', 1, null, null, null, '2026-01-01Z'),
+        (3, 42, 'strange', 'thermometer', 1, null, null, null, '2026-01-01Z'),
+        (4, 42, 'list', 'gauge', 1, '[1]', null, null, '2026-01-01Z'),
+        (5, 42, 'good', 'counter', 1, null, null, null, '2026-01-01Z'),
+        (6, 42, 'old', 'gauge', 1, null, null, null, '1960-01-01Z'),
+        (7, 42, 'nan', 'GAUGE', 'NaN', null, null, null, '2026-01-01Z'),
         (8, null, 'nobody', 'gauge', 8, null, null, null, '2026-01-01Z'),
-        (9, 7, 'good', 'gauge', 2, '{\"a-b\": \"x\", \"n\": 1}', null, null, '2026-01-02Z')";
+        (9, 42, 'good', 'gauge', 2, '{\"a-b\": \"x\", \"n\": 1}', null, null, '2026-01-02Z')";
     let database = database(&format!("{DOCUMENTED}; {bad}")).await;
     let said = migrate(&database).await;
     assert!(said.contains("copied 4 rows; 5 can't be kept"), "{said}");
@@ -153,7 +145,7 @@ async fn what_cannot_be_kept_is_counted_with_its_reason_and_stays_where_it_is() 
 #[tokio::test]
 async fn it_goes_on_where_a_kill_ended_it_and_nothing_is_double() {
     // Each page takes some 60 rows, each step 400 pages.
-    let many = "insert into noetl.metrics select n, 7, 'depth', 'gauge', n, null, repeat('x', 100), null, \
+    let many = "insert into noetl.metrics select n, 42, 'depth', 'gauge', n, null, repeat('x', 100), null, \
                 timestamptz '2026-01-01Z' + n * interval '1 s' from generate_series(1, 120000) n";
     let database = database(&format!("{DOCUMENTED}; {many}")).await;
     let mut child = crate::harness::spawn(command(&database));

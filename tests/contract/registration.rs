@@ -174,38 +174,6 @@ async fn heartbeats_that_another_server_writes_down_count() {
 }
 
 #[tokio::test]
-async fn a_table_that_noetl_made_keeps_noetl_s_word_on_status() {
-    let database = crate::harness::Cluster::shared().empty_database().await;
-    let noetl = "create schema noetl; create table noetl.runtime (
-        runtime_id bigint primary key, name text not null,
-        kind text not null check (kind in ('worker_pool', 'server_api', 'broker')), uri text,
-        status text not null, labels jsonb, capabilities jsonb, capacity integer, runtime jsonb,
-        heartbeat timestamptz not null default now(), created_at timestamptz not null default now(),
-        updated_at timestamptz not null default now());
-        create unique index idx_runtime_kind_name on noetl.runtime (kind, name);
-        insert into noetl.runtime (runtime_id, name, kind, status, runtime)
-        values (42, 'w', 'worker_pool', 'ready', '{\"worker_public_key\": \"k\"}')";
-    sqlx::raw_sql(noetl).execute(&database.pool).await.unwrap();
-    let contract = Contract::on(database, &["--stale-after", "1s"]).await;
-    contract.ready().await;
-    assert_eq!(contract.report("w", json!([gauge("m", 1.0)])).await.ok()["runtime_id"], 42);
-    eventually("it is silent", SOON, async || {
-        (component(&contract, "w").await["status"] == "silent").then_some(())
-    })
-    .await;
-    tokio::time::sleep(Duration::from_millis(600)).await;
-    let row = "select status || (runtime->>'worker_public_key') from noetl.runtime where runtime_id = 42";
-    assert_eq!(contract.value::<String>(row).await, "readyk");
-    contract.run("update noetl.runtime set status = 'offline' where runtime_id = 42").await;
-    contract.report("w", json!([gauge("m", 2.0)])).await.ok();
-    tokio::time::sleep(Duration::from_millis(600)).await;
-    assert_eq!(contract.value::<String>(row).await, "offlinek");
-    // NoETL purges the row: no foreign key of ours stands in its way, and the history stays.
-    contract.run("delete from noetl.runtime where runtime_id = 42").await;
-    assert_eq!(contract.query("metric_name=m").await.len(), 2);
-}
-
-#[tokio::test]
 async fn a_component_that_was_purged_and_came_back_is_one_component() {
     let contract = Contract::with(&["--stale-after", "8s"]).await;
     let histogram = json!({"metric_name": "h", "metric_type": "histogram", "buckets": {"1": 1, "+Inf": 2}, "sum": 3, "count": 2});

@@ -6,23 +6,12 @@ use std::time::Duration;
 use http::Method;
 use serde_json::json;
 
-use crate::harness::{Cluster, Contract, Database, SOON, eventually, gauge};
+use crate::harness::{Cluster, Contract, Database, NOETL_RUNTIME, SOON, eventually, gauge};
 use crate::report::component;
 
 const REGISTER: &str = "/api/worker/pool/register";
 const HEARTBEAT: &str = "/api/worker/pool/heartbeat";
 const DEREGISTER: &str = "/api/worker/pool/deregister";
-
-/// The table as NoETL makes it today.
-const TODAY: &str = "create schema noetl; create table noetl.runtime (
-    runtime_id bigint primary key, name text not null,
-    kind text not null check (kind in ('worker_pool', 'server_api', 'broker')), uri text,
-    status text not null, labels jsonb, capabilities jsonb, capacity integer, runtime jsonb,
-    heartbeat timestamptz not null default now(), created_at timestamptz not null default now(),
-    updated_at timestamptz not null default now());
-    create unique index idx_runtime_kind_name on noetl.runtime (kind, name);
-    insert into noetl.runtime (runtime_id, name, kind, status, runtime)
-    values (42, 'w', 'worker_pool', 'ready', '{\"kind\": \"rust\", \"worker_public_key\": \"k\"}')";
 
 /// The table as it was until October 2025.
 const OLDER: &str = "create schema noetl; create table noetl.runtime (
@@ -54,7 +43,7 @@ async fn shared(made: &'static str, flags: &[&str]) -> Contract {
 
 #[tokio::test]
 async fn a_whole_life_goes_on_and_leaves_no_trace_in_noetl_s_table() {
-    for made in [TODAY, OLDER] {
+    for made in [NOETL_RUNTIME, OLDER] {
         let contract = shared(made, &["--stale-after", "1s"]).await;
         let before = contract.value::<String>(ROWS).await;
         // A worker of NoETL's: it reports, registers here too, is heard, falls silent, leaves.
@@ -98,8 +87,30 @@ async fn a_whole_life_goes_on_and_leaves_no_trace_in_noetl_s_table() {
 }
 
 #[tokio::test]
+async fn a_table_that_noetl_made_keeps_noetl_s_word_on_status() {
+    // Without the flag: whoever made the table keeps it.
+    let contract = Contract::on(noetl(NOETL_RUNTIME).await, &["--stale-after", "1s"]).await;
+    contract.ready().await;
+    assert_eq!(contract.report("w", json!([gauge("m", 1.0)])).await.ok()["runtime_id"], 42);
+    eventually("it is silent", SOON, async || {
+        (component(&contract, "w").await["status"] == "silent").then_some(())
+    })
+    .await;
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    let row = "select status || (runtime->>'worker_public_key') from noetl.runtime where runtime_id = 42";
+    assert_eq!(contract.value::<String>(row).await, "readyk");
+    contract.run("update noetl.runtime set status = 'offline' where runtime_id = 42").await;
+    contract.report("w", json!([gauge("m", 2.0)])).await.ok();
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    assert_eq!(contract.value::<String>(row).await, "offlinek");
+    // NoETL purges the row: no foreign key of ours stands in its way, and the history stays.
+    contract.run("delete from noetl.runtime where runtime_id = 42").await;
+    assert_eq!(contract.query("metric_name=m").await.len(), 2);
+}
+
+#[tokio::test]
 async fn a_worker_that_noetl_registers_or_purges_is_noticed() {
-    let contract = shared(TODAY, &["--stale-after", "2s"]).await;
+    let contract = shared(NOETL_RUNTIME, &["--stale-after", "2s"]).await;
     let late = json!([gauge("m", 1.0)]);
     contract.report("late", late.clone()).await.problem(404, "unknown-component");
     contract
@@ -124,7 +135,7 @@ async fn a_worker_that_noetl_registers_or_purges_is_noticed() {
 
 #[tokio::test]
 async fn noetl_may_change_and_drop_its_own_table() {
-    let contract = shared(TODAY, &["--stale-after", "2s"]).await;
+    let contract = shared(NOETL_RUNTIME, &["--stale-after", "2s"]).await;
     contract.report("w", json!([gauge("m", 1.0)])).await.ok();
     // What a view of ours on it would forbid.
     contract.run("alter table noetl.runtime alter column status type varchar(20)").await;
@@ -150,7 +161,7 @@ async fn migrate(database: &Database, flags: &[&str]) -> Output {
 #[tokio::test]
 async fn a_table_that_is_another_s_than_said_is_an_error_that_says_what_to_do() {
     let ours = Cluster::shared().database().await;
-    let theirs = noetl(TODAY).await;
+    let theirs = noetl(NOETL_RUNTIME).await;
     let empty = Cluster::shared().empty_database().await;
     for (database, owner, wanted) in [
         (&theirs, "own", "--runtime shared"),
@@ -169,7 +180,7 @@ async fn a_table_that_is_another_s_than_said_is_an_error_that_says_what_to_do() 
 
 #[tokio::test]
 async fn the_role_of_the_example_is_enough_and_can_write_nothing_of_noetl_s() {
-    let mut database = noetl(TODAY).await;
+    let mut database = noetl(NOETL_RUNTIME).await;
     // Roles are the whole cluster's: one for each run of this test.
     let role = format!("noetl_metrics_{}", database.name);
     let example = include_str!("../../docs/examples/shared-database-role.sql");
@@ -197,7 +208,7 @@ async fn the_role_of_the_example_is_enough_and_can_write_nothing_of_noetl_s() {
 
 #[tokio::test]
 async fn a_right_that_is_missing_is_named_with_the_statement_that_grants_it() {
-    let mut database = noetl(TODAY).await;
+    let mut database = noetl(NOETL_RUNTIME).await;
     let role = format!("no_rights_{}", database.name);
     let make = format!(
         "create role {role} login; create schema noetl_metrics authorization {role}; \

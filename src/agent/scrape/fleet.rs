@@ -22,24 +22,19 @@ pub(super) async fn run(shared: Arc<Shared>, mut wanted: watch::Receiver<Vec<Tar
     let mut running: HashMap<String, (TargetSpec, AbortHandle)> = HashMap::new();
     let given: Vec<String> = shared.config.all_targets().iter().map(TargetSpec::label).collect();
     loop {
-        let mut specs: HashMap<String, TargetSpec> =
-            wanted.borrow_and_update().iter().map(|spec| (spec.label(), spec.clone())).collect();
         // What was named by a flag is scraped already, and better known.
-        specs.retain(|label, _| !given.contains(label));
-        running.retain(|label, (spec, task)| {
-            let stays = specs.get(label) == Some(spec) && !task.is_finished();
-            if !stays {
+        let mut specs: HashMap<String, TargetSpec> = (wanted.borrow_and_update().iter())
+            .map(|spec| (spec.label(), spec.clone()))
+            .filter(|(label, _)| !given.contains(label))
+            .collect();
+        for (label, (spec, task)) in &running {
+            // One that is told to end goes when it has; one of the same address comes after it.
+            if specs.remove(label).as_ref() != Some(spec) {
                 task.abort();
-                shared.scores.forget(label);
-                tracing::info!(url = %label, "no longer scraped");
             }
-            stays
-        });
-        for (place, (label, spec)) in
-            (0..).zip(specs.into_iter().filter(|(label, _)| !running.contains_key(label)).collect::<Vec<_>>())
-        {
-            let target = Target::new(shared.clone(), spec.clone());
-            let task = tasks.spawn(target.run(APART * place));
+        }
+        for (place, (label, spec)) in (0..).zip(specs) {
+            let task = tasks.spawn(Target::new(shared.clone(), spec.clone()).run(APART * place));
             running.insert(label, (spec, task));
         }
         tokio::select! {
@@ -47,7 +42,13 @@ pub(super) async fn run(shared: Arc<Shared>, mut wanted: watch::Receiver<Vec<Tar
                 return std::future::pending().await;
             },
             // One that was told to end, or a fault of its own: then it is begun anew.
-            Some(_) = tasks.join_next() => (),
+            Some(_) = tasks.join_next() => running.retain(|label, (_, task)| {
+                if task.is_finished() {
+                    shared.scores.forget(label);
+                    tracing::info!(url = %label, "no longer scraped");
+                }
+                !task.is_finished()
+            }),
         }
     }
 }

@@ -2,9 +2,10 @@
 //!
 //! Each target has a task of its own ([`target`]) that fetches ([`fetch`]), reads and filters
 //! ([`body`], [`keep`]), finds out which component it is ([`identity`]), makes the guide's metrics
-//! of it ([`guide`]) and puts a report for that component into the agent's outbox. How many fetch at once is bounded, and targets that failed
-//! wait in a lane of their own ([`lanes`]), so that slow ones take nothing from the others. Pods of
-//! the node come and go ([`pods`], [`fleet`]). What became of each scrape is reported as metrics of the agent ([`own`]).
+//! of it ([`guide`]) and puts a report for that component into the agent's outbox. How many fetch
+//! at once is bounded, and targets that failed wait in a lane of their own ([`lanes`]), so that
+//! slow ones take nothing from the others. Pods of the node come and go ([`pods`], [`fleet`]). What
+//! became of each scrape is reported as metrics of the agent ([`own`]).
 //!
 //! A target can do no more than fail: its body, samples, time and labels are bounded, redirects
 //! are not followed, and a text that breaks the format is refused whole.

@@ -79,6 +79,8 @@ impl Queues {
     pub(super) fn note_lags(&self, by: &str, total: Option<f64>, pools: &[(String, f64)], now: Instant) {
         let mut known = self.known.lock();
         if let Some(total) = total {
+            // Targets come and go with their pods.
+            known.total_lags.retain(|_, (_, at)| now.duration_since(*at) <= self.fresh);
             known.total_lags.insert(by.to_owned(), (total, now));
         }
         for (pool, lag) in pools {

@@ -24,6 +24,17 @@ pub use proxy::Proxy;
 pub use server::{Server, spawn};
 pub use target::{Reply, Target};
 
+/// NoETL's own table of components as NoETL makes it today, with one worker in it.
+pub const NOETL_RUNTIME: &str = "create schema noetl; create table noetl.runtime (
+    runtime_id bigint primary key, name text not null,
+    kind text not null check (kind in ('worker_pool', 'server_api', 'broker')), uri text,
+    status text not null, labels jsonb, capabilities jsonb, capacity integer, runtime jsonb,
+    heartbeat timestamptz not null default now(), created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now());
+    create unique index idx_runtime_kind_name on noetl.runtime (kind, name);
+    insert into noetl.runtime (runtime_id, name, kind, status, runtime)
+    values (42, 'w', 'worker_pool', 'ready', '{\"kind\": \"rust\", \"worker_public_key\": \"k\"}')";
+
 /// How long tests wait for what has to happen soon; the machine may be busy.
 pub const SOON: Duration = Duration::from_secs(20);
 
