@@ -1,4 +1,4 @@
-"""A Kubernetes API server with its etcd, without a node: objects are kept, nothing runs."""
+"""A Kubernetes control plane without a node: objects are kept and controlled, nothing runs."""
 
 import contextlib
 import json
@@ -99,10 +99,21 @@ def control_plane(programs: Path, helm: str, folder: Path) -> Iterator[ControlPl
         "--bind-address=127.0.0.1",
         f"--secure-port={port}",
     ]
+    controllers = [
+        str(programs / "kube-controller-manager"),
+        # What says of a Deployment that it is there, and what clears up after it.
+        "--controllers=deployment-controller,replicaset-controller,garbage-collector-controller",
+        f"--kubeconfig={folder / 'kubeconfig'}",
+        "--leader-elect=false",
+        "--bind-address=127.0.0.1",
+        f"--secure-port={free_port()}",
+        f"--cert-dir={folder / 'certificates'}",
+    ]
     with contextlib.ExitStack() as stack:
         stack.enter_context(running(Process(etcd, folder / "etcd.log")))
         api = Process(server, folder / "api-server.log")
         stack.enter_context(running(api))
         plane = ControlPlane(programs, helm, folder, port)
         api.wait_ready(lambda: plane.kubectl("get", "--raw", "/readyz") == "ok", 60)
+        stack.enter_context(running(Process(controllers, folder / "controllers.log")))
         yield plane

@@ -117,7 +117,7 @@ def test_helm_finds_nothing_to_say(chart: Chart):
         {"replicaCount": 3},
         {"image": {"tga": "1"}},
         {"image": {"digest": "sha256:short"}},
-        {"replicas": 0},
+        {"replicas": 6},
         {"scrape": {"kind": "vmpodscrape"}},
         {"watchNamespaces": "noetl"},
         {"instance": {"name": "Upper"}},

@@ -6,6 +6,7 @@ import pytest
 
 from chart import CHART, NAMESPACE, RELEASE
 from control_plane import ControlPlane
+from support.process import wait_for
 
 IN = f"--namespace={NAMESPACE}"
 OPERATOR = f"--as=system:serviceaccount:{NAMESPACE}:{RELEASE}-noetl-metrics"
@@ -25,21 +26,29 @@ SELECTOR = {"matchLabels": {"a": "b"}}
 
 
 def install(plane: ControlPlane, *flags: str) -> None:
-    plane.helm("install", RELEASE, str(CHART), IN, "--create-namespace", *flags)
+    """Installs as the guide says, with `--wait`: where no node is, no replica is waited for."""
+    words = ("install", RELEASE, str(CHART), IN, "--create-namespace", "--wait", "--timeout=45s")
+    plane.helm(*words, "--set=replicas=0", *flags)
 
 
 def uninstall(plane: ControlPlane) -> None:
     plane.helm("uninstall", RELEASE, IN)
-    left = plane.kubectl("get", "all,cm,role,rolebinding,pdb,netpol,sa", IN, "--output=name")
-    own = [name for name in left.split() if RELEASE in name]
-    assert not own, own
+
+    def gone() -> bool:
+        left = plane.kubectl("get", "all,cm,role,rolebinding,pdb,netpol,sa", IN, "--output=name")
+        own = [name for name in left.split() if RELEASE in name]
+        assert not own, own
+        return True
+
+    wait_for("all of the release to be gone", gone)
     roles = plane.kubectl("get", "clusterrole,clusterrolebinding", "--output=name")
     assert RELEASE not in roles
 
 
 @pytest.fixture
 def plane(api_server: ControlPlane) -> ControlPlane:
-    """The API server without the definition, which a release leaves behind."""
+    """The API server without what a test before left, as a release leaves the definition."""
+    api_server.helm("uninstall", RELEASE, IN, "--ignore-not-found", "--no-hooks")
     api_server.kubectl("delete", "crd", "noetlmetrics.metrics.noetl.io", "--ignore-not-found")
     return api_server
 
@@ -84,7 +93,7 @@ def test_resources_outlive_the_release_and_the_next_one_takes_the_definition(pla
 
 @pytest.mark.parametrize("watch", ["", NAMESPACE], ids=["cluster-wide", "namespaced"])
 def test_rights_are_enough_and_no_more(plane: ControlPlane, watch: str):
-    install(plane, f"--set=watchNamespaces={{{watch}}}" if watch else "--set=replicas=2")
+    install(plane, *([f"--set=watchNamespaces={{{watch}}}"] if watch else []))
     try:
         for version, kinds in KINDS.items():
             for kind in kinds:
