@@ -26,8 +26,8 @@ SINGLE_PORT, AGENT_PORT = 8428, 8429
 POD = "__meta_kubernetes_pod_"
 
 
-def start_single(space: Namespace) -> None:
-    """VMSingle as Deployment and Service `vmsingle`."""
+def start_single(space: Namespace, **labels: str) -> None:
+    """VMSingle as Deployment and Service `vmsingle`; its pod has these labels too."""
     volumes, mounts = scratch("/data")
     # Without the offset a query does not see the last 30 seconds.
     args = ["-storageDataPath=/data", "-search.latencyOffset=1s", f"-httpListenAddr=:{SINGLE_PORT}"]
@@ -39,8 +39,10 @@ def start_single(space: Namespace) -> None:
         ports=[{"name": "http", "containerPort": SINGLE_PORT}],
         readinessProbe=ready_at("http", "/health"),
     )
+    deployment = workload("Deployment", "vmsingle", pod_spec(program, volumes=volumes))
+    deployment["spec"]["template"]["metadata"]["labels"].update(labels)
     space.apply(
-        workload("Deployment", "vmsingle", pod_spec(program, volumes=volumes)),
+        deployment,
         service("vmsingle", SINGLE_PORT, "http"),
     )
 

@@ -3,8 +3,6 @@
 The pod here is VMSingle; what NoETL's own programs expose is the contract tests'.
 """
 
-import json
-
 from support import collector, victoria
 from support.operator import Installation
 from support.wait import until
@@ -38,19 +36,27 @@ def test_a_pod_is_scraped_while_it_runs(installation: Installation):
     }
     agent = {"metricsInterval": "2s", "heartbeatInterval": "2s", "scrape": scrape}
     installation.apply_unscraped(agent=agent).ready()
-    victoria.start_single(space)
     # As NoETL labels its workers, so that the guide's metrics are made of it.
-    labels = {"spec": {"template": {"metadata": {"labels": {"component": "worker"}}}}}
-    space.kubectl("patch", "deployment/vmsingle", f"--patch={json.dumps(labels)}")
+    victoria.start_single(space, component="worker")
     space.rolled_out("deployment/vmsingle")
     pod = space.pods("app=vmsingle")[0]["metadata"]["name"]
 
     def reported() -> list[str]:
-        return export(installation, f'vm_app_uptime_seconds{{component="{pod}"}}')
+        found = export(installation, f'vm_app_uptime_seconds{{component="{pod}"}}')
+        # Else what is known of it, and of the scraping.
+        known = (f'{{component="{pod}"}}', '{__name__=~"noetl_agent_.*"}')
+        assert found, export(installation, *known)
+        return found
 
     until("the pod's own metrics come back", reported, seconds=SOON)
-    up = export(installation, "noetl_agent_scrape_up")
-    assert values(up) == [1], up
+
+    def is_up() -> bool:
+        up = export(installation, "noetl_agent_scrape_up")
+        assert values(up) == [1], up
+        return True
+
+    # It comes with the agent's own report, which follows.
+    until("the target is up, and is the only one", is_up, seconds=SOON)
     # Seen from outside: the pod's process on the node.
     memory = until(
         "the pod's memory is known",
