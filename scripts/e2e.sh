@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # The end-to-end tests: builds what they need, starts a Kubernetes on this machine, runs the cases
-# against it, and takes it down again. Arguments go to pytest (-k plain).
+# against it, and takes it down again. Arguments go to pytest (-k plain, -m smoke).
 #
-# Environment: PROFILE of the image's program (e2e), KEEP=1 (leave the cluster up), PYTHON.
+# Environment: PROFILE of the image's program (e2e), KEEP=1 (leave the cluster up), PYTHON,
+# BUILD_ONLY=1 (end where the cluster would start).
 # For a cluster that is there already: E2E_KUBECONFIG, E2E_REGISTRY (where its nodes find what
 # e2e/images.sh made), E2E_IMAGE (the image under test). Then nothing is started or taken down.
 set -euo pipefail
@@ -23,12 +24,15 @@ program=${CARGO_TARGET_DIR:-target}/image-build/$(uname -m)-unknown-linux-gnu/${
 next=target/image/noetl-metrics-e2e-next.tar
 
 if [ -z "${E2E_KUBECONFIG:-}" ]; then
+    stage e2e/cluster/able.sh
     stage e2e/cluster/build.sh
     stage env PROFILE="${PROFILE:-e2e}" VERSION=e2e ARCHIVE=$archive MAX_MB=40 scripts/image.sh
     # What an upgrade leads to: the same program by another tag.
     stage env FROM_BINARY="$program" VERSION=e2e-next ARCHIVE=$next MAX_MB=40 scripts/image.sh
     stage e2e/images.sh
-    [ -n "${KEEP:-}" ] || trap 'stage e2e/cluster/down.sh' EXIT
+    [ -z "${BUILD_ONLY:-}" ] || exit 0
+    # Without a word: the last ones are pytest's.
+    [ -n "${KEEP:-}" ] || trap e2e/cluster/down.sh EXIT
     stage e2e/cluster/up.sh
     stage e2e/cluster/image.sh $archive $next "$cache"/images/*.tar
 else
@@ -36,4 +40,5 @@ else
     export KUBECONFIG=$E2E_KUBECONFIG
     unset E2E_AUDIT_LOG
 fi
-stage .cache/venv/bin/python -m pytest -c e2e/pytest.ini --rootdir=e2e e2e/cases "$@"
+printf '\n== the cases (at %d s)\n' "$SECONDS"
+.cache/venv/bin/python -m pytest -c e2e/pytest.ini --rootdir=e2e e2e/cases "$@"
