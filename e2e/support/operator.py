@@ -1,7 +1,7 @@
 """The operator, installed by its chart as a user would, and the resources that it serves.
 
 All cases share one release: its cluster-wide objects exist once. A case that takes it away or
-changes its values leaves it to the next one to install it again.
+changes its values leaves it to the next one to install it again (`at_defaults`).
 """
 
 import json
@@ -27,6 +27,12 @@ GOOD = {"database": {"secretRef": {"name": DATABASE}}}
 KIND = "noetlmetrics.metrics.noetl.io"
 
 
+class _Release:
+    """What this run knows of the release."""
+
+    is_at_defaults = False
+
+
 def helm(*words: str, timeout: float = 180) -> str:
     """What helm prints."""
     done = subprocess.run(["helm", *words], capture_output=True, text=True, timeout=timeout)
@@ -44,6 +50,7 @@ def image_values() -> list[str]:
 
 def install(*flags: str, chart: str = CHART) -> None:
     """Installs or upgrades the release; returns when its pods are ready."""
+    _Release.is_at_defaults = False
     helm(
         "upgrade",
         "--install",
@@ -62,10 +69,20 @@ def install(*flags: str, chart: str = CHART) -> None:
         *flags,
     )
     kube.kubectl("wait", "--for=condition=Established", f"crd/{KIND}", "--timeout=30s")
+    _Release.is_at_defaults = not flags and chart == CHART
+
+
+def at_defaults() -> None:
+    """The release runs at the chart's defaults; installed where the last case left it other."""
+    if _Release.is_at_defaults:
+        SYSTEM.rolled_out(f"deployment/{RELEASE}")
+    else:
+        install()
 
 
 def uninstall() -> None:
     """Takes the release away; its namespace and what it keeps stay."""
+    _Release.is_at_defaults = False
     helm("uninstall", RELEASE, f"--namespace={SYSTEM.name}", "--ignore-not-found", "--wait")
 
 

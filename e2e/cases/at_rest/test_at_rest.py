@@ -12,6 +12,8 @@ from support.operator import Installation
 from support.postgres import Postgres
 from support.wait import throughout, until
 
+pytestmark = pytest.mark.smoke
+
 # Kinds whose status, or whole, others than the operator write now and then.
 LIVE = ("Lease", "Endpoints", "EndpointSlice", "Pod", "ReplicaSet", "ControllerRevision")
 REST, BACK = 60, 5

@@ -7,6 +7,8 @@ from support.kube import Namespace
 from support.postgres import Postgres
 from support.wait import until
 
+pytestmark = pytest.mark.smoke
+
 # As the operator would write it: the port by its name.
 SCRAPE = {
     "kind": "VMPodScrape",

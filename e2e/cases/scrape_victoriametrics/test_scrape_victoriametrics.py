@@ -8,6 +8,8 @@ from support import definitions, kube, prometheus, victoria
 from support.operator import Installation
 from support.wait import until
 
+pytestmark = pytest.mark.smoke
+
 
 @pytest.fixture(autouse=True)
 def definitions_of_victoriametrics():
