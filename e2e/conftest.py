@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -10,6 +11,11 @@ from support import kube, operator
 from support.postgres import Postgres
 
 FAILED = pytest.StashKey[bool]()
+
+
+def pytest_configure() -> None:
+    """Told to end, as when time is up, a run tells what it was doing, as at Ctrl-C."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -66,7 +72,7 @@ def _release() -> Iterator[None]:
 @pytest.fixture
 def installed(_release: None) -> None:
     """The operator runs, at the chart's defaults."""
-    operator.install()
+    operator.at_defaults()
 
 
 @pytest.fixture

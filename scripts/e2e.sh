@@ -31,7 +31,9 @@ if [ -z "${E2E_KUBECONFIG:-}" ]; then
     stage env FROM_BINARY="$program" VERSION=e2e-next ARCHIVE=$next MAX_MB=40 scripts/image.sh
     stage e2e/images.sh
     [ -z "${BUILD_ONLY:-}" ] || exit 0
-    # Without a word: the last ones are pytest's.
+    # Told to end, it waits for the cases to say where they were. Then without a word: the last ones
+    # are pytest's.
+    trap 'exit 143' TERM
     [ -n "${KEEP:-}" ] || trap e2e/cluster/down.sh EXIT
     stage e2e/cluster/up.sh
     stage e2e/cluster/image.sh $archive $next "$cache"/images/*.tar

@@ -68,11 +68,12 @@ unmount_below "$state"
 unmount_below "$run"
 remove_network
 find /sys/fs/cgroup -path '*/kubepods*' -depth -type d -exec rmdir {} \; 2>/dev/null
-rm -rf "$run" "$state"/{etcd,kubelet,pod-logs,log.old}
+rm -rf "$run" "$state"/{etcd,kubelet,pod-logs}
 find /var/log/containers -xtype l -delete 2>/dev/null
 if [ "${1:-}" = --purge ]; then
     rm -rf "$state"
 elif [ -d "$state/log" ]; then
+    rm -rf "$state/log.old"
     mv "$state/log" "$state/log.old"
 fi
 exit 0

@@ -44,6 +44,7 @@ start() {
     printf '%q ' "$@" >"$run/commands/$name"
     setsid nsenter --net="/run/netns/$netns" --mount="$run/namespaces/mount" -- "$@" >>"$state/log/$name.log" 2>&1 </dev/null &
     echo "$! $(started_at $!)" >"$run/processes/$name"
+    disown # the shell is not to tell how it ended
 }
 
 # stop SIGNAL NAME: and waits until it is gone; after ten seconds it is killed.
@@ -59,13 +60,31 @@ stop() {
     rm -f "$run/processes/$2"
 }
 
+# Names of processes that were started and live no more.
+ended() {
+    local file
+    for file in "$run"/processes/*; do
+        [ ! -e "$file" ] || pid_of "${file##*/}" >/dev/null || echo "${file##*/}"
+    done
+}
+
+# last_words NAME...: the ends of the logs of these processes.
+last_words() {
+    local name
+    for name in "$@"; do
+        printf '\n-- the end of %s:\n' "$name.log"
+        tail -n 20 "$state/log/$name.log" | cut -c 1-400
+    done >&2
+}
+
 # until_true SECONDS WHAT COMMAND...
 until_true() {
-    local deadline=$((SECONDS + $1)) what=$2
+    local limit=$1 what=$2
+    local deadline=$((SECONDS + limit))
     shift 2
     until "$@" >/dev/null 2>&1; do
         [ "$SECONDS" -lt "$deadline" ] || {
-            echo "no $what in time; the logs are in $state/log" >&2
+            echo "no $what within $limit s" >&2
             return 1
         }
         sleep 0.1

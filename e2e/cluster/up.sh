@@ -6,7 +6,8 @@
 #   up.sh --control-plane  etcd, API server and controller manager: objects, but no pods
 #
 # Where a cluster of the same kind runs already nothing happens; one that is broken or was left by
-# a crash is taken down first. It needs root (or sudo) and what build.sh made.
+# a crash is taken down first. It needs root (or sudo) and what build.sh made. A start that fails, or
+# is interrupted, says why and leaves nothing.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=e2e/cluster/lib.sh
@@ -28,6 +29,32 @@ began=$(date +%s%N)
 say() {
     local ms=$((($(date +%s%N) - began) / 1000000))
     printf '%4d.%d s  %s\n' $((ms / 1000)) $((ms % 1000 / 100)) "$*"
+}
+
+# await SECONDS WHAT NAME COMMAND...: until the command succeeds. Where it does not in time, or where
+# a process has ended, the last words of NAME or of that process say why.
+await() {
+    local seconds=$1 what=$2 name=$3 gone
+    shift 3
+    until_true "$seconds" "$what" succeeds_or_ended "$@" || {
+        last_words "$name"
+        return 1
+    }
+    mapfile -t gone < <(ended)
+    [ "${#gone[@]}" -gt 0 ] || return 0
+    echo "waiting for $what, but this has ended: ${gone[*]}" >&2
+    last_words "${gone[@]}"
+    return 1
+}
+
+succeeds_or_ended() { [ -n "$(ended)" ] || "$@"; }
+
+# At a failure or an interruption: nothing that was started goes on.
+give_up() {
+    trap - EXIT
+    "$here/down.sh"
+    printf '\nthe cluster did not start and was taken down; its logs are in %s\n' "$state/log.old" >&2
+    exit 1
 }
 
 # Every process of this kind of cluster lives, and the API server answers.
@@ -91,7 +118,7 @@ start_control_plane() {
         --service-account-signing-key-file="$pki/service-accounts.key" \
         --audit-policy-file="$state/audit-policy.yaml" --audit-log-path="$E2E_AUDIT_LOG" \
         --audit-log-maxsize=500 --audit-log-maxbackup=1
-    until_true 60 "API server" kubectl get --raw /readyz
+    await 60 "API server" kube-apiserver kubectl get --raw /readyz
     start kube-controller-manager kube-controller-manager \
         --kubeconfig="$state/controller-manager.kubeconfig" --leader-elect=false \
         --bind-address=127.0.0.1 --use-service-account-credentials \
@@ -102,7 +129,7 @@ start_control_plane() {
 }
 
 start_node() {
-    until_true 30 containerd ctr version
+    await 30 containerd containerd ctr version
     if ! ctr images ls -q | grep -qx localhost/pause:e2e; then
         "$here/image.sh" pause "$cache/bin/pause"
     fi
@@ -114,7 +141,7 @@ start_node() {
         --cert-dir="$state/kubelet-pki" --hostname-override=$node --node-ip=$node_ip
     start kube-proxy kube-proxy --config="$state/kube-proxy.yaml" --hostname-override=$node
     start coredns coredns -conf "$state/Corefile"
-    until_true 90 "node that is Ready" node_is_ready
+    await 90 "node that is Ready" kubelet node_is_ready
     say "node is Ready"
 }
 
@@ -134,6 +161,7 @@ if runs_already; then
     exit 0
 fi
 "$here/down.sh"
+trap give_up EXIT
 mkdir -p "$state/log" "$run"
 make_network
 make_mounts
@@ -145,5 +173,6 @@ say "network, certificates, configuration"
 start_control_plane
 say "API server"
 [ "${#processes[@]}" -eq 3 ] || start_node
-until_true 30 "service account in the default namespace" kubectl get serviceaccount default
+await 30 "service account in the default namespace" kube-controller-manager kubectl get serviceaccount default
+trap - EXIT
 say "up: export KUBECONFIG=$KUBECONFIG"
