@@ -16,6 +16,8 @@ stage() {
     printf '== %d s: %s (at %d s)\n' $((SECONDS - began)) "$*" "$SECONDS"
 }
 
+# rustup puts cargo where a shell that started earlier does not look yet.
+export PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin
 stage scripts/setup.sh e2e
 # shellcheck source=e2e/cluster/env.sh
 source e2e/cluster/env.sh
