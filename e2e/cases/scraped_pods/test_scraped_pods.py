@@ -12,14 +12,13 @@ SOON = 60
 
 
 def export(installation: Installation, *matches: str) -> list[str]:
-    """Sample lines of the export, of these selectors."""
-    with installation.space.forward(
-        f"service/{installation.name}-server", collector.PORT
-    ) as server:
-        answer = server.get("/api/metrics/prometheus", params={"match[]": list(matches)})
-        return [
-            line for line in answer.raise_for_status().text.splitlines() if not line.startswith("#")
-        ]
+    """Sample lines of the export, of these selectors: of all servers, since one exports."""
+    lines: list[str] = []
+    for pod in installation.pods("server"):
+        with installation.space.forward(f"pod/{pod['metadata']['name']}", collector.PORT) as server:
+            answer = server.get("/api/metrics/prometheus", params={"match[]": list(matches)})
+            lines += answer.raise_for_status().text.splitlines()
+    return [line for line in lines if not line.startswith("#")]
 
 
 def values(lines: list[str]) -> list[float]:
