@@ -279,10 +279,10 @@ impl Query {
     }
 }
 
-/// Samples in partitions that no late one overrides, and the late ones.
+/// Samples in partitions and blocks that no late one overrides, and the late ones.
 pub(super) fn both_tables(within: &str) -> String {
     format!(
-        "select h.series_id, h.\"timestamp\", h.value, h.\"timestamp\" as created_at from noetl_metrics.sample h where {within} \
+        "select h.series_id, h.\"timestamp\", h.value, h.\"timestamp\" as created_at from noetl_metrics.stored h where {within} \
            and not exists (select from noetl_metrics.sample_late l where l.series_id = h.series_id and l.\"timestamp\" = h.\"timestamp\") \
          union all \
          select series_id, \"timestamp\", value, created_at from noetl_metrics.sample_late where {within}"
