@@ -6,6 +6,10 @@
 
 create table noetl_metrics.block (
   "timestamp" timestamptz not null,
+  -- The least and the greatest of series_ids: what a component reports has ids that lie together, so
+  -- who looks for one series passes most blocks over.
+  least_id    integer not null,
+  greatest_id integer not null,
   series_ids  integer[] not null,
   "values"    double precision[] not null
 );

@@ -2,7 +2,7 @@
 
 use sqlx::{PgConnection, Row as _};
 
-use super::db::{StoreError, Timestamp, Transaction, sql};
+use super::db::{StoreError, Timestamp, Transaction, sql, sql_made};
 use crate::model::{Millis, SeriesId};
 
 /// Two blocks of this many samples fill a page of 8 KiB.
@@ -15,10 +15,13 @@ const LEAST: usize = 8;
 pub(super) struct Blocks {
     ids: Vec<i32>,
     values: Vec<f64>,
-    /// Of each block: its time, and the places of its first and last sample, counted from 1.
+    /// Of each block: its time, the places of its first and last sample, counted from 1, and its least
+    /// and greatest id.
     times: Vec<Timestamp>,
     firsts: Vec<i32>,
     lasts: Vec<i32>,
+    least: Vec<i32>,
+    greatest: Vec<i32>,
     /// The time that is being filled, and where its samples begin.
     run: Option<(Millis, usize)>,
 }
@@ -50,6 +53,9 @@ impl Blocks {
         let mut first = from;
         while first < self.ids.len() {
             let end = (first + MOST).min(self.ids.len());
+            let ids = || self.ids[first..end].iter().copied();
+            self.least.extend(ids().min());
+            self.greatest.extend(ids().max());
             self.times.push(Timestamp(at));
             self.firsts.push(place(first + 1));
             self.lasts.push(place(end));
@@ -69,13 +75,17 @@ impl Blocks {
             return Ok(());
         }
         sql("with begun as materialized (select noetl_metrics.begin_write($1)) \
-             insert into noetl_metrics.block (\"timestamp\", series_ids, \"values\") \
-             select b.at, ($5::integer[])[b.first:b.last], ($6::double precision[])[b.first:b.last] \
-             from begun, unnest($2::timestamptz[], $3::integer[], $4::integer[]) b(at, first, last)")
+             insert into noetl_metrics.block (\"timestamp\", least_id, greatest_id, series_ids, \"values\") \
+             select b.at, b.least, b.greatest, \
+                    ($7::integer[])[b.first:b.last], ($8::double precision[])[b.first:b.last] \
+             from begun, unnest($2::timestamptz[], $3::integer[], $4::integer[], $5::integer[], $6::integer[]) \
+                    b(at, first, last, least, greatest)")
         .bind(epoch)
         .bind(self.times.as_slice())
         .bind(self.firsts.as_slice())
         .bind(self.lasts.as_slice())
+        .bind(self.least.as_slice())
+        .bind(self.greatest.as_slice())
         .bind(self.ids.as_slice())
         .bind(self.values.as_slice())
         .execute(on)
@@ -96,16 +106,18 @@ pub(super) struct Block {
     pub(super) values: Vec<f64>,
 }
 
-/// All blocks, newest first, some at a time.
+/// The blocks that may have samples of some series, newest first, some at a time.
 pub(super) struct NewestFirst<'a>(&'a mut Transaction);
 
 impl<'a> NewestFirst<'a> {
-    pub(super) async fn open(tx: &'a mut Transaction) -> Result<Self, StoreError> {
-        sqlx::raw_sql(
+    pub(super) async fn open(tx: &'a mut Transaction, ids: &[i32]) -> Result<Self, StoreError> {
+        let (least, greatest) = (ids.iter().min().unwrap_or(&0), ids.iter().max().unwrap_or(&0));
+        sql_made(format!(
             "declare blocks no scroll cursor for \
              select (extract(epoch from \"timestamp\") * 1000)::bigint, series_ids, \"values\" \
-             from noetl_metrics.block order by \"timestamp\" desc",
-        )
+             from noetl_metrics.block where least_id <= {greatest} and greatest_id >= {least} \
+             order by \"timestamp\" desc"
+        ))
         .execute(&mut **tx)
         .await?;
         Ok(Self(tx))

@@ -68,7 +68,7 @@ async fn in_blocks(
     found: &mut Found,
 ) -> Result<(), StoreError> {
     let mut open: HashSet<i32, RandomState> = ids.iter().copied().collect();
-    let mut blocks = NewestFirst::open(tx).await?;
+    let mut blocks = NewestFirst::open(tx, ids).await?;
     while !open.is_empty() {
         let page = blocks.next().await?;
         let Some(last) = page.last().map(|block| block.at) else { break };

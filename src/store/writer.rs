@@ -23,6 +23,8 @@ const QUEUE_SAMPLES: usize = 1_000_000;
 const QUEUE_REQUESTS: usize = 4096;
 /// Samples of one transaction; a single larger request still goes in one.
 const GROUP_SAMPLES: usize = 100_000;
+/// How long a transaction that has something to write waits for more.
+const GATHERING: Duration = Duration::from_millis(2);
 /// A transaction that takes longer is given up.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(45);
 
@@ -151,15 +153,12 @@ struct Task {
 
 impl Task {
     async fn run(self, mut jobs: mpsc::Receiver<Job>) {
+        let mut clients = 1;
         while let Some(first) = jobs.recv().await {
-            let mut samples = first.points.len();
-            let mut group = vec![first];
-            while samples < GROUP_SAMPLES {
-                let Ok(job) = jobs.try_recv() else { break };
-                samples += job.points.len();
-                group.push(job);
-            }
+            let group = gather(first, &mut jobs, clients).await;
+            clients = group.len();
             self.commit(group).await;
+            clients += jobs.len();
         }
     }
 
@@ -267,6 +266,28 @@ impl Task {
     }
 }
 
+/// The requests that go into one transaction. Clients that were answered a moment ago are likely to
+/// come again at once, and a transaction costs as much for all as for one: so as many are waited for,
+/// for a short time, as had or awaited an answer last. One client alone waits for nobody.
+async fn gather(first: Job, jobs: &mut mpsc::Receiver<Job>, clients: usize) -> Vec<Job> {
+    let until = tokio::time::Instant::now() + GATHERING;
+    let mut samples = first.points.len();
+    let mut group = vec![first];
+    while samples < GROUP_SAMPLES {
+        let job = match jobs.try_recv() {
+            Ok(job) => job,
+            Err(_) if group.len() >= clients => break,
+            Err(_) => match tokio::time::timeout_at(until, jobs.recv()).await {
+                Ok(Some(job)) => job,
+                _ => break,
+            },
+        };
+        samples += job.points.len();
+        group.push(job);
+    }
+    group
+}
+
 /// Equal requests that wait together: the first of each key is stored, the others follow it.
 fn first_of_each_key(group: Vec<Job>) -> (Vec<Job>, Vec<Job>) {
     let mut seen = HashSet::new();
@@ -310,21 +331,23 @@ impl Batch {
     fn of(group: &[Job], partitions: &Partitions) -> Self {
         let mut batch = Self::default();
         batch.blocks.reserve(group.iter().map(|job| job.points.len()).sum());
-        // Most samples have the time of the one before.
-        let mut last = (Millis::MAX, false);
-        for point in group.iter().flat_map(|job| &job.points) {
-            if point.at != last.0 {
-                last = (point.at, partitions.hold(point.at));
-                batch.end_run();
+        for job in group {
+            // Most samples have the time of the one before.
+            let mut last = (Millis::MAX, false);
+            for point in &job.points {
+                if point.at != last.0 {
+                    last = (point.at, partitions.hold(point.at));
+                    batch.end_run();
+                }
+                let newer = point.at.0 > point.series.appended.fetch_max(point.at.0, Ordering::Relaxed);
+                if newer && last.1 {
+                    batch.blocks.push(point.series.id, point.at, point.value);
+                } else {
+                    batch.late.insert((point.series.id.0, point.at.0), point.value);
+                }
             }
-            let newer = point.at.0 > point.series.appended.fetch_max(point.at.0, Ordering::Relaxed);
-            if newer && last.1 {
-                batch.blocks.push(point.series.id, point.at, point.value);
-            } else {
-                batch.late.insert((point.series.id.0, point.at.0), point.value);
-            }
+            batch.end_run();
         }
-        batch.end_run();
         batch
     }
 
@@ -410,4 +433,40 @@ pub(crate) async fn kept_reply(database: &Database, key: &str) -> Result<Option<
         .await?;
     tx.commit().await?;
     Ok(row.map(|row| sqlx::Row::try_get(&row, 0)).transpose()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::RuntimeId;
+
+    fn job(room: &Arc<Semaphore>) -> Job {
+        let component = Arc::new(Component::new(RuntimeId(1), "w", "worker_pool", Millis(0)));
+        let room = Arc::clone(room).try_acquire_owned().unwrap();
+        Job { component, points: Vec::new(), idempotent: None, done: oneshot::channel().0, _room: room }
+    }
+
+    #[tokio::test]
+    async fn as_many_are_waited_for_as_came_last_and_not_for_long() {
+        let room = Arc::new(Semaphore::new(100));
+        let (queue, mut jobs) = mpsc::channel(100);
+        for _ in 0..5 {
+            queue.send(job(&room)).await.unwrap();
+        }
+        assert_eq!(gather(job(&room), &mut jobs, 3).await.len(), 6, "all that wait already");
+        // Nothing else runs before the one that is gathered for gives way: it must have waited.
+        let sent = job(&room);
+        let late = tokio::spawn(async move { queue.send(sent).await.map(|()| queue).is_ok() });
+        assert_eq!(gather(job(&room), &mut jobs, 2).await.len(), 2);
+        assert!(late.await.unwrap());
+        let (queue, mut jobs) = mpsc::channel(100);
+        let sent = job(&room);
+        let late = tokio::spawn(async move { queue.send(sent).await.map(|()| queue).is_ok() });
+        assert_eq!(gather(job(&room), &mut jobs, 1).await.len(), 1, "one client alone waits for nobody");
+        assert!(late.await.unwrap());
+        let (_queue, mut jobs) = mpsc::channel(100);
+        let gathered = gather(job(&room), &mut jobs, 2);
+        let waited = tokio::time::timeout(Duration::from_secs(5), gathered).await;
+        assert_eq!(waited.unwrap().len(), 1, "nobody comes");
+    }
 }
