@@ -26,16 +26,16 @@ pub(super) fn gzip(body: &[u8]) -> Vec<u8> {
     bits.out.extend_from_slice(&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 4, 255]);
     let mut lines = Lines { body, at: 0, line: 0, before: 0..0, block: Block::new(0) };
     while let Some(block) = lines.next_block() {
-        block.write(body, &mut bits);
+        bits = block.write(body, bits);
     }
     // An empty last block, of the fixed codes.
     bits.put(0b011, 3);
     bits.put(0, 7);
     bits.align();
-    let mut crc = flate2::Crc::new();
-    crc.update(body);
-    bits.out.extend_from_slice(&crc.sum().to_le_bytes());
-    bits.out.extend_from_slice(&crc.amount().to_le_bytes());
+    bits.out.extend_from_slice(&crc32fast::hash(body).to_le_bytes());
+    // The size, of which gzip has the lower half.
+    let [a, b, c, d, ..] = (body.len() as u64).to_le_bytes();
+    bits.out.extend_from_slice(&[a, b, c, d]);
     bits.out
 }
 
@@ -169,29 +169,37 @@ impl Block {
         }
     }
 
-    fn write(&self, body: &[u8], bits: &mut Bits) {
+    /// Writes the block. Bits go by value, so that those that are held stay in registers.
+    fn write(&self, body: &[u8], mut bits: Bits) -> Bits {
         let (symbols, distances) = (Codes::of(&self.symbols, 15), Codes::of(&self.distances, 15));
         bits.put(0b100, 3);
-        write_codes(&symbols, &distances, bits);
+        write_codes(&symbols, &distances, &mut bits);
         let mut at = self.from;
         for piece in &self.pieces {
             let literals = piece.literals as usize;
-            for byte in &body[at..at + literals] {
-                symbols.put(usize::from(*byte), bits);
+            let (threes, rest) = body[at..at + literals].as_chunks::<3>();
+            for three in threes {
+                let [a, b, c] = three.map(|byte| symbols.codes[usize::from(byte)]);
+                let two = (u64::from(a.0) | u64::from(b.0) << a.1, a.1 + b.1);
+                bits.put(two.0 | u64::from(c.0) << two.1, u32::from(two.1 + c.1));
+            }
+            for byte in rest {
+                symbols.put(usize::from(*byte), &mut bits);
             }
             at += literals;
             if piece.length > 0 {
                 let (length, distance) = (usize::from(piece.length), usize::from(piece.distance) + 1);
                 let (code, extra, count) = length_code(length);
-                symbols.put(code, bits);
+                symbols.put(code, &mut bits);
                 bits.put(extra, count);
                 let (code, extra, count) = distance_code(distance);
-                distances.put(code, bits);
+                distances.put(code, &mut bits);
                 bits.put(extra, count);
                 at += length;
             }
         }
-        symbols.put(END, bits);
+        symbols.put(END, &mut bits);
+        bits
     }
 }
 
@@ -243,6 +251,7 @@ impl Codes {
         Self { codes }
     }
 
+    #[inline]
     fn put(&self, symbol: usize, bits: &mut Bits) {
         let (code, length) = self.codes[symbol];
         bits.put(u64::from(code), u32::from(length));
@@ -356,16 +365,17 @@ struct Bits {
 }
 
 impl Bits {
-    /// Adds at most 32 bits.
+    /// Adds at most 56 bits.
+    #[inline]
     fn put(&mut self, bits: u64, count: u32) {
         self.held |= bits << self.count;
         self.count += count;
-        if self.count >= 32 {
-            let [a, b, c, d, ..] = self.held.to_le_bytes();
-            self.out.extend_from_slice(&[a, b, c, d]);
-            self.held >>= 32;
-            self.count -= 32;
-        }
+        // All eight bytes, and back those that are not whole.
+        let whole = self.count / 8;
+        self.out.extend_from_slice(&self.held.to_le_bytes());
+        self.out.truncate(self.out.len() - 8 + whole as usize);
+        self.held >>= 8 * whole;
+        self.count %= 8;
     }
 
     /// Fills up to a whole byte.

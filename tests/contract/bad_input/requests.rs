@@ -72,11 +72,8 @@ impl Case {
 }
 
 fn bodies() -> Vec<Case> {
-    let deep = format!(
-        r#"{{"component_name": "w", "metrics": [{{"labels": {}1{}}}]}}"#,
-        r#"{"a":"#.repeat(5000),
-        "}".repeat(5000)
-    );
+    let deep =
+        format!(r#"{{"component_name": {}1{}, "metrics": []}}"#, r#"{"a":"#.repeat(5000), "}".repeat(5000));
     let texts: Vec<(&'static str, Vec<u8>)> = vec![
         ("no body", Vec::new()),
         ("half an object", b"{".to_vec()),

@@ -86,6 +86,7 @@ fn labels() -> Cases {
     };
     vec![
         ("labels in a list", with(r#"["a"]"#), field),
+        ("deep nesting", with(&format!("{}1{}", r#"{"a":"#.repeat(5000), "}".repeat(5000))), field),
         ("labels in a string", with(r#""a=b""#), field),
         ("a numeric label", with(r#"{"a": 1}"#), field),
         ("a null label", with(r#"{"a": null}"#), field),
