@@ -13,5 +13,5 @@ pub use labels::{Label, LabelError, check_labels, export_line, labels_of_line, w
 pub use limits::Limits;
 pub use names::{Family, family_of, is_label_name, is_metric_name, is_reserved};
 pub use reading::{MetricType, Reading, STALE, is_stale};
-pub use series::{Newest, Point, Series, SeriesId};
+pub use series::{Newest, Point, Series, SeriesId, SeriesKey};
 pub use time::{Millis, TimeError, parse_timestamp};

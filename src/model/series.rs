@@ -17,6 +17,11 @@ impl SeriesId {
     }
 }
 
+/// Stands for how a component writes a series in its reports: the same again is the same series. Made
+/// by [`crate::store::KnownSeries`], never 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SeriesKey(pub u64);
+
 /// One metric of one component with one set of labels. Held once in memory, shared by the index
 /// that resolves reports and by the exposition; only the writer changes its newest value.
 #[derive(Debug)]
@@ -30,6 +35,8 @@ pub struct Series {
     /// The line that a scrape gets, up to the value: `name{component="…",…} `. Also the key of the
     /// index, since two series that a scraper can't tell apart are one.
     pub line: Box<[u8]>,
+    /// How its component wrote it last; 0 while that is not known. Changed by the index only.
+    pub key: AtomicU64,
     /// The newest value.
     pub newest: Newest,
     /// Time of the newest sample that was stored, or tried to be.
@@ -48,6 +55,7 @@ impl Series {
             component,
             kind,
             line,
+            key: AtomicU64::new(0),
             newest: Newest::default(),
             appended: AtomicI64::new(i64::MIN),
             arrived: AtomicU32::new(seconds(Millis::now())),

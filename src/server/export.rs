@@ -70,5 +70,5 @@ pub(super) async fn get(app: &Arc<App>, request: &Request) -> Result<Reply, Prob
         let failed = |_| Problem::new(super::problem::Kind::INTERNAL, "the exposition could not be written");
         tokio::task::spawn_blocking(render).await.map_err(failed)?
     };
-    Ok(Reply::new(format.content_type(), body).header("vary", "accept"))
+    Ok(Reply::exposition(format.content_type(), body).header("vary", "accept"))
 }

@@ -15,7 +15,7 @@ use super::report;
 use super::request::Request;
 use crate::model::{Component, Millis, is_component_kind};
 use crate::store::{Lookup, Registration, RuntimeRow};
-use crate::wire::report::{Rejected, decode};
+use crate::wire::report::{Rejected, read};
 
 /// A registration. Unknown fields are passed over.
 #[derive(utoipa::ToSchema)]
@@ -173,8 +173,8 @@ pub(super) async fn heartbeat(app: &Arc<App>, request: &mut Request) -> Result<R
     let mut heard = HeardReply { status: word, ..HeardReply::of(&component, "Heartbeat recorded") };
     if fields.0.get("metrics").is_some_and(|m| !m.is_null()) {
         let now = Millis::now();
-        let report = decode(&body, &app.config.limits, now)?;
-        let taken = report::take(app, core, &component, report, now, None).await?;
+        let report = read(&body, &app.config.limits)?;
+        let taken = report::take(app, core, &component, &report, now, None).await?;
         heard.metrics_inserted = Some(taken.metrics_inserted);
         heard.rejected = taken.rejected;
     }

@@ -12,7 +12,7 @@ use super::reply::Reply;
 use super::request::Request;
 use crate::model::{Component, Millis, Point, RuntimeId, SeriesId, is_component_kind, is_stale};
 use crate::store::{IdempotentReply, Lookup, NewSample, Registration, StoreError};
-use crate::wire::report::{Rejected, Report, ReportError, decode};
+use crate::wire::report::{Checked, Entry, Rejected, Report, ReportError, read};
 
 /// The answer to a report of which at least one sample was stored, or that had none.
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
@@ -105,15 +105,15 @@ pub(super) async fn post(app: &Arc<App>, request: &mut Request) -> Result<Reply,
     let key = idempotency_key(request)?;
     let body = request.json_body(&app.bodies).await?;
     let now = Millis::now();
-    let report = decode(&body, &app.config.limits, now).map_err(Problem::from)?;
+    let report = read(&body, &app.config.limits)?;
     let component = component(app, core, &report).await?;
     let Some(key) = key.map(|key| format!("{}:{key}", component.id.0)) else {
-        return Ok(Reply::json(&take(app, core, &component, report, now, None).await?));
+        return Ok(Reply::json(&take(app, core, &component, &report, now, None).await?));
     };
     if let Some(reply) = kept(core, &key).await? {
         return Ok(reply);
     }
-    match take(app, core, &component, report, now, Some(key.clone())).await {
+    match take(app, core, &component, &report, now, Some(key.clone())).await {
         Ok(reply) => Ok(Reply::json(&reply)),
         // Another request with this key was stored meanwhile: it has the answer.
         Err(problem) if problem.is(Kind::CONFLICT) => kept(core, &key).await?.ok_or(problem),
@@ -121,17 +121,21 @@ pub(super) async fn post(app: &Arc<App>, request: &mut Request) -> Result<Reply,
     }
 }
 
-/// Stores a decoded report; the heartbeat uses it too.
+/// Checks and stores a report; the heartbeat uses it too.
 pub(super) async fn take(
     app: &App,
     core: &Core,
     component: &Arc<Component>,
-    mut report: Report<'_>,
+    report: &Report<'_>,
     now: Millis,
     key: Option<String>,
 ) -> Result<ReportReply, Problem> {
-    let mut rejected = std::mem::take(&mut report.rejected);
-    let (mut points, refused) = resolve(core, component, &report, now).await?;
+    let mut checked = {
+        let known = core.series.known(component);
+        report.check(&app.config.limits, now, |fields| known.find(fields))?
+    };
+    let mut rejected = std::mem::take(&mut checked.rejected);
+    let (mut points, refused) = resolve(core, component, checked, now).await?;
     end_stale(core, &mut points);
     rejected.extend(refused);
     rejected.sort_by_key(|r| r.index);
@@ -150,7 +154,7 @@ pub(super) async fn take(
     // An empty report changes nothing; it only shows that the component is alive. One that only ends
     // series does not even show that.
     if inserted == 0 && idempotent.is_none() {
-        if report.samples.is_empty() {
+        if report.is_empty() {
             component.beat(now);
         }
         return Ok(reply);
@@ -169,15 +173,15 @@ fn end_stale(core: &Core, points: &mut Vec<Point>) {
     }
 }
 
-/// The series of each sample; samples that have none are refused.
+/// The points of a report; samples that have no series are refused.
 async fn resolve(
     core: &Core,
     component: &Arc<Component>,
-    report: &Report<'_>,
+    checked: Checked<'_>,
     now: Millis,
 ) -> Result<(Vec<Point>, Vec<Rejected>), Problem> {
-    let samples: Vec<NewSample<'_>> = report
-        .samples
+    let Checked { entries, samples, .. } = checked;
+    let wanted: Vec<NewSample<'_>> = samples
         .iter()
         .map(|s| NewSample {
             name: &s.name,
@@ -187,15 +191,26 @@ async fn resolve(
             unit: s.unit.as_deref(),
         })
         .collect();
-    let resolved = core.series.resolve(&core.database, component, &samples).await.inspect_err(|error| {
+    let resolved = core.series.resolve(&core.database, component, &wanted).await.inspect_err(|error| {
         if matches!(error, StoreError::UnknownComponent) {
             core.components.forget(component);
         }
     })?;
-    let mut points = Vec::with_capacity(resolved.len());
+    let keys = samples.iter().zip(&resolved);
+    core.series.remember(keys.filter_map(|(sample, series)| Some((sample.key?, series.as_ref().ok()?))));
+    let mut points = Vec::with_capacity(entries.len());
     let mut refused = Vec::new();
-    for (sample, series) in report.samples.iter().zip(resolved) {
-        match series {
+    for entry in entries {
+        let place = match entry {
+            Entry::Known(known) => {
+                let at = known.at.unwrap_or(now);
+                points.push(Point { series: known.series, at, value: known.value });
+                continue;
+            }
+            Entry::Sample(place) => place,
+        };
+        let sample = &samples[place];
+        match &resolved[place] {
             Ok(series) => {
                 if sample.help.is_some() || sample.unit.is_some() {
                     core.live.describe(
@@ -205,10 +220,12 @@ async fn resolve(
                         sample.unit.as_deref(),
                     );
                 }
+                let series = Arc::clone(series);
                 points.push(Point { series, at: sample.at.unwrap_or(now), value: sample.value });
             }
             Err(why) => {
-                refused.push(Rejected { index: sample.index, field: why.field.into(), reason: why.reason });
+                let reason = why.reason.clone();
+                refused.push(Rejected { index: sample.index, field: why.field.into(), reason });
             }
         }
     }

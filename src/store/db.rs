@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::types::Oid;
 use sqlx::postgres::{
     PgArgumentBuffer, PgArguments, PgConnectOptions, PgHasArrayType, PgPool, PgPoolOptions, PgTypeInfo,
@@ -166,6 +167,16 @@ impl Database {
             sql("select noetl_metrics.fence($1)").bind(epoch).execute(&mut *tx).await?;
         }
         Ok(tx)
+    }
+
+    /// A connection for a statement that is a transaction by itself and sees to its own bounds.
+    pub async fn connection(&self) -> Result<PoolConnection<Postgres>, StoreError> {
+        Ok(self.pool().acquire().await?)
+    }
+
+    /// The epoch of the lease under which this server writes; `None` where there is no lease.
+    pub fn epoch(&self) -> Option<i64> {
+        self.epoch
     }
 
     /// A turn for a query, which may take long; held while it runs.

@@ -92,6 +92,7 @@ impl Retention {
         let mut tx = database.begin_long().await?;
         report.merged_samples = merge_late(&mut tx, cutoff).await?;
         for name in past.into_iter().chain(orphans).map(|p| p.name) {
+            partitions::unpack_blocks(&mut tx, &name).await?;
             report.kept_samples += keep_longer(&mut tx, &name).await?;
             report.freed_bytes += table_bytes(&mut tx, &name).await?;
             report.dropped_partitions.push(name);
@@ -119,6 +120,10 @@ impl Retention {
         tx.commit().await?;
         progress(&format!("{} late samples brought into their partitions", report.merged_samples));
         for partition in past(database, cutoff).await? {
+            // Its blocks go with it.
+            let mut tx = database.begin_long().await?;
+            partitions::unpack_blocks(&mut tx, &partition.name).await?;
+            tx.commit().await?;
             // Before, so that readers miss none; after, for writers that were still at it.
             report.kept_samples += keep(database, &partition.name).await?;
             detach(database, &partition).await?;
@@ -331,6 +336,11 @@ async fn delete_rows(tx: &mut Transaction, cutoff: Millis) -> Result<u64, StoreE
          and not exists (select from ({TTL}) t where t.series_id = l.series_id and l.\"timestamp\" > now() - t.ttl)"
     );
     let mut deleted = super::db::sql_made(late).bind(cutoff.0).execute(&mut **tx).await?.rows_affected();
+    // Blocks whose hour was dropped by hand.
+    sql("delete from noetl_metrics.block where \"timestamp\" < timestamptz 'epoch' + $1 * interval '1 ms'")
+        .bind(cutoff.0)
+        .execute(&mut **tx)
+        .await?;
     for table in ["sample", "sample_late"] {
         let text = format!(
             "delete from noetl_metrics.{table} x using ({TTL}) t where t.series_id = x.series_id and x.\"timestamp\" <= now() - t.ttl"

@@ -1,9 +1,10 @@
 //! PostgreSQL and nothing else: components, series, samples, queries, maintenance.
 //!
-//! Every statement runs in a transaction and none is prepared under a name, so that a PgBouncer in
-//! transaction mode may stand between; locks are those of a transaction.
+//! No statement is prepared under a name, and locks are those of a transaction, so that a PgBouncer in
+//! transaction mode may stand between.
 
 mod adoption;
+mod blocks;
 mod components;
 mod db;
 mod inserted;
@@ -35,7 +36,7 @@ pub use migrate::{
 pub use partitions::Partitions;
 pub use points::{Points, points};
 pub use query::{Aggregate, Page, Query, QueryError, Row};
-pub use series::{NewSample, Refused, SeriesIndex};
+pub use series::{KnownSeries, NewSample, Refused, SeriesIndex};
 pub use source::{DatabaseSource, percent_encode};
 pub use stats::{PartitionSize, Sizes, TableSize};
 pub(crate) use writer::kept_reply;

@@ -1,10 +1,13 @@
-//! The newest stored sample of series: among those of the last minutes, then partition by partition
-//! from the newest back. An open hour has no index by series and is read through once.
+//! The newest stored sample of series: among those of the last minutes and the blocks of open hours,
+//! then partition by partition from the newest back. What an open hour has as rows has no index by
+//! series and is read through once.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
+use foldhash::fast::RandomState;
 use sqlx::Row as _;
 
+use super::blocks::NewestFirst;
 use super::db::{StoreError, Transaction, sql, sql_made};
 use super::partitions::{self, Partition};
 use crate::model::Millis;
@@ -12,30 +15,32 @@ use crate::model::Millis;
 /// Most series have a sample among those of the last minutes.
 const RECENT_MS: i64 = 150_000;
 
-/// The newest stored sample of one series, in a partition or among the late ones.
+/// The newest stored sample of one series, in a partition, a block or among the late ones.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stored {
     pub(super) at: Millis,
     pub(super) value: f64,
 }
 
+/// Newest samples by the id of their series.
+pub(super) type Found = HashMap<i32, Stored, RandomState>;
+
 /// Finds the newest samples of `ids`; a series without samples is not in the answer.
-pub(super) async fn newest(tx: &mut Transaction, ids: &[i32]) -> Result<HashMap<i32, Stored>, StoreError> {
-    let mut found: HashMap<i32, Stored> = HashMap::with_capacity(ids.len());
-    let mut missing: Vec<i32> = ids.to_vec();
-    let known = partitions::list(tx).await?;
-    let horizon = Millis::now().plus(3_600_000);
-    if !ids.is_empty() {
-        let recent = Millis::now().plus(-RECENT_MS);
-        read_through(tx, &format!("\"timestamp\" >= '{}'", recent.rfc3339()), &missing, &mut found).await?;
-        missing.retain(|id| !found.contains_key(id));
+pub(super) async fn newest(tx: &mut Transaction, ids: &[i32]) -> Result<Found, StoreError> {
+    let mut found = Found::with_capacity_and_hasher(ids.len(), RandomState::default());
+    if ids.is_empty() {
+        return Ok(found);
     }
-    for partition in known.iter().rev().filter(|p| p.from <= horizon) {
-        if missing.is_empty() {
-            break;
-        }
+    let recent = Millis::now().plus(-RECENT_MS);
+    read_through(tx, &format!("\"timestamp\" >= '{}'", recent.rfc3339()), ids, &mut found).await?;
+    in_blocks(tx, ids, recent, &mut found).await?;
+    let horizon = Millis::now().plus(3_600_000);
+    for partition in partitions::list(tx).await?.iter().rev().filter(|p| p.from <= horizon) {
+        // An open hour may have a newer sample as a row than in a block.
+        let enough = |stored: &Stored| partition.closed || stored.at >= recent;
+        let missing: Vec<i32> = ids.iter().filter(|id| !found.get(id).is_some_and(enough)).copied().collect();
         // Those made ahead are empty: no need to ask them for each series.
-        if is_empty(tx, partition).await? {
+        if missing.is_empty() || is_empty(tx, partition).await? {
             continue;
         }
         if partition.closed {
@@ -43,17 +48,50 @@ pub(super) async fn newest(tx: &mut Transaction, ids: &[i32]) -> Result<HashMap<
         } else {
             read_through(tx, &within(partition), &missing, &mut found).await?;
         }
-        missing.retain(|id| !found.contains_key(id));
     }
     late(tx, ids, &mut found).await?;
     Ok(found)
+}
+
+fn keep_newer(found: &mut Found, id: i32, stored: Stored) {
+    let kept = found.entry(id).or_insert(stored);
+    if stored.at > kept.at {
+        *kept = stored;
+    }
+}
+
+/// The newest of each series among the blocks.
+async fn in_blocks(
+    tx: &mut Transaction,
+    ids: &[i32],
+    recent: Millis,
+    found: &mut Found,
+) -> Result<(), StoreError> {
+    let mut open: HashSet<i32, RandomState> = ids.iter().copied().collect();
+    let mut blocks = NewestFirst::open(tx, ids).await?;
+    while !open.is_empty() {
+        let page = blocks.next().await?;
+        let Some(last) = page.last().map(|block| block.at) else { break };
+        for block in page {
+            for (id, value) in block.ids.into_iter().zip(block.values) {
+                if open.remove(&id) {
+                    keep_newer(found, id, Stored { at: block.at, value });
+                }
+            }
+        }
+        if last < recent {
+            // Those that have a recent row have none newer in the blocks that are left.
+            open.retain(|id| !found.contains_key(id));
+        }
+    }
+    blocks.close().await
 }
 
 async fn in_partition(
     tx: &mut Transaction,
     partition: &Partition,
     ids: &[i32],
-    found: &mut HashMap<i32, Stored>,
+    found: &mut Found,
 ) -> Result<(), StoreError> {
     // By its bounds and not by its name: maintenance may drop it in this moment. One row of arrays:
     // as rows, a hundred thousand answers would cost more than finding them.
@@ -72,7 +110,7 @@ async fn read_through(
     tx: &mut Transaction,
     within: &str,
     ids: &[i32],
-    found: &mut HashMap<i32, Stored>,
+    found: &mut Found,
 ) -> Result<(), StoreError> {
     let text = format!(
         "select array_agg(series_id), array_agg((date_part('epoch', at) * 1000)::bigint), array_agg(value) from ( \
@@ -82,18 +120,13 @@ async fn read_through(
     take(tx, text, ids, found).await
 }
 
-async fn take(
-    tx: &mut Transaction,
-    text: String,
-    ids: &[i32],
-    found: &mut HashMap<i32, Stored>,
-) -> Result<(), StoreError> {
+async fn take(tx: &mut Transaction, text: String, ids: &[i32], found: &mut Found) -> Result<(), StoreError> {
     let row = sql_made(text).bind(ids).fetch_one(&mut **tx).await?;
     let ids: Vec<i32> = row.try_get::<Option<_>, _>(0)?.unwrap_or_default();
     let times: Vec<i64> = row.try_get::<Option<_>, _>(1)?.unwrap_or_default();
     let values: Vec<f64> = row.try_get::<Option<_>, _>(2)?.unwrap_or_default();
     for ((id, at), value) in ids.into_iter().zip(times).zip(values) {
-        found.insert(id, Stored { at: Millis(at), value });
+        keep_newer(found, id, Stored { at: Millis(at), value });
     }
     Ok(())
 }
@@ -108,7 +141,7 @@ fn within(partition: &Partition) -> String {
     format!("\"timestamp\" >= '{from}' and \"timestamp\" < '{to}'")
 }
 
-async fn late(tx: &mut Transaction, ids: &[i32], found: &mut HashMap<i32, Stored>) -> Result<(), StoreError> {
+async fn late(tx: &mut Transaction, ids: &[i32], found: &mut Found) -> Result<(), StoreError> {
     // By the index, series by series: adopted history makes the table large.
     let rows = sql("select i.id, floor(extract(epoch from l.\"timestamp\") * 1000)::bigint, l.value \
                     from unnest($1::integer[]) i(id) cross join lateral ( \

@@ -1,7 +1,7 @@
 //! Hourly partitions of samples: which there are, making those ahead, closing those that are over.
 //!
-//! An hour is open, without a B-tree, while samples are appended to it; [`GRACE_MS`] after its end it
-//! is closed. From then on what comes for it goes to the late table.
+//! An hour is open, without a B-tree and most of it in blocks, while samples are appended to it;
+//! [`GRACE_MS`] after its end it is closed. From then on what comes for it goes to the late table.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -132,6 +132,12 @@ pub(super) async fn create(
         .fetch_all(&mut **tx)
         .await?;
     rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+}
+
+/// Takes the blocks of an hour apart into its partition.
+pub(super) async fn unpack_blocks(tx: &mut Transaction, partition: &str) -> Result<(), StoreError> {
+    sql("select noetl_metrics.unpack_blocks($1)").bind(partition).execute(&mut **tx).await?;
+    Ok(())
 }
 
 /// All partitions, oldest first.

@@ -21,17 +21,15 @@ pub async fn points(
     if series.is_empty() {
         return Ok(HashMap::new());
     }
-    let within =
-        format!("series_id = any($1) and \"timestamp\" between '{}' and '{}'", from.rfc3339(), to.rfc3339());
+    let ids: Vec<i32> = series.iter().map(|s| s.0).collect();
     let text = format!(
         "select distinct on (series_id, ms / {step}) series_id, ms, value from ( \
-           select series_id, floor(extract(epoch from \"timestamp\") * 1000)::bigint as ms, value from ({both}) b) v \
+           select series_id, floor(extract(epoch from \"timestamp\") * 1000)::bigint as ms, value from ({all}) b) v \
          order by series_id, ms / {step}, ms desc",
         step = step_ms.max(1),
-        both = super::query::both_tables(&within)
+        all = super::query::all_samples(Some(&ids), from, to)
     );
     let mut tx = database.begin().await?;
-    let ids: Vec<i32> = series.iter().map(|s| s.0).collect();
     let rows = sql_made(text).bind(ids).fetch_all(&mut *tx).await?;
     tx.commit().await?;
     let mut points: HashMap<i32, Points> = HashMap::new();

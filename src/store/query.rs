@@ -219,9 +219,6 @@ impl Query {
         to: Millis,
         limit: usize,
     ) -> Result<Vec<Found>, StoreError> {
-        // Times are written as literals so that partitions are pruned when the statement is planned.
-        let only = if ids.is_some() { "series_id = any($1)" } else { "$1::integer[] is null" };
-        let within = format!("{only} and \"timestamp\" between '{}' and '{}'", from.rfc3339(), to.rfc3339());
         let after = self.after.map_or_else(String::new, |page| {
             format!(
                 "where (v.\"timestamp\", v.series_id) < ('{}'::timestamptz, {})",
@@ -233,7 +230,7 @@ impl Query {
             "select v.series_id, floor(extract(epoch from v.\"timestamp\") * 1000)::bigint, v.value, \
                     floor(extract(epoch from v.created_at) * 1000)::bigint \
              from ({}) v {after} order by v.\"timestamp\" desc, v.series_id desc limit {limit}",
-            both_tables(&within)
+            all_samples(ids, from, to)
         );
         let rows = sql_made(text).bind(ids).fetch_all(&mut **tx).await?;
         rows.iter().map(found).collect()
@@ -248,9 +245,6 @@ impl Query {
     ) -> Result<Vec<Found>, StoreError> {
         let end = self.end.unwrap_or_else(Millis::now);
         let start = self.start.unwrap_or_else(|| end.plus(-3_600_000));
-        let only = if ids.is_some() { "series_id = any($1)" } else { "$1::integer[] is null" };
-        let within =
-            format!("{only} and \"timestamp\" between '{}' and '{}'", start.rfc3339(), end.rfc3339());
         let value = match aggregate {
             // avg() also squares what it adds up, which overflows much earlier.
             Aggregate::Avg => "sum(value) / count(*)".to_owned(),
@@ -271,7 +265,7 @@ impl Query {
                    from v window s as (partition by series_id order by ms)) \
              select series_id, ms / {step} * {step}, {value}, ms / {step} * {step} from w \
              group by series_id, ms / {step} * {step} {after} order by 2 desc, 1 desc limit {}",
-            both_tables(&within),
+            all_samples(ids, start, end),
             self.limit
         );
         let rows = sql_made(text).bind(ids).fetch_all(&mut **tx).await?;
@@ -279,13 +273,28 @@ impl Query {
     }
 }
 
-/// Samples in partitions that no late one overrides, and the late ones.
-pub(super) fn both_tables(within: &str) -> String {
+/// SQL for all samples from a time to another of these series, which are parameter 1, or of all: those
+/// in partitions and blocks that no late one overrides, and the late ones.
+pub(super) fn all_samples(ids: Option<&[i32]>, from: Millis, to: Millis) -> String {
+    // Times are written as literals so that partitions are pruned when the statement is planned.
+    let time = format!("\"timestamp\" between '{}' and '{}'", from.rfc3339(), to.rfc3339());
+    let only = if ids.is_some() { "series_id = any($1)" } else { "$1::integer[] is null" };
+    let bounds = ids.and_then(|ids| Some((ids.iter().min()?, ids.iter().max()?)));
+    let overlap = bounds.map_or_else(String::new, |(least, greatest)| {
+        format!("and b.least_id <= {greatest} and b.greatest_id >= {least}")
+    });
     format!(
-        "select h.series_id, h.\"timestamp\", h.value, h.\"timestamp\" as created_at from noetl_metrics.sample h where {within} \
-           and not exists (select from noetl_metrics.sample_late l where l.series_id = h.series_id and l.\"timestamp\" = h.\"timestamp\") \
+        "select h.*, h.\"timestamp\" as created_at from ( \
+           select series_id, \"timestamp\", value from noetl_metrics.sample where {only} and {time} \
+           union all \
+           select series_id, \"timestamp\", value from ( \
+             select u.series_id, b.\"timestamp\", u.value \
+             from noetl_metrics.block b cross join lateral unnest(b.series_ids, b.\"values\") u(series_id, value) \
+             where {time} {overlap}) of_blocks \
+           where {only}) h \
+         where not exists (select from noetl_metrics.sample_late l where l.series_id = h.series_id and l.\"timestamp\" = h.\"timestamp\") \
          union all \
-         select series_id, \"timestamp\", value, created_at from noetl_metrics.sample_late where {within}"
+         select series_id, \"timestamp\", value, created_at from noetl_metrics.sample_late where {only} and {time}"
     )
 }
 

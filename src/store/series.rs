@@ -1,21 +1,22 @@
-//! The index that resolves (component, name, labels) to a series: from memory, and from the
-//! database only for a series that is new here.
+//! The index that resolves (component, name, labels) to a series: by how it is written, where it was
+//! written like that before; else by its line, from memory, and from the database only where it is
+//! new here.
 
 use std::collections::{HashMap, HashSet};
-use std::hash::{BuildHasher, Hash};
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use foldhash::quality::RandomState;
 use hashbrown::HashTable;
-use parking_lot::RwLock;
+use parking_lot::{RwLock, RwLockReadGuard};
 use sqlx::Row as _;
 
 use super::db::{Database, StoreError, Transaction, sql};
 use super::names::{Names, NewName};
 use super::newest;
-use crate::model::{Component, Label, Limits, MetricType, Series, SeriesId, export_line};
+use crate::model::{Component, Label, Limits, MetricType, Series, SeriesId, SeriesKey, export_line};
 
 /// A report with new series waits this long for those of other reports.
 const MAKING_TIMEOUT: Duration = Duration::from_secs(8);
@@ -47,12 +48,51 @@ pub struct Refused {
 /// All series in memory.
 #[derive(Debug)]
 pub struct SeriesIndex {
-    table: RwLock<HashTable<Arc<Series>>>,
+    held: RwLock<Held>,
     hasher: RandomState,
     pub(super) names: Names,
     /// New series are made one transaction at a time.
     making: tokio::sync::Mutex<()>,
     limits: Limits,
+}
+
+/// The series, each once by its line, and by its key where it has one.
+#[derive(Debug, Default)]
+struct Held {
+    by_line: HashTable<Arc<Series>>,
+    by_key: HashTable<Arc<Series>>,
+}
+
+impl Held {
+    fn forget_key(by_key: &mut HashTable<Arc<Series>>, series: &Arc<Series>) {
+        let key = series.key.swap(0, Ordering::Relaxed);
+        if let Ok(entry) = by_key.find_entry(key, |s| Arc::ptr_eq(s, series)) {
+            entry.remove();
+        }
+    }
+}
+
+/// The series of one component that are known by how it writes them.
+pub struct KnownSeries<'a> {
+    held: RwLockReadGuard<'a, Held>,
+    hasher: &'a RandomState,
+    component: &'a Component,
+}
+
+impl KnownSeries<'_> {
+    /// The series whose fields were written like this before, or the key by which it will be known.
+    pub fn find(&self, fields: &[&str]) -> Result<Arc<Series>, SeriesKey> {
+        let mut hasher = self.hasher.build_hasher();
+        self.component.id.0.hash(&mut hasher);
+        for field in fields {
+            field.hash(&mut hasher);
+        }
+        let key = hasher.finish().max(1);
+        let same = |series: &Arc<Series>| {
+            series.key.load(Ordering::Relaxed) == key && series.component.id == self.component.id
+        };
+        self.held.by_key.find(key, same).map(Arc::clone).ok_or(SeriesKey(key))
+    }
 }
 
 type Resolved = Result<Arc<Series>, Refused>;
@@ -61,7 +101,7 @@ impl SeriesIndex {
     /// An empty index.
     pub fn new(limits: Limits) -> Self {
         Self {
-            table: RwLock::default(),
+            held: RwLock::default(),
             hasher: RandomState::default(),
             names: Names::default(),
             making: tokio::sync::Mutex::default(),
@@ -71,7 +111,7 @@ impl SeriesIndex {
 
     /// Series in memory.
     pub fn len(&self) -> usize {
-        self.table.read().len()
+        self.held.read().by_line.len()
     }
 
     /// Whether there is none.
@@ -81,7 +121,7 @@ impl SeriesIndex {
 
     /// All series in memory, in no order.
     pub fn all(&self) -> Vec<Arc<Series>> {
-        self.table.read().iter().cloned().collect()
+        self.held.read().by_line.iter().cloned().collect()
     }
 
     /// Those of these ids that are in memory.
@@ -89,8 +129,8 @@ impl SeriesIndex {
         if ids.is_empty() {
             return HashMap::new();
         }
-        let table = self.table.read();
-        let wanted = table.iter().filter(|s| ids.contains(&s.id.0) && !s.component.is_purged());
+        let held = self.held.read();
+        let wanted = held.by_line.iter().filter(|s| ids.contains(&s.id.0) && !s.component.is_purged());
         wanted.map(|s| (s.id.0, Arc::clone(s))).collect()
     }
 
@@ -119,11 +159,11 @@ impl SeriesIndex {
         resolved: &mut Vec<Option<Resolved>>,
         missing: &mut Vec<usize>,
     ) {
-        let table = self.table.read();
+        let held = self.held.read();
         let mut line = Vec::with_capacity(256);
         for (at, sample) in samples.iter().enumerate() {
             export_line(&mut line, sample.name, &component.name, &component.kind, sample.labels);
-            let found = table.find(self.hash(&line), |s| *s.line == *line);
+            let found = held.by_line.find(self.hash(&line), |s| *s.line == *line);
             resolved.push(match found {
                 Some(series) if series.kind == sample.kind && series.component.id == component.id => {
                     Some(Ok(Arc::clone(series)))
@@ -190,7 +230,7 @@ impl SeriesIndex {
             Err(e) => return Err(e),
         };
         let old: Vec<i32> = ids.iter().filter(|(_, made)| !made).map(|(id, _)| *id).collect();
-        let stored = if old.is_empty() { HashMap::new() } else { newest::newest(&mut tx, &old).await? };
+        let stored = newest::newest(&mut tx, &old).await?;
         tx.commit().await?;
         for new in &new_names {
             if open.iter().any(|at| samples[*at].name == new.name) {
@@ -261,38 +301,66 @@ impl SeriesIndex {
     /// A series that a request or the exposition still holds stays: two copies of one series would
     /// be exported twice.
     pub fn forget(&self, mut gone: impl FnMut(&Series) -> bool) {
-        self.table.write().retain(|series| {
-            let keep = Arc::strong_count(series) > 1 || !gone(series);
+        let Held { by_line, by_key } = &mut *self.held.write();
+        by_line.retain(|series| {
+            let own = 1 + usize::from(series.key.load(Ordering::Relaxed) != 0);
+            let keep = Arc::strong_count(series) > own || !gone(series);
             if !keep {
+                Held::forget_key(by_key, series);
                 series.component.series_removed();
             }
             keep
         });
     }
 
+    /// The series of a component that are known by how it writes them. While this is held, none is
+    /// added or forgotten.
+    pub fn known<'a>(&'a self, component: &'a Component) -> KnownSeries<'a> {
+        KnownSeries { held: self.held.read(), hasher: &self.hasher, component }
+    }
+
+    /// From now on these series are known by these keys, and by no other.
+    pub fn remember<'a>(&self, written: impl IntoIterator<Item = (SeriesKey, &'a Arc<Series>)>) {
+        let mut written = written.into_iter().peekable();
+        if written.peek().is_none() {
+            return;
+        }
+        let Held { by_line, by_key } = &mut *self.held.write();
+        for (SeriesKey(key), series) in written {
+            Held::forget_key(by_key, series);
+            if let Ok(taken) = by_key.find_entry(key, |s| s.key.load(Ordering::Relaxed) == key) {
+                taken.remove().0.key.store(0, Ordering::Relaxed);
+            }
+            // One that was forgotten meanwhile is on its way out.
+            if by_line.find(self.hash(&series.line), |s| Arc::ptr_eq(s, series)).is_some() {
+                series.key.store(key, Ordering::Relaxed);
+                by_key.insert_unique(key, Arc::clone(series), |s| s.key.load(Ordering::Relaxed));
+            }
+        }
+    }
+
     /// The one copy in memory of this series.
     pub(super) fn hold(&self, series: Series) -> Arc<Series> {
         let hash = self.hash(&series.line);
-        let mut table = self.table.write();
-        if let Some(known) = table.find(hash, |s| s.line == series.line)
+        let Held { by_line, by_key } = &mut *self.held.write();
+        if let Some(known) = by_line.find(hash, |s| s.line == series.line)
             && known.component.id == series.component.id
         {
             return Arc::clone(known);
         }
-        if let Ok(stale) = table.find_entry(hash, |s| s.line == series.line) {
+        if let Ok(stale) = by_line.find_entry(hash, |s| s.line == series.line) {
             let (old, _) = stale.remove();
+            Held::forget_key(by_key, &old);
             old.component.series_removed();
         }
         let series = Arc::new(series);
         series.component.series_added();
-        table.insert_unique(hash, Arc::clone(&series), |s| self.hash(&s.line));
+        by_line.insert_unique(hash, Arc::clone(&series), |s| self.hash(&s.line));
         series
     }
 
     fn hash(&self, line: &[u8]) -> u64 {
-        let mut hasher = self.hasher.build_hasher();
-        line.hash(&mut hasher);
-        std::hash::Hasher::finish(&hasher)
+        self.hasher.hash_one(line)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Group commit: the samples of all requests that wait go to PostgreSQL in one INSERT.
+//! Group commit: the samples of all requests that wait go to PostgreSQL in one statement.
 //!
 //! One task owns the order of writes. A sample that is newer than its series' last is appended; any
 //! other, and one that no partition fits, goes to the late table by upsert, so that a
@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
+use super::blocks::Blocks;
 use super::db::{Database, StoreError, Timestamp, Transaction, sql};
 use super::partitions::Partitions;
 use crate::model::{Component, Millis, Point};
@@ -22,6 +23,8 @@ const QUEUE_SAMPLES: usize = 1_000_000;
 const QUEUE_REQUESTS: usize = 4096;
 /// Samples of one transaction; a single larger request still goes in one.
 const GROUP_SAMPLES: usize = 100_000;
+/// How long a transaction that has something to write waits for more.
+const GATHERING: Duration = Duration::from_millis(2);
 /// A transaction that takes longer is given up.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(45);
 
@@ -150,15 +153,12 @@ struct Task {
 
 impl Task {
     async fn run(self, mut jobs: mpsc::Receiver<Job>) {
+        let mut clients = 1;
         while let Some(first) = jobs.recv().await {
-            let mut samples = first.points.len();
-            let mut group = vec![first];
-            while samples < GROUP_SAMPLES {
-                let Ok(job) = jobs.try_recv() else { break };
-                samples += job.points.len();
-                group.push(job);
-            }
+            let group = gather(first, &mut jobs, clients).await;
+            clients = group.len();
             self.commit(group).await;
+            clients += jobs.len();
         }
     }
 
@@ -241,15 +241,18 @@ impl Task {
     }
 
     async fn attempt(&self, group: &[Job], batch: &Batch) -> Result<(), Failure> {
+        let replies: Vec<_> = group.iter().filter_map(|job| job.idempotent.as_ref()).collect();
         let work = async {
+            if replies.is_empty() && batch.only_blocks() {
+                // The statement is the transaction.
+                let mut connection = self.database.connection().await?;
+                return Ok(batch.blocks.append(&mut connection, self.database.epoch()).await?);
+            }
             let mut tx = self.database.begin_write().await?;
-            if !batch.ids.is_empty() {
-                append(&mut tx, batch).await?;
-            }
-            if !batch.late.is_empty() {
-                upsert_late(&mut tx, &batch.late).await?;
-            }
-            for reply in group.iter().filter_map(|job| job.idempotent.as_ref()) {
+            batch.blocks.append(&mut tx, self.database.epoch()).await?;
+            append_rows(&mut tx, &batch.rows).await?;
+            upsert_late(&mut tx, &batch.late).await?;
+            for reply in replies {
                 keep_reply(&mut tx, reply).await?;
             }
             tx.commit().await.map_err(StoreError::from)?;
@@ -257,10 +260,32 @@ impl Task {
         };
         let timeout = || StoreError::Unavailable("the database did not answer in time".into());
         tokio::time::timeout(COMMIT_TIMEOUT, work).await.map_err(|_| Failure::Store(timeout()))??;
-        self.stats.appended.fetch_add(batch.ids.len() as u64, Ordering::Relaxed);
+        self.stats.appended.fetch_add(batch.appended() as u64, Ordering::Relaxed);
         self.stats.late.fetch_add(batch.late.len() as u64, Ordering::Relaxed);
         Ok(())
     }
+}
+
+/// The requests that go into one transaction. Clients that were answered a moment ago are likely to
+/// come again at once, and a transaction costs as much for all as for one: so as many are waited for,
+/// for a short time, as had or awaited an answer last. One client alone waits for nobody.
+async fn gather(first: Job, jobs: &mut mpsc::Receiver<Job>, clients: usize) -> Vec<Job> {
+    let until = tokio::time::Instant::now() + GATHERING;
+    let mut samples = first.points.len();
+    let mut group = vec![first];
+    while samples < GROUP_SAMPLES {
+        let job = match jobs.try_recv() {
+            Ok(job) => job,
+            Err(_) if group.len() >= clients => break,
+            Err(_) => match tokio::time::timeout_at(until, jobs.recv()).await {
+                Ok(Some(job)) => job,
+                _ => break,
+            },
+        };
+        samples += job.points.len();
+        group.push(job);
+    }
+    group
 }
 
 /// Equal requests that wait together: the first of each key is stored, the others follow it.
@@ -281,14 +306,22 @@ impl From<StoreError> for Failure {
     }
 }
 
-/// A group's samples, ready to be sent: those to append as columns, and the others.
+/// A group's samples, ready to be sent.
 #[derive(Default)]
 struct Batch {
+    /// To append: those of a time that many share, and the others.
+    blocks: Blocks,
+    rows: Rows,
+    /// One value for each series and time.
+    late: HashMap<(i32, i64), f64>,
+}
+
+/// Samples that are appended one by one, as columns.
+#[derive(Default)]
+struct Rows {
     ids: Vec<i32>,
     times: Vec<Timestamp>,
     values: Vec<f64>,
-    /// One value for each series and time.
-    late: HashMap<(i32, i64), f64>,
 }
 
 impl Batch {
@@ -296,18 +329,35 @@ impl Batch {
     /// failure of unknown outcome the same samples go the way that can't double them. They remember
     /// late samples too, since a late one would hide one that is appended at the same time after it.
     fn of(group: &[Job], partitions: &Partitions) -> Self {
-        let mut batch = Self::with_room_for(group.iter().map(|job| job.points.len()).sum());
-        for point in group.iter().flat_map(|job| &job.points) {
-            let newer = point.at.0 > point.series.appended.fetch_max(point.at.0, Ordering::Relaxed);
-            if newer && partitions.hold(point.at) {
-                batch.ids.push(point.series.id.0);
-                batch.times.push(Timestamp(point.at));
-                batch.values.push(point.value);
-            } else {
-                batch.late.insert((point.series.id.0, point.at.0), point.value);
+        let mut batch = Self::default();
+        batch.blocks.reserve(group.iter().map(|job| job.points.len()).sum());
+        for job in group {
+            // Most samples have the time of the one before.
+            let mut last = (Millis::MAX, false);
+            for point in &job.points {
+                if point.at != last.0 {
+                    last = (point.at, partitions.hold(point.at));
+                    batch.end_run();
+                }
+                let newer = point.at.0 > point.series.appended.fetch_max(point.at.0, Ordering::Relaxed);
+                if newer && last.1 {
+                    batch.blocks.push(point.series.id, point.at, point.value);
+                } else {
+                    batch.late.insert((point.series.id.0, point.at.0), point.value);
+                }
             }
+            batch.end_run();
         }
         batch
+    }
+
+    /// Samples that share their time with too few others are rows.
+    fn end_run(&mut self) {
+        for (id, at, value) in self.blocks.end_run() {
+            self.rows.ids.push(id);
+            self.rows.times.push(Timestamp(at));
+            self.rows.values.push(value);
+        }
     }
 
     fn all_late(group: &[Job]) -> Self {
@@ -315,31 +365,35 @@ impl Batch {
         Self { late: points.map(|p| ((p.series.id.0, p.at.0), p.value)).collect(), ..Self::default() }
     }
 
-    fn with_room_for(samples: usize) -> Self {
-        Self {
-            ids: Vec::with_capacity(samples),
-            times: Vec::with_capacity(samples),
-            values: Vec::with_capacity(samples),
-            late: HashMap::new(),
-        }
+    fn only_blocks(&self) -> bool {
+        self.rows.ids.is_empty() && self.late.is_empty()
+    }
+
+    fn appended(&self) -> usize {
+        self.blocks.samples() + self.rows.ids.len()
     }
 }
 
-/// Appends a batch as three arrays. COPY takes PostgreSQL no less time, and loses 40 ms a commit:
-/// the driver sends its end as a packet of its own, which TCP holds back until the data before it
-/// are confirmed.
-async fn append(tx: &mut Transaction, batch: &Batch) -> Result<(), StoreError> {
+/// COPY takes PostgreSQL no less time than three arrays, and loses 40 ms a commit: the driver sends
+/// its end as a packet of its own, which TCP holds back until the data before it are confirmed.
+async fn append_rows(tx: &mut Transaction, rows: &Rows) -> Result<(), StoreError> {
+    if rows.ids.is_empty() {
+        return Ok(());
+    }
     sql("insert into noetl_metrics.sample (series_id, \"timestamp\", value) \
          select * from unnest($1::integer[], $2::timestamptz[], $3::double precision[])")
-    .bind(batch.ids.as_slice())
-    .bind(batch.times.as_slice())
-    .bind(batch.values.as_slice())
+    .bind(rows.ids.as_slice())
+    .bind(rows.times.as_slice())
+    .bind(rows.values.as_slice())
     .execute(&mut **tx)
     .await?;
     Ok(())
 }
 
 async fn upsert_late(tx: &mut Transaction, late: &HashMap<(i32, i64), f64>) -> Result<(), StoreError> {
+    if late.is_empty() {
+        return Ok(());
+    }
     let (mut ids, mut times, mut values) = (Vec::new(), Vec::new(), Vec::new());
     for ((id, at), value) in late {
         ids.push(*id);
@@ -379,4 +433,40 @@ pub(crate) async fn kept_reply(database: &Database, key: &str) -> Result<Option<
         .await?;
     tx.commit().await?;
     Ok(row.map(|row| sqlx::Row::try_get(&row, 0)).transpose()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::RuntimeId;
+
+    fn job(room: &Arc<Semaphore>) -> Job {
+        let component = Arc::new(Component::new(RuntimeId(1), "w", "worker_pool", Millis(0)));
+        let room = Arc::clone(room).try_acquire_owned().unwrap();
+        Job { component, points: Vec::new(), idempotent: None, done: oneshot::channel().0, _room: room }
+    }
+
+    #[tokio::test]
+    async fn as_many_are_waited_for_as_came_last_and_not_for_long() {
+        let room = Arc::new(Semaphore::new(100));
+        let (queue, mut jobs) = mpsc::channel(100);
+        for _ in 0..5 {
+            queue.send(job(&room)).await.unwrap();
+        }
+        assert_eq!(gather(job(&room), &mut jobs, 3).await.len(), 6, "all that wait already");
+        // Nothing else runs before the one that is gathered for gives way: it must have waited.
+        let sent = job(&room);
+        let late = tokio::spawn(async move { queue.send(sent).await.map(|()| queue).is_ok() });
+        assert_eq!(gather(job(&room), &mut jobs, 2).await.len(), 2);
+        assert!(late.await.unwrap());
+        let (queue, mut jobs) = mpsc::channel(100);
+        let sent = job(&room);
+        let late = tokio::spawn(async move { queue.send(sent).await.map(|()| queue).is_ok() });
+        assert_eq!(gather(job(&room), &mut jobs, 1).await.len(), 1, "one client alone waits for nobody");
+        assert!(late.await.unwrap());
+        let (_queue, mut jobs) = mpsc::channel(100);
+        let gathered = gather(job(&room), &mut jobs, 2);
+        let waited = tokio::time::timeout(Duration::from_secs(5), gathered).await;
+        assert_eq!(waited.unwrap().len(), 1, "nobody comes");
+    }
 }

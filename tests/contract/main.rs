@@ -14,6 +14,7 @@ mod architecture;
 mod auth;
 mod auth_kubernetes;
 mod bad_input;
+mod blocks;
 mod check;
 mod durability;
 mod export;

@@ -31,7 +31,7 @@ async fn run(contract: &Contract, flags: &[&str]) -> Output {
 }
 
 /// Its report.
-async fn maintain(contract: &Contract, flags: &[&str]) -> Value {
+pub async fn maintain(contract: &Contract, flags: &[&str]) -> Value {
     let output = run(contract, flags).await;
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()

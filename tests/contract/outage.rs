@@ -109,8 +109,7 @@ async fn a_table_that_is_locked_is_a_503_and_not_a_fault_of_the_server() {
     contract.register("w").await;
     contract.report("w", json!([gauge("m", 1.0)])).await.ok();
     let mut lock = contract.database.pool.begin().await.unwrap();
-    let tables =
-        "lock table noetl_metrics.sample, noetl_metrics.series, noetl.runtime in access exclusive mode";
+    let tables = "lock table noetl_metrics.sample, noetl_metrics.block, noetl_metrics.series, noetl.runtime in access exclusive mode";
     sqlx::raw_sql(tables).execute(&mut *lock).await.unwrap();
     let body = |name: &str| json!({"component_name": "w", "metrics": [gauge(name, 2.0)]});
     let (known, new, registration, query) = (body("m"), body("new"), json!({"name": "v"}), Value::Null);
@@ -167,7 +166,7 @@ async fn too_much_that_waits_is_a_429() {
     contract.register("w").await;
     contract.report("w", json!([gauge("m", 1.0)])).await.ok();
     let mut lock = contract.database.pool.begin().await.unwrap();
-    sqlx::raw_sql("lock table noetl_metrics.sample in access exclusive mode")
+    sqlx::raw_sql("lock table noetl_metrics.sample, noetl_metrics.block in access exclusive mode")
         .execute(&mut *lock)
         .await
         .unwrap();

@@ -60,7 +60,8 @@ pub(crate) fn measure(bench: &Bench<'_>) -> Result<Row> {
     ));
     row.notes.push(
         "The static file goes through warp's own file reply; with gzip it is read and compressed for each request by \
-         the same code and level. Pushgateway holds the same series, a group for each component."
+         the code that packs our other replies. The exposition has its own, which looks for what a line shares with \
+         the one before it. Pushgateway holds the same series, a group for each component."
             .into(),
     );
     Ok(row)

@@ -2,11 +2,23 @@
 
 use std::borrow::Cow;
 
+use serde_json::value::RawValue;
+
 use super::super::json::Json;
+use super::raw::Field;
 use crate::model::{Label, Limits, Millis, STALE, parse_timestamp};
 
 /// The field that is wrong, and what is wrong with it.
 pub(super) type FieldError = (&'static str, String);
+
+/// What a field says. Its brackets and quotes were found to match already.
+pub(super) fn parse<'a>(name: &'static str, field: Field<'a>) -> Result<Json<'a>, FieldError> {
+    let Some(raw) = field else { return Ok(Json::Null) };
+    serde_json::from_str(raw.get()).map_err(|error| {
+        let what = error.to_string();
+        (name, what.split(" at line ").next().unwrap_or_default().to_owned())
+    })
+}
 
 pub(super) fn text_of<'a>(field: &'static str, value: Json<'a>) -> Result<Option<Cow<'a, str>>, FieldError> {
     let text = value.into_text().map_err(|what| (field, format!("must be a string, not {what}")))?;
@@ -33,17 +45,37 @@ pub(super) fn value_of(field: &'static str, value: &Json<'_>) -> Result<f64, Fie
     }
 }
 
-pub(super) fn time_of(value: Json<'_>, limits: &Limits, now: Millis) -> Result<Option<Millis>, FieldError> {
-    let Some(text) = text_of("timestamp", value)? else { return Ok(None) };
-    let at = parse_timestamp(&text).map_err(|e| ("timestamp", format!("{:?} {e}", clip(&text))))?;
-    if at.since(now) > limits.future_ms {
-        let ahead = limits.future_ms / 1000;
-        return Err((
-            "timestamp",
-            format!("{} is more than {ahead} s ahead of the server's clock", at.rfc3339()),
-        ));
+/// Reads times; most entries of a report have the same.
+pub(super) struct Times<'a> {
+    now: Millis,
+    future_ms: i64,
+    last: Option<(&'a str, Millis)>,
+}
+
+impl<'a> Times<'a> {
+    /// `now` is the server's clock, which bounds how far ahead a sample may be.
+    pub(super) fn new(now: Millis, limits: &Limits) -> Self {
+        Self { now, future_ms: limits.future_ms, last: None }
     }
-    Ok(Some(at))
+
+    /// The time of a sample; nothing where it says none.
+    pub(super) fn read(&mut self, field: Field<'a>) -> Result<Option<Millis>, FieldError> {
+        let Some(raw) = field.map(RawValue::get) else { return Ok(None) };
+        if let Some((text, at)) = self.last
+            && text == raw
+        {
+            return Ok(Some(at));
+        }
+        let Some(text) = text_of("timestamp", parse("timestamp", field)?)? else { return Ok(None) };
+        let at = parse_timestamp(&text).map_err(|e| ("timestamp", format!("{:?} {e}", clip(&text))))?;
+        if at.since(self.now) > self.future_ms {
+            let ahead = self.future_ms / 1000;
+            let reason = format!("{} is more than {ahead} s ahead of the server's clock", at.rfc3339());
+            return Err(("timestamp", reason));
+        }
+        self.last = Some((raw, at));
+        Ok(Some(at))
+    }
 }
 
 pub(super) fn labels_of(value: Json<'_>) -> Result<Vec<Label<'_>>, FieldError> {

@@ -1,8 +1,11 @@
-//! The body of `POST /api/metrics/report`: JSON to checked samples.
+//! The body of `POST /api/metrics/report`: JSON to checked samples, in two steps.
 //!
-//! One pass over the bytes, strings borrowed from them. A sample that breaks a rule is set aside
-//! with its index, field and reason; the others are not touched by it. Only a body that is no JSON
-//! object at all, or whose component or list of metrics can't be read, fails as a whole.
+//! [`read`] finds in one pass over the bytes who reports and where each entry of the list is.
+//! [`Report::check`] goes through the entries: one that is written as it was before is known by that,
+//! and only its value and time are read; the others are taken apart, strings borrowed from the bytes.
+//! A sample that breaks a rule is set aside with its index, field and reason; the others are not
+//! touched by it. Only a body that is no JSON object at all, or whose component or list of metrics
+//! can't be read, fails as a whole.
 
 mod fields;
 mod item;
@@ -12,13 +15,15 @@ mod tests;
 mod whole;
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
-use raw::{Items, RawReport};
+use fields::{FieldError, Times};
+use raw::{Item, Items, RawReport};
 
 use super::json::Json;
-use crate::model::{Label, Limits, MetricType, Millis};
+use crate::model::{Label, Limits, MetricType, Millis, Series, SeriesKey};
 
-/// A decoded report. Samples keep the order in which they came.
+/// A report whose entries are not checked yet.
 #[derive(Debug, Default)]
 pub struct Report<'a> {
     /// Identity of the component, which wins over the name.
@@ -27,10 +32,38 @@ pub struct Report<'a> {
     pub component_name: Option<Cow<'a, str>>,
     /// Kind of the component: `component_type`, or `kind`.
     pub component_type: Option<Cow<'a, str>>,
-    /// Samples that keep all rules.
+    items: Vec<Item<'a>>,
+}
+
+/// The entries of a report, checked.
+#[derive(Debug, Default)]
+pub struct Checked<'a> {
+    /// Those that keep all rules, in the order in which they came.
+    pub entries: Vec<Entry>,
+    /// Samples whose series is still to be found.
     pub samples: Vec<Sample<'a>>,
-    /// Samples that do not.
+    /// Entries that break a rule.
     pub rejected: Vec<Rejected>,
+}
+
+/// One sample of a checked report.
+#[derive(Debug)]
+pub enum Entry {
+    /// Its series is known.
+    Known(Known),
+    /// One of the samples whose series is not, by its place among them.
+    Sample(usize),
+}
+
+/// A sample of a known series.
+#[derive(Debug)]
+pub struct Known {
+    /// The series.
+    pub series: Arc<Series>,
+    /// Value.
+    pub value: f64,
+    /// Its time; `None` is the time of arrival.
+    pub at: Option<Millis>,
 }
 
 /// A sample that keeps all rules.
@@ -38,6 +71,8 @@ pub struct Report<'a> {
 pub struct Sample<'a> {
     /// Its place in the report's list of metrics.
     pub index: usize,
+    /// By which the next sample that is written like this one is known.
+    pub key: Option<SeriesKey>,
     /// Metric name.
     pub name: Cow<'a, str>,
     /// Metric type.
@@ -85,46 +120,89 @@ pub enum ReportError {
 /// may take as many times the bytes that a body may have.
 const LABEL_COPIES: usize = 8;
 
-/// Decodes a report; `now` is the server's clock, which bounds how far ahead a sample may be.
-pub fn decode<'a>(body: &'a [u8], limits: &Limits, now: Millis) -> Result<Report<'a>, ReportError> {
+/// Reads a report.
+pub fn read<'a>(body: &'a [u8], limits: &Limits) -> Result<Report<'a>, ReportError> {
     // All at once, which takes less time than string by string.
     let body = str::from_utf8(body).map_err(|e| ReportError::Syntax(e.to_string()))?;
     let raw = RawReport::read(body, limits.samples).map_err(|e| ReportError::Syntax(e.to_string()))?;
-    let shape = |field, reason: String| ReportError::Shape { field, reason };
     if raw.not_object {
         return Err(shape("body", "must be a JSON object".into()));
     }
     if let Some(field) = raw.twice {
         return Err(shape(field, "occurs twice".into()));
     }
-    let too_many = || shape("metrics", format!("more than {} samples in one report", limits.samples));
     let items = match raw.metrics {
         Items::Missing => return Err(shape("metrics", "is missing".into())),
         Items::Wrong(what) => return Err(shape("metrics", format!("must be a list, not {what}"))),
-        Items::TooMany => return Err(too_many()),
+        Items::TooMany => return Err(too_many(limits)),
         Items::List(items) => items,
     };
     let text = |field, value: Json<'a>| {
         value.into_text().map_err(|what| shape(field, format!("must be a string, not {what}")))
     };
-    let mut report = Report {
+    Ok(Report {
         runtime_id: runtime_id(raw.runtime_id)?,
         component_name: text("component_name", raw.component_name)?.filter(|t| !t.is_empty()),
         component_type: text("component_type", raw.component_type)?.filter(|t| !t.is_empty()),
-        samples: Vec::with_capacity(items.len()),
-        rejected: Vec::new(),
-    };
-    let mut copies = limits.body_bytes.saturating_mul(LABEL_COPIES);
-    for (index, item) in items.into_iter().enumerate() {
-        let before = report.samples.len();
-        if let Err((field, reason)) = item.check(index, limits, now, &mut copies, &mut report.samples) {
-            report.samples.truncate(before);
-            report.rejected.push(Rejected { index, field: field.into(), reason });
-        } else if report.samples.len() > limits.samples {
-            return Err(too_many());
-        }
+        items,
+    })
+}
+
+impl<'a> Report<'a> {
+    /// Whether it has no entry, good or bad.
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
     }
-    Ok(report)
+
+    /// Checks the entries. `now` is the server's clock; `known` says of the fields that identify a
+    /// series, as they are written, which series that is, or by which key it will be known.
+    pub fn check(
+        &self,
+        limits: &Limits,
+        now: Millis,
+        known: impl Fn(&[&str; 5]) -> Result<Arc<Series>, SeriesKey>,
+    ) -> Result<Checked<'a>, ReportError> {
+        let mut checked = Checked { entries: Vec::with_capacity(self.items.len()), ..Checked::default() };
+        let mut times = Times::new(now, limits);
+        let mut copies = limits.body_bytes.saturating_mul(LABEL_COPIES);
+        for (index, item) in self.items.iter().enumerate() {
+            let before = checked.samples.len();
+            let key = match item.series_fields().map(|fields| known(&fields)) {
+                Some(Ok(series)) => {
+                    match item.check_known(series, &mut times) {
+                        Ok(sample) => checked.entries.push(Entry::Known(sample)),
+                        Err(error) => checked.reject(index, error),
+                    }
+                    continue;
+                }
+                Some(Err(key)) => Some(key),
+                None => None,
+            };
+            if let Err(error) = item.check(index, key, limits, &mut times, &mut copies, &mut checked.samples)
+            {
+                checked.samples.truncate(before);
+                checked.reject(index, error);
+            } else if checked.entries.len() + checked.samples.len() - before > limits.samples {
+                return Err(too_many(limits));
+            }
+            checked.entries.extend((before..checked.samples.len()).map(Entry::Sample));
+        }
+        Ok(checked)
+    }
+}
+
+impl Checked<'_> {
+    fn reject(&mut self, index: usize, (field, reason): FieldError) {
+        self.rejected.push(Rejected { index, field: field.into(), reason });
+    }
+}
+
+fn shape(field: &'static str, reason: String) -> ReportError {
+    ReportError::Shape { field, reason }
+}
+
+fn too_many(limits: &Limits) -> ReportError {
+    shape("metrics", format!("more than {} samples in one report", limits.samples))
 }
 
 /// An id is a number, or the same as a string, since it does not fit a double.

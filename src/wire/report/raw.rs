@@ -1,8 +1,11 @@
-//! A report as JSON has it, before any rule: one pass, any type in any place.
+//! A report as JSON has it, before any rule: one pass, any type in any place. What an entry of the list
+//! says is found, and taken apart only where it has to be.
 
 use std::fmt;
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use serde_json::value::RawValue;
 
 use super::super::json::{Json, Text};
 
@@ -34,7 +37,7 @@ macro_rules! not_a_map {
     };
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct RawReport<'a> {
     pub(super) not_object: bool,
     pub(super) twice: Option<&'static str>,
@@ -44,7 +47,7 @@ pub(super) struct RawReport<'a> {
     pub(super) metrics: Items<'a>,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) enum Items<'a> {
     #[default]
     Missing,
@@ -54,22 +57,30 @@ pub(super) enum Items<'a> {
     List(Vec<Item<'a>>),
 }
 
+/// A field as it was written; nothing where it is missing.
+pub(super) type Field<'a> = Option<&'a RawValue>;
+
+/// Whether a field is there and not null.
+pub(super) fn is_given(field: Field<'_>) -> bool {
+    field.is_some_and(|raw| raw.get() != "null")
+}
+
 /// One entry of the list, unchecked.
-#[derive(Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Item<'a> {
     pub(super) not_object: bool,
     pub(super) twice: Option<&'static str>,
-    pub(super) name: Json<'a>,
-    pub(super) kind: Json<'a>,
-    pub(super) value: Json<'a>,
-    pub(super) timestamp: Json<'a>,
-    pub(super) labels: Json<'a>,
-    pub(super) help: Json<'a>,
-    pub(super) unit: Json<'a>,
-    pub(super) buckets: Json<'a>,
-    pub(super) quantiles: Json<'a>,
-    pub(super) sum: Json<'a>,
-    pub(super) count: Json<'a>,
+    pub(super) name: Field<'a>,
+    pub(super) kind: Field<'a>,
+    pub(super) value: Field<'a>,
+    pub(super) timestamp: Field<'a>,
+    pub(super) labels: Field<'a>,
+    pub(super) help: Field<'a>,
+    pub(super) unit: Field<'a>,
+    pub(super) buckets: Field<'a>,
+    pub(super) quantiles: Field<'a>,
+    pub(super) sum: Field<'a>,
+    pub(super) count: Field<'a>,
 }
 
 impl<'a> RawReport<'a> {
@@ -156,10 +167,10 @@ impl<'de> Deserialize<'de> for Item<'de> {
                             continue;
                         }
                     };
-                    if !matches!(slot, Json::Null) {
+                    if is_given(*slot) {
                         item.twice = Some(field);
                     }
-                    *slot = map.next_value()?;
+                    *slot = Some(map.next_value()?);
                 }
                 Ok(item)
             }

@@ -1,11 +1,34 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::model::{Component, RuntimeId, SeriesId};
 
 const NOW: Millis = Millis(1_800_000_000_000);
 
-fn read(body: &str) -> Result<Report<'_>, ReportError> {
-    decode(body.as_bytes(), &Limits::default(), NOW)
+/// A report in which no series is known.
+#[derive(Debug)]
+struct Whole<'a> {
+    runtime_id: Option<i64>,
+    component_name: Option<Cow<'a, str>>,
+    component_type: Option<Cow<'a, str>>,
+    samples: Vec<Sample<'a>>,
+    rejected: Vec<Rejected>,
+}
+
+fn read(body: &str) -> Result<Whole<'_>, ReportError> {
+    read_bytes(body.as_bytes())
+}
+
+fn read_bytes(body: &[u8]) -> Result<Whole<'_>, ReportError> {
+    let report = super::read(body, &Limits::default())?;
+    let checked = report.check(&Limits::default(), NOW, |_| Err(SeriesKey(1)))?;
+    Ok(Whole {
+        runtime_id: report.runtime_id,
+        component_name: report.component_name,
+        component_type: report.component_type,
+        samples: checked.samples,
+        rejected: checked.rejected,
+    })
 }
 
 fn only_reason(metric: &str) -> String {
@@ -151,10 +174,75 @@ fn a_body_that_is_no_report_fails_as_a_whole() {
     ));
 }
 
+/// A series that is known by the fields of a counter.
+fn known_counter() -> Arc<Series> {
+    let component = Component::new(RuntimeId(1), "w", "worker_pool", NOW);
+    let line = b"c{component=\"w\"} ".as_slice();
+    Arc::new(Series::new(SeriesId(7), Arc::new(component), MetricType::Counter, line.into()))
+}
+
+#[test]
+fn of_a_known_series_only_value_and_time_are_read() {
+    let body = r#"{"component_name":"w","metrics":[
+        {"metric_name":"c","metric_type":"counter","metric_value":1,"labels":{"a":"b"},"timestamp":"2024-01-01T12:00:00Z"},
+        {"timestamp":null,"labels":{"a":"b"},"metric_type":"counter","metric_value":"+Inf","metric_name":"c"},
+        {"metric_name":"c","metric_type":"counter","metric_value":-1,"labels":{"a":"b"}},
+        {"metric_name":"c","metric_type":"counter","labels":{"a":"b"}},
+        {"metric_name":"c","metric_type":"counter","metric_value":1,"labels":{"a":"b"},"timestamp":"soon"},
+        {"metric_name":"c","metric_type":"counter","metric_value":2,"labels":{"a":"c"}},
+        {"metric_name":"c","metric_type":"histogram","sum":2,"count":1,"labels":{"a":"b"}},
+        {"metric_name":"c","metric_type":"counter","metric_value":1,"labels":{"a":"b"},"metric_value":2}]}"#;
+    let series = known_counter();
+    let known = |fields: &[&str; 5]| match fields {
+        [r#""c""#, r#""counter""#, r#"{"a":"b"}"#, "", ""] => Ok(Arc::clone(&series)),
+        _ => Err(SeriesKey(2)),
+    };
+    let report = super::read(body.as_bytes(), &Limits::default()).unwrap();
+    let checked = report.check(&Limits::default(), NOW, known).unwrap();
+    let entries: Vec<_> = checked
+        .entries
+        .iter()
+        .map(|entry| match entry {
+            Entry::Known(known) => (known.series.id.0, known.value, known.at.map(|at| at.0)),
+            Entry::Sample(place) => (-1, checked.samples[*place].value, None),
+        })
+        .collect();
+    assert_eq!(entries, [(7, 1.0, Some(1_704_110_400_000)), (7, f64::INFINITY, None), (-1, 2.0, None)]);
+    assert_eq!(checked.samples[0].key, Some(SeriesKey(2)));
+    let rejected: Vec<_> =
+        checked.rejected.iter().map(|r| (r.index, r.field.as_str(), r.reason.as_str())).collect();
+    assert_eq!(
+        rejected,
+        [
+            (2, "metric_value", "a counter counts up from 0: it can't be -1"),
+            (3, "metric_value", "is missing"),
+            (4, "timestamp", checked.rejected[2].reason.as_str()),
+            (6, "buckets", checked.rejected[3].reason.as_str()),
+            (7, "metric_value", "occurs twice"),
+        ]
+    );
+}
+
+#[test]
+fn a_field_that_no_double_or_text_can_hold_is_named() {
+    for (metric, expected) in [
+        (
+            r#"{"metric_name":"c","metric_type":"gauge","metric_value":1e999}"#,
+            "metric_value: number out of range",
+        ),
+        (
+            r#"{"metric_name":"\ud800","metric_type":"gauge","metric_value":1}"#,
+            "metric_name: unexpected end of hex escape",
+        ),
+    ] {
+        assert_eq!(only_reason(metric), expected);
+    }
+}
+
 proptest! {
     #[test]
     fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        let _ = decode(&bytes, &Limits::default(), NOW);
+        let _ = read_bytes(&bytes);
     }
 
     #[test]

@@ -72,11 +72,8 @@ impl Case {
 }
 
 fn bodies() -> Vec<Case> {
-    let deep = format!(
-        r#"{{"component_name": "w", "metrics": [{{"labels": {}1{}}}]}}"#,
-        r#"{"a":"#.repeat(5000),
-        "}".repeat(5000)
-    );
+    let deep =
+        format!(r#"{{"component_name": {}1{}, "metrics": []}}"#, r#"{"a":"#.repeat(5000), "}".repeat(5000));
     let texts: Vec<(&'static str, Vec<u8>)> = vec![
         ("no body", Vec::new()),
         ("half an object", b"{".to_vec()),
@@ -86,10 +83,6 @@ fn bodies() -> Vec<Case> {
         ("broken UTF-8", b"{\"component_name\": \"w\xff\", \"metrics\": []}".to_vec()),
         ("half a surrogate pair", br#"{"component_name": "\ud800", "metrics": []}"#.to_vec()),
         ("a bare NaN", br#"{"component_name": "w", "metrics": [{"metric_value": NaN}]}"#.to_vec()),
-        (
-            "a number beyond doubles",
-            br#"{"component_name": "w", "metrics": [{"metric_value": 1e999}]}"#.to_vec(),
-        ),
         ("deep nesting", deep.into_bytes()),
         ("UTF-16", "{}".encode_utf16().flat_map(u16::to_le_bytes).collect()),
     ];

@@ -33,6 +33,7 @@ fn names() -> Cases {
     vec![
         ("no name", r#"{"metric_type": "gauge", "metric_value": 1}"#.into(), field),
         ("a null name", named("null"), field),
+        ("half a surrogate pair", named(r#""\ud800""#), field),
         ("a numeric name", named("7"), field),
         ("a name in a list", named(r#"["m"]"#), field),
         ("an empty name", named(r#""""#), field),
@@ -60,6 +61,7 @@ fn types_and_values() -> Cases {
         ("a numeric type", valued("1", "1"), "metric_type"),
         ("no value", r#"{"metric_name": "m", "metric_type": "gauge"}"#.into(), value),
         ("a null value", valued(r#""gauge""#, "null"), value),
+        ("a number beyond doubles", valued(r#""gauge""#, "1e999"), value),
         ("a boolean value", valued(r#""gauge""#, "true"), value),
         ("a value in a list", valued(r#""gauge""#, "[1]"), value),
         ("an object for a value", valued(r#""gauge""#, r#"{"v": 1}"#), value),
@@ -84,6 +86,7 @@ fn labels() -> Cases {
     };
     vec![
         ("labels in a list", with(r#"["a"]"#), field),
+        ("deep nesting", with(&format!("{}1{}", r#"{"a":"#.repeat(5000), "}".repeat(5000))), field),
         ("labels in a string", with(r#""a=b""#), field),
         ("a numeric label", with(r#"{"a": 1}"#), field),
         ("a null label", with(r#"{"a": null}"#), field),

@@ -1,5 +1,7 @@
 //! Content encodings of HTTP bodies: plain, gzip, zstd; bounded before and after decompression.
 
+mod lines;
+
 use std::io::{Read, Write};
 
 /// An encoding that both sides understand.
@@ -107,6 +109,14 @@ pub fn compress(encoding: Encoding, body: &[u8]) -> Option<Vec<u8>> {
             encoder.finish().ok()
         }
         Encoding::Zstd => zstd::bulk::compress(body, 1).ok(),
+    }
+}
+
+/// [`compress`] for a text whose lines are like their neighbours.
+pub fn compress_lines(encoding: Encoding, text: &[u8]) -> Option<Vec<u8>> {
+    match encoding {
+        Encoding::Gzip => Some(lines::gzip(text)),
+        other => compress(other, text),
     }
 }
 

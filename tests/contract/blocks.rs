@@ -1,0 +1,208 @@
+//! Samples of open hours as blocks: what readers see is the same before, while and after an hour is
+//! closed.
+
+use serde_json::{Value, json};
+
+use crate::harness::{Contract, gauge_at, now, time};
+
+const HOUR: i64 = 3_600_000;
+/// More than one block of samples.
+const MANY: usize = 400;
+
+/// A report's metrics: `MANY` series with the values from `first` on, all of one time.
+fn many(first: usize, at: i64) -> Value {
+    (0..MANY)
+        .map(|i| {
+            let mut one = gauge_at("m", (first + i) as f64, at);
+            one["labels"] = json!({"i": i.to_string()});
+            one
+        })
+        .collect()
+}
+
+/// Samples that are rows of an hour, and those that are in blocks, without the server's own.
+async fn places(contract: &Contract) -> (i64, i64) {
+    let of = "join noetl_metrics.series s using (series_id) where s.metric_name !~ '^noetl_'";
+    let rows = contract.value(format!("select count(*) from noetl_metrics.sample {of}")).await;
+    let blocks = format!("select count(*) from noetl_metrics.block, unnest(series_ids) as u(series_id) {of}");
+    (rows, contract.value(blocks).await)
+}
+
+/// All that readers see of `m`: in SQL, and by the API.
+async fn shown(contract: &Contract) -> (Vec<String>, Vec<String>) {
+    let sql = "select (to_jsonb(m) - 'created_at')::text from noetl.metrics m where metric_name = 'm' order by metric_id";
+    let mut rows: Vec<String> =
+        contract.query("metric_name=m&limit=10000").await.iter().map(ToString::to_string).collect();
+    rows.sort();
+    (contract.column(sql).await, rows)
+}
+
+/// Moves all blocks back by some hours, and makes the hour that they are then in.
+async fn move_back(contract: &Contract, hours: i64) -> String {
+    let hour = now() - hours * HOUR;
+    contract.run(format!("select noetl_metrics.create_partitions('{}', 1)", time(hour))).await;
+    contract
+        .run(format!(
+            "update noetl_metrics.block set \"timestamp\" = '{}'::timestamptz + (\"timestamp\" - date_trunc('hour', \"timestamp\"))",
+            time(hour - hour.rem_euclid(HOUR))
+        ))
+        .await;
+    let at = time(hour);
+    format!("sample_{}{}{}_{}", &at[..4], &at[5..7], &at[8..10], &at[11..13])
+}
+
+#[tokio::test]
+async fn samples_of_one_time_are_blocks_and_read_like_any() {
+    let contract = Contract::start().await;
+    contract.register("w").await;
+    let at = now();
+    let reply = contract.report("w", many(0, at)).await.ok();
+    assert_eq!(reply["metrics_inserted"], MANY);
+    assert_eq!(places(&contract).await, (0, MANY as i64), "in blocks");
+    // A few of another time are rows, and both are there.
+    contract.report("w", json!([gauge_at("few", 1.0, at + 1)])).await.ok();
+    assert_eq!(places(&contract).await, (1, MANY as i64));
+    let (sql, api) = shown(&contract).await;
+    assert_eq!((sql.len(), api.len()), (MANY, MANY));
+    let one = contract.query("metric_name=m&label.i=399").await;
+    assert_eq!((one.len(), &one[0]["metric_value"]), (1, &json!(399.0)));
+    assert_eq!(one[0]["timestamp"], time(at));
+    assert_eq!(contract.export().await.count("m"), MANY);
+}
+
+#[tokio::test]
+async fn a_value_that_is_sent_again_overrides_its_block() {
+    let contract = Contract::start().await;
+    contract.register("w").await;
+    let at = now();
+    contract.report("w", many(0, at)).await.ok();
+    contract.report("w", many(1000, at)).await.ok();
+    let values: Vec<f64> =
+        contract.column("select metric_value from noetl.metrics where metric_name = 'm' order by 1").await;
+    assert_eq!(values, (1000..1000 + MANY).map(|v| v as f64).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn values_are_kept_bit_by_bit() {
+    let contract = Contract::start().await;
+    contract.register("w").await;
+    let at = now();
+    let odd = json!([
+        "NaN",
+        "+Inf",
+        "-Inf",
+        0.1,
+        -0.0,
+        5e-324,
+        1.797_693_134_862_315_7e308,
+        9_007_199_254_740_993_i64,
+        1,
+        2
+    ]);
+    let metrics: Value = odd
+        .as_array()
+        .unwrap()
+        .iter()
+        .enumerate()
+        .map(|(i, value)| {
+            let mut one = gauge_at(&format!("odd_{i}"), 0.0, at);
+            one["metric_value"] = value.clone();
+            one
+        })
+        .collect();
+    contract.report("w", metrics).await.ok();
+    assert_eq!(places(&contract).await, (0, 10));
+    let texts: Vec<String> = contract
+        .column("select metric_value::text from noetl.metrics where metric_name ~ 'odd' order by metric_name")
+        .await;
+    let expected = [
+        "NaN",
+        "Infinity",
+        "-Infinity",
+        "0.1",
+        "-0",
+        "5e-324",
+        "1.7976931348623157e+308",
+        "9.007199254740992e+15",
+        "1",
+        "2",
+    ];
+    assert_eq!(texts, expected);
+}
+
+#[tokio::test]
+async fn closing_an_hour_changes_nothing_that_readers_see() {
+    let contract = Contract::start().await;
+    contract.register("w").await;
+    let at = now();
+    for round in 0..5 {
+        contract.report("w", many(round * 1000, at + round as i64)).await.ok();
+    }
+    let hour = move_back(&contract, 3).await;
+    let before = shown(&contract).await;
+    assert_eq!((before.0.len(), before.1.len()), (5 * MANY, 5 * MANY));
+
+    // A reader that began before sees the same while the hour is closed and after.
+    let mut reader = contract.database.pool.begin().await.unwrap();
+    sqlx::raw_sql("set transaction isolation level repeatable read; select 1")
+        .execute(&mut *reader)
+        .await
+        .unwrap();
+    contract.run(format!("select noetl_metrics.close_partition('{hour}')")).await;
+    let sql = "select (to_jsonb(m) - 'created_at')::text from noetl.metrics m where metric_name = 'm' order by metric_id";
+    let seen: Vec<String> = sqlx::query_scalar(sql).fetch_all(&mut *reader).await.unwrap();
+    assert_eq!(seen, before.0);
+    reader.commit().await.unwrap();
+
+    assert_eq!(places(&contract).await, ((5 * MANY) as i64, 0), "rows now");
+    assert!(
+        contract
+            .value::<bool>(format!("select closed from noetl_metrics.partition where name = '{hour}'"))
+            .await
+    );
+    assert_eq!(shown(&contract).await, before);
+}
+
+#[tokio::test]
+async fn a_server_that_starts_knows_the_newest_values_of_blocks() {
+    let mut contract = Contract::start().await;
+    contract.register("w").await;
+    let at = now();
+    contract.report("w", many(0, at - 2)).await.ok();
+    contract.report("w", many(1000, at - 1)).await.ok();
+    // One series goes on as a row, in the same open hour.
+    let mut one = gauge_at("m", 7.0, at);
+    one["labels"] = json!({"i": "5"});
+    contract.report("w", json!([one])).await.ok();
+    contract.restart().await;
+    let export = contract.export().await;
+    assert_eq!(export.count("m"), MANY);
+    assert_eq!(export.get("m", &[("i", "5")]), Some("7"), "the row is newer");
+    assert_eq!(export.get("m", &[("i", "6")]), Some("1006"), "the newest block");
+    // What it knows keeps a sample of the same time from being there twice.
+    contract.report("w", many(2000, at - 1)).await.ok();
+    let count = "select count(*) from noetl.metrics where metric_name = 'm' and labels->>'i' = '6'";
+    assert_eq!(contract.value::<i64>(count).await, 2);
+    assert_eq!(contract.export().await.get("m", &[("i", "6")]), Some("2006"));
+}
+
+#[tokio::test]
+async fn retention_takes_blocks_with_their_hour_and_keeps_what_has_longer() {
+    let contract = Contract::start().await;
+    contract.register("w").await;
+    let at = now();
+    let mut metrics = many(0, at);
+    metrics.as_array_mut().unwrap().extend((0..10).map(|i| gauge_at(&format!("long_{i}"), 1.0, at)));
+    contract.report("w", metrics).await.ok();
+    contract.post("/api/metrics/ttl/set?metric_name=long_3&ttl_days=30", &json!({})).await.ok();
+    let hour = move_back(&contract, 50).await;
+    let report = crate::maintenance::maintain(&contract, &["--retention-raw", "1d", "--dry-run"]).await;
+    assert_eq!((&report["dropped_partitions"], &report["kept_samples"]), (&json!([hour]), &json!(1)));
+    assert_eq!(places(&contract).await.1, (MANY + 10) as i64, "nothing is done yet");
+    let report = crate::maintenance::maintain(&contract, &["--retention-raw", "1d"]).await;
+    assert_eq!((&report["dropped_partitions"], &report["kept_samples"]), (&json!([hour]), &json!(1)));
+    let left: Vec<String> =
+        contract.column("select metric_name::text from noetl.metrics where metric_name !~ '^noetl_'").await;
+    assert_eq!(left, ["long_3"]);
+    assert_eq!(places(&contract).await, (0, 0));
+}
