@@ -1,7 +1,9 @@
-"""The dashboards keep the rules of Grafana's dashboard linter, and ours of uniformity."""
+"""Dashboards keep the rules of Grafana's linter, its schema, and ours of uniformity."""
 
+import json
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 
@@ -116,6 +118,41 @@ def test_target_counter_agg(dashboard):
 @each_dashboard
 def test_uneditable(dashboard):
     assert dashboard["editable"] is False
+
+
+# Grafana's published schema, in the form of its own SDK: what is no field of it gets lost there.
+
+
+# What the dashboard editor writes, and the schema does not have.
+BESIDE_THE_SCHEMA = {"definition", "titleFormat"}
+
+
+@each_dashboard
+def test_grafana_s_schema_has_every_field(dashboard):
+    if sys.version_info < (3, 11):
+        pytest.skip("Grafana's SDK is for Python 3.11 and newer")
+    from grafana_foundation_sdk.cog.encoder import JSONEncoder
+    from grafana_foundation_sdk.cog.plugins import register_default_plugins
+    from grafana_foundation_sdk.models.dashboard import Dashboard
+
+    register_default_plugins()
+    read = json.loads(JSONEncoder(sort_keys=True).encode(Dashboard.from_json(dashboard)))
+    assert set(unlike(dashboard, read)) == set()
+
+
+def unlike(written: object, read: object, where: str = "") -> Iterator[str]:
+    """What of a dashboard is not there any more, or other than it was; defaults are no loss."""
+    if isinstance(written, dict) and isinstance(read, dict):
+        for key in written.keys() - BESIDE_THE_SCHEMA:
+            if key in read:
+                yield from unlike(written[key], read[key], f"{where}.{key}")
+            else:
+                yield f"{where}.{key} is lost"
+    elif isinstance(written, list) and isinstance(read, list) and len(written) == len(read):
+        for number, (one, other) in enumerate(zip(written, read, strict=True)):
+            yield from unlike(one, other, f"{where}[{number}]")
+    elif written != read:
+        yield f"{where} is {written!r}, read as {read!r}"
 
 
 # Ours.
