@@ -6,6 +6,7 @@
 # BUILD_ONLY=1 (end where the cluster would start).
 # For a cluster that is there already: E2E_KUBECONFIG, E2E_REGISTRY (where its nodes find what
 # e2e/images.sh made), E2E_IMAGE (the image under test). Then nothing is started or taken down.
+# Exits with 69 where the cluster, of which nothing is this project's, could not be built or started.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -26,8 +27,8 @@ program=${CARGO_TARGET_DIR:-target}/image-build/$(uname -m)-unknown-linux-gnu/${
 next=target/image/noetl-metrics-e2e-next.tar
 
 if [ -z "${E2E_KUBECONFIG:-}" ]; then
-    stage e2e/cluster/able.sh
-    stage e2e/cluster/build.sh
+    stage e2e/cluster/able.sh || exit 69
+    stage e2e/cluster/build.sh || exit 69
     stage env PROFILE="${PROFILE:-e2e}" VERSION=e2e ARCHIVE=$archive MAX_MB=40 scripts/image.sh
     # What an upgrade leads to: the same program by another tag.
     stage env FROM_BINARY="$program" VERSION=e2e-next ARCHIVE=$next MAX_MB=40 scripts/image.sh
@@ -37,7 +38,7 @@ if [ -z "${E2E_KUBECONFIG:-}" ]; then
     # are pytest's.
     trap 'exit 143' TERM
     [ -n "${KEEP:-}" ] || trap e2e/cluster/down.sh EXIT
-    stage e2e/cluster/up.sh
+    stage e2e/cluster/up.sh || exit 69
     stage e2e/cluster/image.sh $archive $next "$cache"/images/*.tar
 else
     stage e2e/cluster/build.sh kubernetes
