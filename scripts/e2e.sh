@@ -13,7 +13,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 stage() {
     local began=$SECONDS
     printf '\n== %s\n' "$*"
-    "$@"
+    "$@" || return
     printf '== %d s: %s (at %d s)\n' $((SECONDS - began)) "$*" "$SECONDS"
 }
 
