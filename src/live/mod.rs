@@ -17,10 +17,14 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::model::{Component, MetricType, Millis, Point, RuntimeId, Series, family_of};
+use crate::wire::encoding::LineGzip;
 use family::Family;
 
 pub use render::{Format, RenderOptions};
 pub use selector::{Selector, SelectorError};
+
+/// Bytes of text that are compressed at once.
+const PART: usize = 256 << 10;
 
 /// What is known of a family beside its samples.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -166,11 +170,28 @@ impl Live {
     /// Writes the exposition.
     pub fn render(&self, options: &RenderOptions<'_>, components: &[Arc<Component>]) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.last_bytes.load(Ordering::Relaxed) + 4096);
-        render::render(self, options, components, &mut out);
-        if options.is_everything() {
-            self.last_bytes.store(out.len(), Ordering::Relaxed);
-        }
+        render::render(self, options, components, &mut out, &mut |_| ());
+        self.rendered(options, out.len());
         out
+    }
+
+    /// Writes the exposition as gzip, compressed while it is still in the processor's cache.
+    pub fn render_gzip(&self, options: &RenderOptions<'_>, components: &[Arc<Component>]) -> Vec<u8> {
+        let mut packed = LineGzip::with_capacity(self.last_bytes.load(Ordering::Relaxed) / 16 + 4096);
+        let mut part = Vec::with_capacity(PART + PART / 4);
+        render::render(self, options, components, &mut part, &mut |part| {
+            if part.len() >= PART {
+                packed.take(part);
+            }
+        });
+        self.rendered(options, usize::try_from(packed.size()).unwrap_or(0) + part.len());
+        packed.finish(&part)
+    }
+
+    fn rendered(&self, options: &RenderOptions<'_>, bytes: usize) {
+        if options.is_everything() {
+            self.last_bytes.store(bytes, Ordering::Relaxed);
+        }
     }
 
     /// All families, by name.

@@ -94,11 +94,13 @@ const FORGOTTEN_MS: i64 = 24 * 3_600_000;
 /// Series whose values are fetched from memory together.
 const TOGETHER: usize = 32;
 
+/// Writes to `out`. `after` is called with it now and then, between two lines, and may take them out.
 pub(super) fn render(
     live: &Live,
     options: &RenderOptions<'_>,
     components: &[Arc<Component>],
     out: &mut Vec<u8>,
+    after: &mut dyn FnMut(&mut Vec<u8>),
 ) {
     let mut made = made_families(options, components).into_iter().peekable();
     let families = live.ordered();
@@ -108,9 +110,11 @@ pub(super) fn render(
         while let Some((_, text)) = made.next_if(|(made, _)| **made < **name) {
             out.extend_from_slice(&text);
         }
-        let mut writer = FamilyWriter { name, metadata: metadata.get(name).unwrap_or(&none), options, out };
+        let metadata = metadata.get(name).unwrap_or(&none);
+        let mut writer = FamilyWriter { name, metadata, options, out, after };
         let clashes = options.format == Format::OpenMetrics && clashes(name, family.kind, &families);
         writer.write(live, family, clashes);
+        after(out);
     }
     made.for_each(|(_, text)| out.extend_from_slice(&text));
     if options.format == Format::OpenMetrics {
@@ -134,6 +138,7 @@ struct FamilyWriter<'a> {
     metadata: &'a Metadata,
     options: &'a RenderOptions<'a>,
     out: &'a mut Vec<u8>,
+    after: &'a mut dyn FnMut(&mut Vec<u8>),
 }
 
 impl FamilyWriter<'_> {
@@ -150,7 +155,10 @@ impl FamilyWriter<'_> {
     fn plain(&mut self, kind: MetricType, sorted: &[Arc<Series>], clashes: bool) {
         if self.options.is_everything() {
             self.plain_header(kind, clashes);
-            sorted.chunks(TOGETHER).for_each(|some| self.samples(some));
+            for some in sorted.chunks(TOGETHER) {
+                self.samples(some);
+                (self.after)(self.out);
+            }
             return;
         }
         let mut begun = false;
@@ -346,7 +354,8 @@ fn made_family<'a>(
             continue;
         }
         if out.is_empty() {
-            FamilyWriter { name, metadata: &metadata, options, out: &mut out }.header(name, "gauge");
+            FamilyWriter { name, metadata: &metadata, options, out: &mut out, after: &mut |_| () }
+                .header(name, "gauge");
         }
         out.extend_from_slice(&line);
         value::write(&mut out, number);

@@ -8,6 +8,7 @@ use super::reply::Reply;
 use super::request::Request;
 use crate::live::{Format, Live, RenderOptions, Selector};
 use crate::model::{Millis, RuntimeId};
+use crate::wire::encoding::Encoding;
 
 /// Newest value of every live series
 ///
@@ -48,7 +49,8 @@ pub(super) async fn get(app: &Arc<App>, request: &Request) -> Result<Reply, Prob
     let component_name = params.get("component_name")?.map(str::to_owned);
     let format = Format::negotiate(request.header(http::header::ACCEPT));
     let small = core.as_ref().is_none_or(|c| c.live.len() < 2000);
-    // A large exposition takes milliseconds, which the threads that serve requests do not have.
+    let packed =
+        !small && Encoding::accepted(request.header(http::header::ACCEPT_ENCODING)) == Encoding::Gzip;
     let render = move || {
         let options = RenderOptions {
             format,
@@ -60,15 +62,18 @@ pub(super) async fn get(app: &Arc<App>, request: &Request) -> Result<Reply, Prob
             stale_after_ms: core.as_ref().map_or(0, |c| c.stale_after_ms),
         };
         match &core {
+            Some(core) if packed => core.live.render_gzip(&options, &core.components.all()),
             Some(core) => core.live.render(&options, &core.components.all()),
             None => Live::default().render(&options, &[]),
         }
     };
+    // A large exposition takes milliseconds, which the threads that serve requests do not have.
     let body = if small {
         render()
     } else {
         let failed = |_| Problem::new(super::problem::Kind::INTERNAL, "the exposition could not be written");
         tokio::task::spawn_blocking(render).await.map_err(failed)?
     };
-    Ok(Reply::exposition(format.content_type(), body).header("vary", "accept"))
+    let reply = Reply::new(format.content_type(), body).header("vary", "accept");
+    Ok(if packed { reply.header("content-encoding", "gzip") } else { reply })
 }

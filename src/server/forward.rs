@@ -89,7 +89,7 @@ pub(super) async fn forward(app: &App, peer: &Peer, request: &mut Request) -> Re
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(Reply::with_headers(status, headers, body))
+    Ok(Reply { status, headers, body: body.into() })
 }
 
 fn picked(from: &HeaderMap, names: &[HeaderName]) -> HeaderMap {

@@ -5,7 +5,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, VARY
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 
-use crate::wire::encoding::{Encoding, compress, compress_lines};
+use crate::wire::encoding::{Encoding, compress};
 
 /// Smaller bodies are not worth compressing.
 const COMPRESS_FROM: usize = 1024;
@@ -19,26 +19,15 @@ pub(super) struct Reply {
     pub status: StatusCode,
     /// Headers.
     pub headers: HeaderMap,
-    /// The body, not compressed.
+    /// The body, not compressed unless a header says so.
     pub body: Bytes,
-    /// Whether the body is an exposition: lines that are like their neighbours.
-    lines: bool,
 }
 
 impl Reply {
     /// 200 with a body of a type.
     pub(super) fn new(content_type: &'static str, body: impl Into<Bytes>) -> Self {
-        Self::with_headers(StatusCode::OK, HeaderMap::new(), body).content_type(content_type)
-    }
-
-    /// 200 with an exposition.
-    pub(super) fn exposition(content_type: &'static str, body: Vec<u8>) -> Self {
-        Self { lines: true, ..Self::new(content_type, body) }
-    }
-
-    /// All of an answer.
-    pub(super) fn with_headers(status: StatusCode, headers: HeaderMap, body: impl Into<Bytes>) -> Self {
-        Self { status, headers, body: body.into(), lines: false }
+        let (status, headers) = (StatusCode::OK, HeaderMap::new());
+        Self { status, headers, body: body.into() }.content_type(content_type)
     }
 
     /// 200 with JSON.
@@ -77,10 +66,11 @@ impl Reply {
 
     /// The response on the wire.
     pub(super) async fn send(mut self, accept_encoding: &str) -> warp::reply::Response {
-        let encoding = Encoding::accepted(accept_encoding);
+        let is_packed = self.headers.contains_key(CONTENT_ENCODING);
+        let encoding = if is_packed { Encoding::Identity } else { Encoding::accepted(accept_encoding) };
         self.headers.append(VARY, HeaderValue::from_static("accept-encoding"));
         if let (Some(name), true) = (encoding.name(), self.body.len() >= COMPRESS_FROM)
-            && let Some(packed) = pack(encoding, self.body.clone(), self.lines).await
+            && let Some(packed) = pack(encoding, self.body.clone()).await
         {
             self.body = packed;
             self.headers.insert(CONTENT_ENCODING, HeaderValue::from_static(name));
@@ -93,10 +83,10 @@ impl Reply {
     }
 }
 
-async fn pack(encoding: Encoding, body: Bytes, lines: bool) -> Option<Bytes> {
-    let pack = if lines { compress_lines } else { compress };
+async fn pack(encoding: Encoding, body: Bytes) -> Option<Bytes> {
     if body.len() < COMPRESS_ASIDE {
-        return pack(encoding, &body).map(Bytes::from);
+        return compress(encoding, &body).map(Bytes::from);
     }
-    tokio::task::spawn_blocking(move || pack(encoding, &body).map(Bytes::from)).await.ok().flatten()
+    let work = tokio::task::spawn_blocking(move || compress(encoding, &body).map(Bytes::from));
+    work.await.ok().flatten()
 }

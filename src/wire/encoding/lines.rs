@@ -19,24 +19,66 @@ const END: usize = 256;
 /// Order in which the lengths of the code for code lengths are written (RFC 1951, 3.2.7).
 const LENGTHS_ORDER: [usize; 19] = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
 
-/// Compresses `body` to one gzip member.
-pub(super) fn gzip(body: &[u8]) -> Vec<u8> {
-    let mut bits = Bits { out: Vec::with_capacity(64 + body.len() / 6), held: 0, count: 0 };
-    // No name, no time, an unknown system.
-    bits.out.extend_from_slice(&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 4, 255]);
-    let mut lines = Lines { body, at: 0, line: 0, before: 0..0, block: Block::new(0) };
-    while let Some(block) = lines.next_block() {
-        bits = block.write(body, bits);
+/// Compresses a text to one gzip member, part by part.
+pub struct LineGzip {
+    bits: Bits,
+    crc: crc32fast::Hasher,
+    size: u64,
+    /// Bytes at the beginning of the text that were taken already: its last line.
+    taken: usize,
+}
+
+impl LineGzip {
+    /// For a text that becomes about as many bytes.
+    pub fn with_capacity(bytes: usize) -> Self {
+        let mut out = Vec::with_capacity(bytes);
+        // No name, no time, an unknown system.
+        out.extend_from_slice(&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 4, 255]);
+        Self { bits: Bits { out, held: 0, count: 0 }, crc: crc32fast::Hasher::new(), size: 0, taken: 0 }
     }
-    // An empty last block, of the fixed codes.
-    bits.put(0b011, 3);
-    bits.put(0, 7);
-    bits.align();
-    bits.out.extend_from_slice(&crc32fast::hash(body).to_le_bytes());
-    // The size, of which gzip has the lower half.
-    let [a, b, c, d, ..] = (body.len() as u64).to_le_bytes();
-    bits.out.extend_from_slice(&[a, b, c, d]);
-    bits.out
+
+    /// Bytes that were taken.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Takes the lines that are whole out of `text`, all but the last, which it leaves there with what
+    /// comes after. More may be added behind it.
+    pub fn take(&mut self, text: &mut Vec<u8>) {
+        let end = memchr::memrchr(b'\n', &text[self.taken..]).map_or(0, |n| self.taken + n);
+        if end <= self.taken {
+            return;
+        }
+        self.compress(text, end);
+        let last = memchr::memrchr(b'\n', &text[..end]).unwrap_or(0);
+        text.drain(..last);
+        self.taken = end - last;
+    }
+
+    /// Takes the rest of `text`, and returns all.
+    pub fn finish(mut self, text: &[u8]) -> Vec<u8> {
+        self.compress(text, text.len());
+        // An empty last block, of the fixed codes.
+        self.bits.put(0b011, 3);
+        self.bits.put(0, 7);
+        self.bits.align();
+        let mut out = self.bits.out;
+        out.extend_from_slice(&self.crc.finalize().to_le_bytes());
+        // The size, of which gzip has the lower half.
+        let [a, b, c, d, ..] = self.size.to_le_bytes();
+        out.extend_from_slice(&[a, b, c, d]);
+        out
+    }
+
+    fn compress(&mut self, text: &[u8], end: usize) {
+        let (body, from) = (&text[..end], self.taken);
+        let mut lines = Lines { body, at: from, line: from, before: 0..from, block: Block::new(from) };
+        while let Some(block) = lines.next_block() {
+            block.write(body, &mut self.bits);
+        }
+        self.crc.update(&body[from..]);
+        self.size += (end - from) as u64;
+    }
 }
 
 /// Bytes as they are, then a match; one of the two may be empty.
@@ -44,7 +86,15 @@ pub(super) fn gzip(body: &[u8]) -> Vec<u8> {
 struct Piece {
     literals: u32,
     length: u16,
-    distance: u16,
+    distance: Symbol,
+}
+
+/// A symbol of one of deflate's alphabets, with the bits that come after it.
+#[derive(Clone, Copy, Debug)]
+struct Symbol {
+    number: u32,
+    extra: u32,
+    extra_bits: u32,
 }
 
 /// Pieces that share their codes, and how often each symbol occurs in them.
@@ -113,6 +163,7 @@ impl Lines<'_> {
     /// A match of `length` bytes at `from`; what lies before it and is in no piece is literal.
     fn matched(&mut self, from: usize, length: usize, distance: usize) {
         self.literals_to(from);
+        let distance = Symbol::of_distance(distance);
         let mut left = length;
         while left > 0 {
             // No piece of it may be shorter than deflate's shortest match, 3.
@@ -155,96 +206,107 @@ impl Block {
             self.symbols[usize::from(*byte)] += 1;
         }
         let Ok(literals @ 1..) = u32::try_from(bytes.len()) else { return };
-        self.pieces.push(Piece { literals, length: 0, distance: 0 });
+        self.pieces.push(Piece { literals, length: 0, distance: Symbol::plain(0) });
     }
 
-    fn add_match(&mut self, length: usize, distance: usize) {
-        self.symbols[length_code(length).0] += 1;
-        self.distances[distance_code(distance).0] += 1;
-        // Both are at most 2^15, of which the distance is kept less one.
-        let (length, distance) = (small(length), small(distance - 1));
+    fn add_match(&mut self, length: usize, distance: Symbol) {
+        self.symbols[LENGTHS[length].number as usize] += 1;
+        self.distances[distance.number as usize] += 1;
+        let length = u16::try_from(length).unwrap_or(u16::MAX);
         match self.pieces.last_mut() {
             Some(piece) if piece.length == 0 => *piece = Piece { length, distance, ..*piece },
             _ => self.pieces.push(Piece { literals: 0, length, distance }),
         }
     }
 
-    /// Writes the block. Bits go by value, so that those that are held stay in registers.
-    fn write(&self, body: &[u8], mut bits: Bits) -> Bits {
+    fn write(&self, body: &[u8], bits: &mut Bits) {
         let (symbols, distances) = (Codes::of(&self.symbols, 15), Codes::of(&self.distances, 15));
         bits.put(0b100, 3);
-        write_codes(&symbols, &distances, &mut bits);
+        write_codes(&symbols, &distances, bits);
         let mut at = self.from;
         for piece in &self.pieces {
             let literals = piece.literals as usize;
             let (threes, rest) = body[at..at + literals].as_chunks::<3>();
             for three in threes {
                 let [a, b, c] = three.map(|byte| symbols.codes[usize::from(byte)]);
-                let two = (u64::from(a.0) | u64::from(b.0) << a.1, a.1 + b.1);
-                bits.put(two.0 | u64::from(c.0) << two.1, u32::from(two.1 + c.1));
+                bits.put_all([a, b, c]);
             }
             for byte in rest {
-                symbols.put(usize::from(*byte), &mut bits);
+                symbols.put(usize::from(*byte), bits);
             }
             at += literals;
             if piece.length > 0 {
-                let (length, distance) = (usize::from(piece.length), usize::from(piece.distance) + 1);
-                let (code, extra, count) = length_code(length);
-                symbols.put(code, &mut bits);
-                bits.put(extra, count);
-                let (code, extra, count) = distance_code(distance);
-                distances.put(code, &mut bits);
-                bits.put(extra, count);
-                at += length;
+                let (length, distance) = (LENGTHS[usize::from(piece.length)], piece.distance);
+                bits.put_all([
+                    symbols.codes[length.number as usize],
+                    (length.extra, length.extra_bits),
+                    distances.codes[distance.number as usize],
+                    (distance.extra, distance.extra_bits),
+                ]);
+                at += usize::from(piece.length);
             }
         }
-        symbols.put(END, &mut bits);
-        bits
+        symbols.put(END, bits);
     }
 }
 
-fn small(number: usize) -> u16 {
-    u16::try_from(number).unwrap_or(u16::MAX)
+impl Symbol {
+    const fn plain(number: u32) -> Self {
+        Self { number, extra: 0, extra_bits: 0 }
+    }
+
+    /// For a match of 3 to 258 bytes (RFC 1951, 3.2.5).
+    const fn of_length(length: u32) -> Self {
+        let n = length - 3;
+        if length == 258 {
+            return Self::plain(285);
+        }
+        if n < 8 {
+            return Self::plain(257 + n);
+        }
+        let extra_bits = n.ilog2() - 2;
+        let number = 257 + 4 * extra_bits + (n >> extra_bits);
+        Self { number, extra: n & ((1 << extra_bits) - 1), extra_bits }
+    }
+
+    /// For a distance of 1 to 32,768.
+    fn of_distance(distance: usize) -> Self {
+        let n = u32::try_from(distance - 1).unwrap_or(u32::MAX);
+        if n < 4 {
+            return Self::plain(n);
+        }
+        let extra_bits = n.ilog2() - 1;
+        let number = 2 * extra_bits + (n >> extra_bits);
+        Self { number, extra: n & ((1 << extra_bits) - 1), extra_bits }
+    }
 }
 
-/// Symbol, extra bits and their number for a match of 3 to 258 bytes (RFC 1951, 3.2.5).
-fn length_code(length: usize) -> (usize, u64, u32) {
-    let n = length - 3;
-    if length == LONGEST {
-        return (285, 0, 0);
+/// The symbol of each length.
+const LENGTHS: [Symbol; LONGEST + 1] = {
+    let mut lengths = [Symbol::plain(0); LONGEST + 1];
+    let mut length = 3;
+    while length <= 258 {
+        lengths[length as usize] = Symbol::of_length(length);
+        length += 1;
     }
-    if n < 8 {
-        return (257 + n, 0, 0);
-    }
-    let extra = n.ilog2() - 2;
-    (257 + 4 * extra as usize + (n >> extra), (n & ((1 << extra) - 1)) as u64, extra)
-}
-
-/// The same for a distance of 1 to 32,768.
-fn distance_code(distance: usize) -> (usize, u64, u32) {
-    let n = distance - 1;
-    if n < 4 {
-        return (n, 0, 0);
-    }
-    let extra = n.ilog2() - 1;
-    (2 * extra as usize + (n >> extra), (n & ((1 << extra) - 1)) as u64, extra)
-}
+    lengths
+};
 
 /// A Huffman code: for each symbol its bits, first one lowest, and their number; none where it has 0.
 struct Codes {
-    codes: Vec<(u16, u8)>,
+    codes: Vec<(u32, u32)>,
 }
 
 impl Codes {
     /// A code for symbols that occur so often, no longer than `longest` bits.
     fn of(counts: &[u32], longest: usize) -> Self {
-        let mut codes: Vec<(u16, u8)> =
-            lengths(counts, longest).into_iter().map(|length| (0, length)).collect();
-        let mut next = 0_u16;
-        for length in 1..=15_u8 {
+        let mut codes: Vec<(u32, u32)> =
+            lengths(counts, longest).into_iter().map(|length| (0, u32::from(length))).collect();
+        let mut next = 0_u32;
+        for length in 1..=15 {
             next <<= 1;
             for code in codes.iter_mut().filter(|code| code.1 == length) {
-                code.0 = next.reverse_bits() >> (16 - length);
+                code.0 = next.reverse_bits() >> (32 - length);
                 next += 1;
             }
         }
@@ -254,11 +316,11 @@ impl Codes {
     #[inline]
     fn put(&self, symbol: usize, bits: &mut Bits) {
         let (code, length) = self.codes[symbol];
-        bits.put(u64::from(code), u32::from(length));
+        bits.put(u64::from(code), length);
     }
 
     /// The lengths up to the last symbol that has one, at least `least` of them.
-    fn lengths(&self, least: usize) -> impl Iterator<Item = u8> + '_ {
+    fn lengths(&self, least: usize) -> impl Iterator<Item = u32> + '_ {
         let used = self.codes.iter().rposition(|code| code.1 > 0).map_or(0, |last| last + 1);
         self.codes[..used.max(least)].iter().map(|code| code.1)
     }
@@ -317,13 +379,13 @@ fn lengths(counts: &[u32], longest: usize) -> Vec<u8> {
 
 /// Writes both codes, by the lengths of their symbols, which themselves have a code.
 fn write_codes(symbols: &Codes, distances: &Codes, bits: &mut Bits) {
-    let (first, second): (Vec<u8>, Vec<u8>) =
+    let (first, second): (Vec<u32>, Vec<u32>) =
         (symbols.lengths(257).collect(), distances.lengths(1).collect());
     // Each run as its symbol, the extra bits and their number.
     let mut runs: Vec<(usize, u64, u32)> = Vec::new();
     let all = [first.as_slice(), second.as_slice()].concat();
     for run in all.chunk_by(|a, b| a == b) {
-        let (length, mut left) = (usize::from(run[0]), run.len());
+        let (length, mut left) = (run[0] as usize, run.len());
         if length > 0 {
             runs.push((length, 0, 0));
             left -= 1;
@@ -365,6 +427,17 @@ struct Bits {
 }
 
 impl Bits {
+    /// Adds bits with their numbers, at most 56 together.
+    #[inline]
+    fn put_all<const N: usize>(&mut self, parts: [(u32, u32); N]) {
+        let (mut bits, mut count) = (0, 0);
+        for (part, length) in parts {
+            bits |= u64::from(part) << count;
+            count += length;
+        }
+        self.put(bits, count);
+    }
+
     /// Adds at most 56 bits.
     #[inline]
     fn put(&mut self, bits: u64, count: u32) {
@@ -395,6 +468,20 @@ mod tests {
 
     use super::*;
 
+    fn gzip(text: &[u8]) -> Vec<u8> {
+        LineGzip::with_capacity(0).finish(text)
+    }
+
+    /// The same in parts of so many bytes.
+    fn gzip_parts(text: &[u8], part: usize) -> Vec<u8> {
+        let (mut packed, mut buffer) = (LineGzip::with_capacity(0), Vec::new());
+        for part in text.chunks(part) {
+            buffer.extend_from_slice(part);
+            packed.take(&mut buffer);
+        }
+        packed.finish(&buffer)
+    }
+
     fn back(packed: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
         flate2::read::GzDecoder::new(packed).read_to_end(&mut out).unwrap();
@@ -416,6 +503,9 @@ mod tests {
         let text = exposition(20_000);
         let packed = gzip(text.as_bytes());
         assert_eq!(back(&packed), text.as_bytes());
+        let parts = gzip_parts(text.as_bytes(), 10_000);
+        assert_eq!(back(&parts), text.as_bytes());
+        assert!(parts.len() < packed.len() + packed.len() / 20, "{} in parts", parts.len());
         let mut other = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         other.write_all(text.as_bytes()).unwrap();
         let other = other.finish().unwrap().len();
@@ -453,13 +543,19 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_come_back(bytes in prop::collection::vec(any::<u8>(), 0..3000)) {
-            prop_assert_eq!(back(&gzip(&bytes)), bytes);
+            prop_assert_eq!(&back(&gzip(&bytes)), &bytes);
+            prop_assert_eq!(back(&gzip_parts(&bytes, 100)), bytes);
         }
 
         #[test]
-        fn lines_come_back(lines in prop::collection::vec("[ab\"{} =.0-9]{0,40}", 0..60), again in 1_usize..400) {
+        fn lines_come_back(
+            lines in prop::collection::vec("[ab\"{} =.0-9]{0,40}", 0..60),
+            again in 1_usize..400,
+            part in 1_usize..5000,
+        ) {
             let text = lines.join("\n").repeat(again);
             prop_assert_eq!(back(&gzip(text.as_bytes())), text.as_bytes());
+            prop_assert_eq!(back(&gzip_parts(text.as_bytes(), part)), text.as_bytes());
         }
     }
 }

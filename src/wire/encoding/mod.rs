@@ -4,6 +4,8 @@ mod lines;
 
 use std::io::{Read, Write};
 
+pub use lines::LineGzip;
+
 /// An encoding that both sides understand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoding {
@@ -109,14 +111,6 @@ pub fn compress(encoding: Encoding, body: &[u8]) -> Option<Vec<u8>> {
             encoder.finish().ok()
         }
         Encoding::Zstd => zstd::bulk::compress(body, 1).ok(),
-    }
-}
-
-/// [`compress`] for a text whose lines are like their neighbours.
-pub fn compress_lines(encoding: Encoding, text: &[u8]) -> Option<Vec<u8>> {
-    match encoding {
-        Encoding::Gzip => Some(lines::gzip(text)),
-        other => compress(other, text),
     }
 }
 
