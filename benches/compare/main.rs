@@ -66,13 +66,15 @@ fn run(arguments: &[String]) -> Result<()> {
     for (_, measure) in wanted.rows {
         let row = measure(&bench)?;
         eprint!("{}", table::text(std::slice::from_ref(&row)));
+        // Each as it is done: the next may fail.
+        if !wanted.quick {
+            eprintln!("Written to {}", document::write(std::slice::from_ref(&row), &cluster)?.display());
+        }
         rows.push(row);
     }
     println!("{}", table::text(&rows));
     if wanted.quick {
         println!("A quick run: fewer rounds and sizes, docs/benchmarks.md stays as it was.");
-    } else {
-        println!("Written to {}", document::write(&rows, &cluster)?.display());
     }
     Ok(())
 }
