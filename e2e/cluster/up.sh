@@ -150,6 +150,18 @@ node_is_ready() {
         -o 'jsonpath={.status.conditions[?(@.type=="Ready")].status}')" = True ]
 }
 
+# A node that is Ready may still be unable to run anything: the first pod shows.
+run_a_pod() {
+    kubectl run probe --image=localhost/pause:e2e --image-pull-policy=Never --restart=Never >/dev/null
+    await 90 "pod that runs" kubelet pod_runs
+    kubectl delete pod probe --now --wait=false >/dev/null
+    say "a pod runs"
+}
+
+pod_runs() {
+    [ "$(kubectl get pod probe -o 'jsonpath={.status.phase}')" = Running ]
+}
+
 for program in etcd kube containerd:containerd; do
     command -v "${program#*:}" >/dev/null || {
         echo "there is no ${program#*:}: run e2e/cluster/build.sh (and scripts/setup.sh e2e)" >&2
@@ -174,5 +186,6 @@ start_control_plane
 say "API server"
 [ "${#processes[@]}" -eq 3 ] || start_node
 await 30 "service account in the default namespace" kube-controller-manager kubectl get serviceaccount default
+[ "${#processes[@]}" -eq 3 ] || run_a_pod
 trap - EXIT
 say "up: export KUBECONFIG=$KUBECONFIG"
