@@ -114,7 +114,7 @@ need "the kernel's messages and settings" write_kernel
 if need "network and mount namespaces" unshare --net --mount true; then
     # On the file system that containerd's will be on.
     mkdir -p "$state"
-    folder=$(mktemp -d "$state/able-XXXXXX")
+    folder=$(mktemp -d -p "$state")
     trap 'rm -rf "$folder"; rmdir --ignore-fail-on-non-empty "$state"' EXIT
     unshare --net --mount --propagation private "$0" --inside "$folder" || missing=yes
 fi
