@@ -19,11 +19,12 @@ create index block_timestamp on noetl_metrics.block ("timestamp");
 comment on table noetl_metrics.block is
   'Samples of open hours: series_ids[i] had values[i] at timestamp. Closing an hour moves them into noetl_metrics.sample.';
 
--- Every sample that came in order, wherever it is by now.
+-- Every sample that came in order, wherever it is by now. Who looks for some series says so of the ids
+-- too: those from least_id to greatest_id lie together.
 create view noetl_metrics.stored as
-select series_id, "timestamp", value from noetl_metrics.sample
+select series_id, "timestamp", value, series_id as least_id, series_id as greatest_id from noetl_metrics.sample
 union all
-select u.series_id, b."timestamp", u.value
+select u.series_id, b."timestamp", u.value, b.least_id, b.greatest_id
 from noetl_metrics.block b cross join lateral unnest(b.series_ids, b."values") u(series_id, value);
 
 create or replace view noetl.metrics as
@@ -50,7 +51,8 @@ join noetl_metrics.series s using (series_id)
 join noetl_metrics.metric_name n using (metric_name);
 
 -- What a transaction of one statement begins with, where it writes: the same as others say by SET
--- LOCAL, and the share of the lease. Without an epoch there is no lease.
+-- LOCAL, and the share of the lease. Without an epoch there is no lease. The locks of the statement's
+-- own tables are taken before: only the client's patience bounds the wait for those.
 create function noetl_metrics.begin_write(p_epoch bigint) returns void
 language plpgsql as $$
 begin

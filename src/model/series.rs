@@ -17,8 +17,8 @@ impl SeriesId {
     }
 }
 
-/// Stands for how a component writes a series in its reports: the same again is the same series. Made
-/// by [`crate::store::KnownSeries`], never 0.
+/// Stands for how a component writes a series in its reports: the same again is the same series. Never
+/// 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SeriesKey(pub u64);
 

@@ -336,11 +336,13 @@ async fn delete_rows(tx: &mut Transaction, cutoff: Millis) -> Result<u64, StoreE
          and not exists (select from ({TTL}) t where t.series_id = l.series_id and l.\"timestamp\" > now() - t.ttl)"
     );
     let mut deleted = super::db::sql_made(late).bind(cutoff.0).execute(&mut **tx).await?.rows_affected();
-    // Blocks whose hour was dropped by hand.
-    sql("delete from noetl_metrics.block where \"timestamp\" < timestamptz 'epoch' + $1 * interval '1 ms'")
-        .bind(cutoff.0)
-        .execute(&mut **tx)
-        .await?;
+    // Blocks whose hour was dropped by hand; those of any other go with it, and what has longer stays.
+    sql("delete from noetl_metrics.block b where b.\"timestamp\" < timestamptz 'epoch' + $1 * interval '1 ms' \
+         and not exists (select from noetl_metrics.partition p \
+           where b.\"timestamp\" >= p.from_time and b.\"timestamp\" < p.to_time)")
+    .bind(cutoff.0)
+    .execute(&mut **tx)
+    .await?;
     for table in ["sample", "sample_late"] {
         let text = format!(
             "delete from noetl_metrics.{table} x using ({TTL}) t where t.series_id = x.series_id and x.\"timestamp\" <= now() - t.ttl"

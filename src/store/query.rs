@@ -279,20 +279,15 @@ pub(super) fn all_samples(ids: Option<&[i32]>, from: Millis, to: Millis) -> Stri
     // Times are written as literals so that partitions are pruned when the statement is planned.
     let time = format!("\"timestamp\" between '{}' and '{}'", from.rfc3339(), to.rfc3339());
     let only = if ids.is_some() { "series_id = any($1)" } else { "$1::integer[] is null" };
+    // By these, blocks of other series are passed over.
     let bounds = ids.and_then(|ids| Some((ids.iter().min()?, ids.iter().max()?)));
     let overlap = bounds.map_or_else(String::new, |(least, greatest)| {
-        format!("and b.least_id <= {greatest} and b.greatest_id >= {least}")
+        format!("and h.least_id <= {greatest} and h.greatest_id >= {least}")
     });
     format!(
-        "select h.*, h.\"timestamp\" as created_at from ( \
-           select series_id, \"timestamp\", value from noetl_metrics.sample where {only} and {time} \
-           union all \
-           select series_id, \"timestamp\", value from ( \
-             select u.series_id, b.\"timestamp\", u.value \
-             from noetl_metrics.block b cross join lateral unnest(b.series_ids, b.\"values\") u(series_id, value) \
-             where {time} {overlap}) of_blocks \
-           where {only}) h \
-         where not exists (select from noetl_metrics.sample_late l where l.series_id = h.series_id and l.\"timestamp\" = h.\"timestamp\") \
+        "select h.series_id, h.\"timestamp\", h.value, h.\"timestamp\" as created_at from noetl_metrics.stored h \
+         where {only} and {time} {overlap} \
+           and not exists (select from noetl_metrics.sample_late l where l.series_id = h.series_id and l.\"timestamp\" = h.\"timestamp\") \
          union all \
          select series_id, \"timestamp\", value, created_at from noetl_metrics.sample_late where {only} and {time}"
     )

@@ -206,3 +206,20 @@ async fn retention_takes_blocks_with_their_hour_and_keeps_what_has_longer() {
     assert_eq!(left, ["long_3"]);
     assert_eq!(places(&contract).await, (0, 0));
 }
+
+#[tokio::test]
+async fn retention_that_ends_within_an_open_hour_takes_nothing_of_it() {
+    let contract = Contract::start().await;
+    contract.register("w").await;
+    let metrics: Value = (0..10).map(|i| gauge_at(&format!("long_{i}"), 1.0, now())).collect();
+    contract.report("w", metrics).await.ok();
+    contract.post("/api/metrics/ttl/set?metric_name=long_3&ttl_days=30", &json!({})).await.ok();
+    move_back(&contract, 3).await;
+    let begin = now() - 3 * HOUR - (now() - 3 * HOUR).rem_euclid(HOUR);
+    contract.run(format!("update noetl_metrics.block set \"timestamp\" = '{}'", time(begin + 1000))).await;
+    let retention = format!("{}s", (now() - begin - HOUR / 2) / 1000);
+    let report = crate::maintenance::maintain(&contract, &["--retention-raw", &retention]).await;
+    assert_eq!(report["dropped_partitions"], json!([]));
+    let left = "select count(*) from noetl.metrics where metric_name ~ '^long_'";
+    assert_eq!(contract.value::<i64>(left).await, 10);
+}

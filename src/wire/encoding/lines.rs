@@ -1,7 +1,6 @@
 //! gzip for text whose lines are like the line before, as an exposition's are: the parts that two
-//! neighbours share are found by comparing the two, not by searching the last 32 KiB. It takes a
-//! fraction of a general compressor's time for about the same size. Any other bytes come back as well,
-//! they are only not made small.
+//! neighbours share are found by comparing the two, not by searching the last 32 KiB. Any other bytes
+//! come back as well, they are only not made small.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
