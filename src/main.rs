@@ -104,7 +104,10 @@ async fn maintain(args: &cli::MaintenanceArgs) -> Result<(), String> {
         cli::Output::Text => {
             let verb = if args.dry_run { "would drop" } else { "dropped" };
             println!("{verb} {} partitions {:?}", report.dropped_partitions.len(), report.dropped_partitions);
-            println!("brought {} late samples into their partitions", report.merged_samples);
+            println!(
+                "sealed {} samples, brought {} late ones into their hours",
+                report.sealed_samples, report.merged_samples
+            );
             println!(
                 "deleted {} samples one by one, kept {} longer",
                 report.deleted_samples, report.kept_samples

@@ -87,15 +87,18 @@ async fn keep_house(app: &App, core: &Core, every: Duration) {
     }
 }
 
-/// Hours that are over get their index.
+/// Hours that are over are sealed.
 async fn keep_closing(core: &Core) {
     let mut ticks = ticks(CLOSE_EVERY);
     loop {
         ticks.tick().await;
         match core.partitions.close(&core.database).await {
-            Ok(closed) if closed.is_empty() => {}
-            Ok(closed) => tracing::info!(partitions = ?closed, "hours closed"),
-            Err(error) => tracing::warn!(%error, "an hour could not be closed"),
+            Ok(sealed) if sealed.is_empty() => {}
+            Ok(sealed) => {
+                let hours: Vec<String> = sealed.into_iter().map(Millis::rfc3339).collect();
+                tracing::info!(?hours, "hours sealed");
+            }
+            Err(error) => tracing::warn!(%error, "an hour could not be sealed"),
         }
     }
 }

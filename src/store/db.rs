@@ -107,6 +107,11 @@ const BEGIN: &str = "BEGIN; SET LOCAL synchronous_commit = on; SET LOCAL stateme
 const BEGIN_WRITE: &str = "BEGIN; SET LOCAL synchronous_commit = on; SET LOCAL statement_timeout = '30s'; \
                            SET LOCAL lock_timeout = '4s'; SET LOCAL idle_in_transaction_session_timeout = '10s'";
 
+/// What a transaction begins with whose statements all see one state of the database, and that may
+/// take long.
+const BEGIN_SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ; SET LOCAL synchronous_commit = on; \
+                              SET LOCAL lock_timeout = '10s'; SET LOCAL client_min_messages = warning";
+
 /// The same for work that may take long: migrations and maintenance. What is there already is no news.
 const BEGIN_LONG: &str = "BEGIN; SET LOCAL synchronous_commit = on; SET LOCAL lock_timeout = '10s'; \
                           SET LOCAL client_min_messages = warning";
@@ -189,6 +194,11 @@ impl Database {
     /// Begins a transaction for work that may take long.
     pub async fn begin_long(&self) -> Result<Transaction, StoreError> {
         Ok(self.pool().begin_with(BEGIN_LONG).await?)
+    }
+
+    /// Begins a transaction whose statements all see one state of the database, and that may take long.
+    pub async fn begin_snapshot(&self) -> Result<Transaction, StoreError> {
+        Ok(self.pool().begin_with(BEGIN_SNAPSHOT).await?)
     }
 
     /// Runs one statement outside a transaction, for those that can't be inside one.

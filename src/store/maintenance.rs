@@ -1,13 +1,16 @@
-//! Retention: late samples are brought into their partitions, what is past its time is dropped.
+//! Retention: hours that are over are sealed, late samples are brought into theirs, what is past its
+//! time is dropped.
 //!
-//! Whole partitions go by DETACH CONCURRENTLY and DROP, so that neither ingest nor readers wait and
+//! Whole partitions go: hours that were never sealed, and days of what was, once all of a day is past.
+//! They go by DETACH CONCURRENTLY and DROP, so that neither ingest nor readers wait and
 //! nothing needs VACUUM FULL. One run at a time: it holds a lock in a transaction of its own, which
 //! ends with it in whatever way, and the next run finishes what a killed one left.
 
 use sqlx::Row as _;
 
-use super::db::{Database, StoreError, Transaction, sql};
-use super::partitions::{self, Partition};
+use super::db::{Database, StoreError, Transaction, sql, sql_made};
+use super::partitions::{self, Kind, Partition};
+use super::sealed::{self, HOUR_MS};
 use crate::model::Millis;
 
 /// How long samples are kept.
@@ -26,7 +29,9 @@ pub struct MaintenanceReport {
     pub created_partitions: Vec<String>,
     /// Partitions that were dropped.
     pub dropped_partitions: Vec<String>,
-    /// Late samples that were brought into their partition.
+    /// Samples of hours that are over, and were not sealed before.
+    pub sealed_samples: u64,
+    /// Late samples that were brought into their hour.
     pub merged_samples: u64,
     /// Samples that were deleted one by one: late ones, and those past their metric's own time.
     pub deleted_samples: u64,
@@ -88,14 +93,16 @@ impl Retention {
         report: &mut MaintenanceReport,
     ) -> Result<(), StoreError> {
         let past = past(database, cutoff).await?;
-        let orphans = detached(database).await?.into_iter().filter(|p| p.to <= cutoff);
+        let orphans = detached(database, Kind::Hour).await?.into_iter().filter(|p| p.to <= cutoff);
+        let (from, over) = (floor(cutoff), partitions::surely_over());
         let mut tx = database.begin_long().await?;
-        report.merged_samples = merge_late(&mut tx, cutoff).await?;
-        for name in past.into_iter().chain(orphans).map(|p| p.name) {
-            partitions::unpack_blocks(&mut tx, &name).await?;
-            report.kept_samples += keep_longer(&mut tx, &name).await?;
-            report.freed_bytes += table_bytes(&mut tx, &name).await?;
-            report.dropped_partitions.push(name);
+        report.sealed_samples = sealed::count_unsealed(&mut tx, from, over).await?;
+        report.merged_samples = sealed::count_late(&mut tx, from, over).await?;
+        for partition in past.into_iter().chain(orphans) {
+            partitions::unpack_blocks(&mut tx, &partition.name).await?;
+            report.kept_samples += keep_longer(&mut tx, &partition).await?;
+            report.freed_bytes += table_bytes(&mut tx, &partition.name).await?;
+            report.dropped_partitions.push(partition.name);
         }
         // Those of the partitions that go are not deleted one by one.
         report.deleted_samples = delete_rows(&mut tx, cutoff).await?;
@@ -115,27 +122,32 @@ impl Retention {
         let mut tx = database.begin_long().await?;
         report.created_partitions = partitions::create(&mut tx, Millis::now(), 3).await?;
         tx.commit().await?;
-        let mut tx = database.begin_long().await?;
-        report.merged_samples = merge_late(&mut tx, cutoff).await?;
-        tx.commit().await?;
-        progress(&format!("{} late samples brought into their partitions", report.merged_samples));
         for partition in past(database, cutoff).await? {
             // Its blocks go with it.
             let mut tx = database.begin_long().await?;
             partitions::unpack_blocks(&mut tx, &partition.name).await?;
             tx.commit().await?;
             // Before, so that readers miss none; after, for writers that were still at it.
-            report.kept_samples += keep(database, &partition.name).await?;
-            detach(database, &partition).await?;
-            report.kept_samples += keep(database, &partition.name).await?;
+            report.kept_samples += keep(database, &partition).await?;
+            partitions::detach(database, &partition).await?;
+            if partition.kind == Kind::Hour {
+                report.kept_samples += keep(database, &partition).await?;
+            }
             report.drop(database, partition.name, "", progress).await?;
         }
-        for orphan in detached(database).await? {
+        for orphan in detached(database, Kind::Hour).await? {
             if orphan.to <= cutoff {
-                report.kept_samples += keep(database, &orphan.name).await?;
+                report.kept_samples += keep(database, &orphan).await?;
                 report.drop(database, orphan.name, ", which an earlier run had detached", progress).await?;
             }
         }
+        let (from, over) = (floor(cutoff), partitions::surely_over());
+        for (hour, samples) in partitions::seal_over(database, from, over, usize::MAX).await? {
+            progress(&format!("sealed the {samples} samples of {}", hour.rfc3339()));
+            report.sealed_samples += samples;
+        }
+        report.merged_samples = sealed::merge_late(database, from, over).await?;
+        progress(&format!("{} late samples brought into their hours", report.merged_samples));
         let mut tx = database.begin_long().await?;
         report.deleted_samples = delete_rows(&mut tx, cutoff).await?;
         tx.commit().await?;
@@ -166,12 +178,12 @@ impl MaintenanceReport {
 /// The transaction whose lock makes this run the only one; fails where another one is under way.
 async fn only_run(database: &Database) -> Result<Transaction, StoreError> {
     let mut tx = database.begin_long().await?;
-    sql("set local idle_in_transaction_session_timeout = 0").execute(&mut *tx).await?;
     let row = sql("select pg_try_advisory_xact_lock(hashtext('noetl_metrics.maintenance')), \
                      (select max(started_at)::text from noetl_metrics.maintenance_run where finished_at is null)")
         .fetch_one(&mut *tx)
         .await?;
     if row.try_get(0)? {
+        partitions::keep_house(&mut tx, true).await?;
         return Ok(tx);
     }
     let since: Option<String> = row.try_get(1)?;
@@ -219,44 +231,13 @@ async fn end_run(
     Ok(tx.commit().await?)
 }
 
-/// Late samples whose hour is closed move into it, in one statement: no reader misses one. They are
-/// locked in the order in which the writer locks them, so that neither waits for the other.
-async fn merge_late(tx: &mut Transaction, cutoff: Millis) -> Result<u64, StoreError> {
-    // Each is looked up in its hour by the unique index; whatever the planner thinks of their number,
-    // it must not read all hours through instead.
-    sqlx::raw_sql("set local enable_hashjoin = off; set local enable_mergejoin = off")
-        .execute(&mut **tx)
-        .await?;
-    let row = sql("with due as materialized ( \
-                      select l.series_id, l.\"timestamp\" from noetl_metrics.sample_late l \
-                      where exists (select from noetl_metrics.partition p \
-                        where l.\"timestamp\" >= p.from_time and l.\"timestamp\" < p.to_time and p.closed and not p.detach_pending \
-                          and p.to_time > timestamptz 'epoch' + $1 * interval '1 ms') \
-                      order by l.series_id, l.\"timestamp\" for update of l), \
-                    moved as ( \
-                      delete from noetl_metrics.sample_late l using due \
-                      where l.series_id = due.series_id and l.\"timestamp\" = due.\"timestamp\" \
-                      returning l.series_id, l.\"timestamp\", l.value), \
-                    overwritten as ( \
-                      update noetl_metrics.sample h set value = m.value from moved m \
-                      where h.series_id = m.series_id and h.\"timestamp\" = m.\"timestamp\"), \
-                    added as ( \
-                      insert into noetl_metrics.sample select m.* from moved m \
-                      where not exists (select from noetl_metrics.sample h \
-                        where h.series_id = m.series_id and h.\"timestamp\" = m.\"timestamp\") \
-                      order by m.series_id, m.\"timestamp\") \
-                    select count(*) from moved")
-        .bind(cutoff.0)
-        .fetch_one(&mut **tx)
-        .await?;
-    sqlx::raw_sql("set local enable_hashjoin = default; set local enable_mergejoin = default")
-        .execute(&mut **tx)
-        .await?;
-    Ok(row.try_get::<i64, _>(0)?.unsigned_abs())
+/// The begin of the hour that a time is in.
+fn floor(at: Millis) -> Millis {
+    Millis(at.0 - at.0.rem_euclid(HOUR_MS))
 }
 
 /// [`keep_longer`], committed.
-async fn keep(database: &Database, partition: &str) -> Result<u64, StoreError> {
+async fn keep(database: &Database, partition: &Partition) -> Result<u64, StoreError> {
     let mut tx = database.begin_long().await?;
     let kept = keep_longer(&mut tx, partition).await?;
     tx.commit().await?;
@@ -264,13 +245,20 @@ async fn keep(database: &Database, partition: &str) -> Result<u64, StoreError> {
 }
 
 /// Samples that outlive their partition are copied to the late table.
-async fn keep_longer(tx: &mut Transaction, partition: &str) -> Result<u64, StoreError> {
+async fn keep_longer(tx: &mut Transaction, partition: &Partition) -> Result<u64, StoreError> {
+    let samples = match partition.kind {
+        Kind::Hour => format!("noetl_metrics.{}", partition.name),
+        Kind::Day => {
+            let (from, to) = (partition.from.rfc3339(), partition.to.rfc3339());
+            format!("(select * from noetl_metrics.sealed where hour >= '{from}' and hour < '{to}')")
+        }
+    };
     let text = format!(
         "insert into noetl_metrics.sample_late (series_id, \"timestamp\", value, created_at) \
-         select p.series_id, p.\"timestamp\", p.value, p.\"timestamp\" from noetl_metrics.{partition} p join ({TTL}) t using (series_id) \
+         select p.series_id, p.\"timestamp\", p.value, p.\"timestamp\" from {samples} p join ({TTL}) t using (series_id) \
          where p.\"timestamp\" > now() - t.ttl on conflict do nothing"
     );
-    Ok(super::db::sql_made(text).execute(&mut **tx).await?.rows_affected())
+    Ok(sql_made(text).execute(&mut **tx).await?.rows_affected())
 }
 
 /// Partitions that are past their time. One whose detach was begun comes first, whatever its time:
@@ -278,6 +266,7 @@ async fn keep_longer(tx: &mut Transaction, partition: &str) -> Result<u64, Store
 async fn past(database: &Database, cutoff: Millis) -> Result<Vec<Partition>, StoreError> {
     let mut tx = database.begin().await?;
     let mut past = partitions::list(&mut tx).await?;
+    past.extend(partitions::days(&mut tx).await?);
     tx.commit().await?;
     past.retain(|p| p.to <= cutoff || p.detach_pending);
     past.sort_by_key(|p| !p.detach_pending);
@@ -285,39 +274,35 @@ async fn past(database: &Database, cutoff: Millis) -> Result<Vec<Partition>, Sto
 }
 
 /// Tables that an earlier run detached and had no time to drop, oldest first.
-async fn detached(database: &Database) -> Result<Vec<Partition>, StoreError> {
+async fn detached(database: &Database, kind: Kind) -> Result<Vec<Partition>, StoreError> {
     let mut tx = database.begin().await?;
-    let detached = partitions::detached(&mut tx).await?;
+    let detached = partitions::detached(&mut tx, kind).await?;
     tx.commit().await?;
     Ok(detached)
 }
 
 /// Partitions that a run which died was about to drop, and that the retention of this one keeps,
-/// come back; returns their names. Only one detach can be pending.
+/// come back; returns their names. Only one detach can be pending of each kind. Days come back in any
+/// case: what is kept of them is read through their table.
 async fn bring_back(database: &Database, cutoff: Millis) -> Result<Vec<String>, StoreError> {
     let mut tx = database.begin().await?;
-    let known = partitions::list(&mut tx).await?;
+    let mut known = partitions::list(&mut tx).await?;
+    known.extend(partitions::days(&mut tx).await?);
     tx.commit().await?;
-    if let Some(pending) = known.iter().find(|p| p.detach_pending && p.to > cutoff) {
-        detach(database, pending).await?;
+    let kept = |p: &&Partition| p.to > cutoff || p.kind == Kind::Day;
+    for pending in known.iter().filter(|p| p.detach_pending).filter(kept) {
+        partitions::detach(database, pending).await?;
     }
+    let mut gone = detached(database, Kind::Hour).await?;
+    gone.extend(detached(database, Kind::Day).await?);
     let mut back = Vec::new();
-    for partition in detached(database).await?.into_iter().filter(|p| p.to > cutoff) {
+    for partition in gone.into_iter().filter(|p| kept(&p)) {
         let mut tx = database.begin_long().await?;
         partitions::attach(&mut tx, &partition).await?;
         tx.commit().await?;
         back.push(partition.name);
     }
     Ok(back)
-}
-
-/// Takes a partition out of the table; can't be in a transaction with others.
-async fn detach(database: &Database, partition: &Partition) -> Result<(), StoreError> {
-    let how = if partition.detach_pending { "finalize" } else { "concurrently" };
-    let name = &partition.name;
-    database
-        .run_alone(format!("alter table noetl_metrics.sample detach partition noetl_metrics.{name} {how}"))
-        .await
 }
 
 /// Bytes that a table takes, with its indexes; 0 where it is gone.
@@ -335,7 +320,7 @@ async fn delete_rows(tx: &mut Transaction, cutoff: Millis) -> Result<u64, StoreE
         "delete from noetl_metrics.sample_late l where l.\"timestamp\" < timestamptz 'epoch' + $1 * interval '1 ms' \
          and not exists (select from ({TTL}) t where t.series_id = l.series_id and l.\"timestamp\" > now() - t.ttl)"
     );
-    let mut deleted = super::db::sql_made(late).bind(cutoff.0).execute(&mut **tx).await?.rows_affected();
+    let mut deleted = sql_made(late).bind(cutoff.0).execute(&mut **tx).await?.rows_affected();
     // Blocks whose hour was dropped by hand; those of any other go with it, and what has longer stays.
     sql("delete from noetl_metrics.block b where b.\"timestamp\" < timestamptz 'epoch' + $1 * interval '1 ms' \
          and not exists (select from noetl_metrics.partition p \
@@ -347,7 +332,27 @@ async fn delete_rows(tx: &mut Transaction, cutoff: Millis) -> Result<u64, StoreE
         let text = format!(
             "delete from noetl_metrics.{table} x using ({TTL}) t where t.series_id = x.series_id and x.\"timestamp\" <= now() - t.ttl"
         );
-        deleted += super::db::sql_made(text).execute(&mut **tx).await?.rows_affected();
+        deleted += sql_made(text).execute(&mut **tx).await?.rows_affected();
+    }
+    // Days that were dropped, by whomever.
+    sql("delete from noetl_metrics.sealed_hour h where not exists (select from noetl_metrics.day d \
+           where h.hour >= d.from_time and h.hour < d.to_time)")
+    .execute(&mut **tx)
+    .await?;
+    Ok(deleted + delete_sealed(tx).await?)
+}
+
+/// Sealed samples of series whose own time is shorter, hour by hour as it is past; returns how many.
+async fn delete_sealed(tx: &mut Transaction) -> Result<u64, StoreError> {
+    let text = format!(
+        "select (extract(epoch from c.hour) * 1000)::bigint, array_agg(distinct t.series_id) \
+         from noetl_metrics.chunk c cross join lateral unnest(c.series_ids) u(series_id) join ({TTL}) t using (series_id) \
+         where c.hour + interval '1 hour' <= now() - t.ttl group by 1"
+    );
+    let mut deleted = 0;
+    for row in sql_made(text).fetch_all(&mut **tx).await? {
+        let series: Vec<i32> = row.try_get(1)?;
+        deleted += sealed::remove(tx, Millis(row.try_get(0)?), &series.into_iter().collect()).await?;
     }
     Ok(deleted)
 }

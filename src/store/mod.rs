@@ -17,6 +17,7 @@ mod newest;
 mod partitions;
 mod points;
 mod query;
+mod sealed;
 mod series;
 mod source;
 mod stats;

@@ -1,6 +1,6 @@
 //! The newest stored sample of series: among those of the last minutes and the blocks of open hours,
-//! then partition by partition from the newest back. What an open hour has as rows has no index by
-//! series and is read through once.
+//! then partition by partition from the newest back, then in sealed hours. What an open hour has as
+//! rows has no index by series and is read through once.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,10 +10,15 @@ use sqlx::Row as _;
 use super::blocks::NewestFirst;
 use super::db::{StoreError, Transaction, sql, sql_made};
 use super::partitions::{self, Partition};
+use super::sealed;
 use crate::model::Millis;
 
 /// Most series have a sample among those of the last minutes.
 const RECENT_MS: i64 = 150_000;
+
+/// How far back sealed hours are looked through. A series that has been silent for longer has no value
+/// until it is reported again; what it is then is appended in any case.
+const SEALED_MS: i64 = 48 * 3_600_000;
 
 /// The newest stored sample of one series, in a partition, a block or among the late ones.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +54,7 @@ pub(super) async fn newest(tx: &mut Transaction, ids: &[i32]) -> Result<Found, S
             read_through(tx, &within(partition), &missing, &mut found).await?;
         }
     }
+    in_chunks(tx, ids, &mut found).await?;
     late(tx, ids, &mut found).await?;
     Ok(found)
 }
@@ -85,6 +91,14 @@ async fn in_blocks(
         }
     }
     blocks.close().await
+}
+
+/// The newest of each series that has none in a later hour.
+async fn in_chunks(tx: &mut Transaction, ids: &[i32], found: &mut Found) -> Result<(), StoreError> {
+    let mut missing: HashSet<i32, RandomState> =
+        ids.iter().filter(|id| !found.contains_key(id)).copied().collect();
+    let from = Millis::now().plus(-SEALED_MS);
+    sealed::newest(tx, &mut missing, from, |id, at, value| keep_newer(found, id, Stored { at, value })).await
 }
 
 async fn in_partition(

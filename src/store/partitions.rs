@@ -1,24 +1,40 @@
-//! Hourly partitions of samples: which there are, making those ahead, closing those that are over.
+//! Partitions: the hours that samples are appended to, and the days of what is sealed. Which there are,
+//! making those ahead, sealing those that are over.
 //!
 //! An hour is open, without a B-tree and most of it in blocks, while samples are appended to it;
-//! [`GRACE_MS`] after its end it is closed. From then on what comes for it goes to the late table.
+//! [`GRACE_MS`] after its end it is sealed. From then on what comes for it goes to the late table.
 
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use sqlx::Row as _;
 use tokio::sync::{RwLock, RwLockReadGuard};
 
-use super::db::{Database, StoreError, Transaction, sql};
+use super::db::{Database, StoreError, Timestamp, Transaction, sql, sql_made};
+use super::sealed::{self, HOUR_MS};
 use crate::model::Millis;
 
-const HOUR_MS: i64 = 3_600_000;
 /// Milliseconds after its end for which an hour still takes samples.
 const GRACE_MS: i64 = 300_000;
 
-/// One hour of samples.
+/// Hours that the server seals before it lets maintenance have its turn.
+const HOURS_AT_ONCE: usize = 24;
+
+/// What a partition holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// An hour of samples as rows.
+    Hour,
+    /// A day of sealed samples.
+    Day,
+}
+
+/// One partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Partition {
+    /// What it holds.
+    pub kind: Kind,
     /// Name of the table in schema `noetl_metrics`.
     pub name: String,
     /// First millisecond.
@@ -27,8 +43,18 @@ pub(super) struct Partition {
     pub to: Millis,
     /// A detach was begun and not finished.
     pub detach_pending: bool,
-    /// It has its unique index; nothing is appended to it.
+    /// It has a unique index, as an earlier version left hours that were over; nothing is appended.
     pub closed: bool,
+}
+
+impl Kind {
+    /// The table whose partitions are of this kind.
+    pub(super) const fn table(self) -> &'static str {
+        match self {
+            Self::Hour => "sample",
+            Self::Day => "chunk",
+        }
+    }
 }
 
 /// The partitions as this process last saw them; writers ask it without waiting.
@@ -57,14 +83,17 @@ impl Partitions {
         self.appending.read().await
     }
 
-    /// Makes partitions from an hour ago to `hours` ahead, and looks at what there is.
+    /// Makes partitions from the first hour that is not over to `hours` ahead, and looks at what there
+    /// is.
     pub async fn ensure(&self, database: &Database, hours: i32) -> Result<Vec<String>, StoreError> {
+        self.end_hours(Millis::now());
+        let from = Millis(self.open_from.load(Ordering::Acquire));
+        let ahead = Millis::now().since(from) / HOUR_MS;
         let mut tx = database.begin().await?;
-        let made = create(&mut tx, Millis::now().plus(-HOUR_MS), hours + 2).await?;
+        let made = create(&mut tx, from, hours + 1 + i32::try_from(ahead).unwrap_or(0)).await?;
         let known = list(&mut tx).await?;
         tx.commit().await?;
         self.known.store(known.into());
-        self.end_hours(Millis::now());
         Ok(made)
     }
 
@@ -74,34 +103,32 @@ impl Partitions {
         self.open_from.fetch_max(begun - begun.rem_euclid(HOUR_MS), Ordering::AcqRel);
     }
 
-    /// Closes the hours that are over, and helps readers of those that are not to their last minutes.
-    /// Returns the names of those that it closed.
-    pub async fn close(&self, database: &Database) -> Result<Vec<String>, StoreError> {
+    /// Seals the hours that are over, and helps readers of those that are not to their last minutes.
+    /// Returns the hours that it sealed.
+    pub async fn close(&self, database: &Database) -> Result<Vec<Millis>, StoreError> {
         self.end_hours(Millis::now());
         drop(self.appending.write().await);
         let open_from = Millis(self.open_from.load(Ordering::Acquire));
-        let known = self.known.load_full();
-        let over = |p: &&Partition| p.to <= open_from && !p.closed && !p.detach_pending;
-        let mut closed = Vec::new();
-        for partition in known.iter().filter(over) {
-            // Only the active server does it, but its index takes too long to keep others from the
-            // lease meanwhile.
-            database.begin_write().await?.commit().await?;
-            let mut tx = database.begin_long().await?;
-            sql("select noetl_metrics.close_partition($1)").bind(&partition.name).execute(&mut *tx).await?;
-            tx.commit().await?;
-            closed.push(partition.name.clone());
+        // Only the active server does it, but it takes too long to keep others from the lease meanwhile.
+        database.begin_write().await?.commit().await?;
+        let mut house = database.begin_long().await?;
+        let mut sealed = Vec::new();
+        // Else maintenance is at it, which seals too.
+        if keep_house(&mut house, false).await? {
+            sealed = seal_over(database, Millis(0), open_from, HOURS_AT_ONCE).await?;
         }
+        house.rollback().await?;
+        let known = self.known.load_full();
         let written = |p: &&Partition| p.to > open_from && p.from <= Millis::now();
         for partition in known.iter().filter(written) {
             let mut tx = database.begin().await?;
             sql("select noetl_metrics.summarize($1)").bind(&partition.name).execute(&mut *tx).await?;
             tx.commit().await?;
         }
-        if !closed.is_empty() {
+        if !sealed.is_empty() {
             self.refresh(database).await?;
         }
-        Ok(closed)
+        Ok(sealed.into_iter().map(|(hour, _)| hour).collect())
     }
 
     /// Looks at what there is.
@@ -118,6 +145,115 @@ impl Partitions {
         let known = self.known.load();
         Some((known.len(), known.first()?.from, known.last()?.to))
     }
+}
+
+/// The first hour that may not be over yet for a server whose clock goes after this one's.
+pub(super) fn surely_over() -> Millis {
+    let over = Millis::now().0 - 2 * GRACE_MS;
+    Millis(over - over.rem_euclid(HOUR_MS))
+}
+
+/// Makes the holder of this transaction the only one that makes partitions of hours into others or
+/// drops them: the server while it seals, maintenance all along. Waits for it, or says that it is not.
+pub(super) async fn keep_house(tx: &mut Transaction, wait: bool) -> Result<bool, StoreError> {
+    sqlx::raw_sql("set local idle_in_transaction_session_timeout = 0; set local lock_timeout = '10min'")
+        .execute(&mut **tx)
+        .await?;
+    if wait {
+        sql("select pg_advisory_xact_lock(hashtext('noetl_metrics.house'))").execute(&mut **tx).await?;
+        return Ok(true);
+    }
+    let row =
+        sql("select pg_try_advisory_xact_lock(hashtext('noetl_metrics.house'))").fetch_one(&mut **tx).await?;
+    Ok(row.try_get(0)?)
+}
+
+/// Seals hours from `from` to `over` that have samples which are not, so many at most; their partitions
+/// go. Returns each hour with the number of its samples. Whoever calls it [keeps house](keep_house).
+pub(super) async fn seal_over(
+    database: &Database,
+    from: Millis,
+    over: Millis,
+    most: usize,
+) -> Result<Vec<(Millis, u64)>, StoreError> {
+    let mut tx = database.begin().await?;
+    let mut known = list(&mut tx).await?;
+    let hours = sql(
+        "select distinct (extract(epoch from date_bin('1 hour', \"timestamp\", 'epoch')) * 1000)::bigint \
+                     from noetl_metrics.block where \"timestamp\" >= $1 and \"timestamp\" < $2",
+    )
+    .bind(Timestamp(from))
+    .bind(Timestamp(over))
+    .fetch_all(&mut *tx)
+    .await?;
+    tx.commit().await?;
+    known.retain(|p| p.to > from && p.to <= over);
+    let mut hours =
+        hours.iter().map(|row| Ok(Millis(row.try_get(0)?))).collect::<Result<Vec<_>, StoreError>>()?;
+    hours.extend(known.iter().map(|p| p.from));
+    hours.sort_unstable();
+    hours.dedup();
+    let mut sealed = Vec::new();
+    for hour in hours.into_iter().take(most) {
+        // What a run which died was about to drop can't be read until it is a partition again.
+        if known.iter().any(|p| p.from == hour && p.detach_pending) {
+            continue;
+        }
+        let Some(samples) = sealed::seal(database, hour).await? else { break };
+        for partition in known.iter().filter(|p| p.from == hour) {
+            remove_empty(database, partition).await?;
+        }
+        if samples > 0 {
+            sealed.push((hour, samples));
+        }
+    }
+    Ok(sealed)
+}
+
+/// Drops an hour's partition from which everything was sealed.
+async fn remove_empty(database: &Database, partition: &Partition) -> Result<(), StoreError> {
+    match detach_now(database, partition).await {
+        // Another one is being detached; this one goes the next time.
+        Err(error) if error.has_code(PENDING) => return Ok(()),
+        done => done?,
+    }
+    let mut tx = database.begin_long().await?;
+    let text = format!("select exists (select from noetl_metrics.{})", partition.name);
+    if sql_made(text).fetch_one(&mut *tx).await?.try_get(0)? {
+        // Somebody put rows in meanwhile; they are sealed the next time.
+        attach(&mut tx, partition).await?;
+    } else {
+        sql_made(format!("drop table noetl_metrics.{}", partition.name)).execute(&mut *tx).await?;
+    }
+    Ok(tx.commit().await?)
+}
+
+/// What PostgreSQL says where another partition of the same table is being detached.
+const PENDING: &str = "55000";
+
+/// Takes a partition out of its table; waits while another one is taken out.
+pub(super) async fn detach(database: &Database, partition: &Partition) -> Result<(), StoreError> {
+    let begun = Instant::now();
+    loop {
+        match detach_now(database, partition).await {
+            Err(error) if error.has_code(PENDING) && begun.elapsed() < PATIENCE => {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+            done => return done,
+        }
+    }
+}
+
+/// How long [`detach`] waits for others.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Can't be in a transaction with others.
+async fn detach_now(database: &Database, partition: &Partition) -> Result<(), StoreError> {
+    let how = if partition.detach_pending { "finalize" } else { "concurrently" };
+    let (name, table) = (&partition.name, partition.kind.table());
+    database
+        .run_alone(format!("alter table noetl_metrics.{table} detach partition noetl_metrics.{name} {how}"))
+        .await
 }
 
 /// Makes the partitions that are missing; returns their names.
@@ -140,46 +276,67 @@ pub(super) async fn unpack_blocks(tx: &mut Transaction, partition: &str) -> Resu
     Ok(())
 }
 
-/// All partitions, oldest first.
+/// The hours, oldest first.
 pub(super) async fn list(tx: &mut Transaction) -> Result<Vec<Partition>, StoreError> {
     let rows = sql("select name, extract(epoch from from_time)::bigint * 1000, detach_pending, closed \
                     from noetl_metrics.partition order by from_time")
     .fetch_all(&mut **tx)
     .await?;
-    rows.iter().map(partition).collect()
+    rows.iter().map(|row| partition(Kind::Hour, row)).collect()
 }
 
-/// Tables that were partitions and are none any more, oldest first.
-pub(super) async fn detached(tx: &mut Transaction) -> Result<Vec<Partition>, StoreError> {
+/// The days, oldest first.
+pub(super) async fn days(tx: &mut Transaction) -> Result<Vec<Partition>, StoreError> {
+    let rows = sql("select name, extract(epoch from from_time)::bigint * 1000, detach_pending, true \
+                    from noetl_metrics.day order by from_time")
+    .fetch_all(&mut **tx)
+    .await?;
+    rows.iter().map(|row| partition(Kind::Day, row)).collect()
+}
+
+/// Tables that were partitions of a kind and are none any more, oldest first.
+pub(super) async fn detached(tx: &mut Transaction, kind: Kind) -> Result<Vec<Partition>, StoreError> {
+    let (form, pattern) = match kind {
+        Kind::Hour => ("YYYYMMDD_HH24 TZH", "^sample_[0-9]{8}_[0-9]{2}$"),
+        Kind::Day => ("YYYYMMDD TZH", "^chunk_[0-9]{8}$"),
+    };
     let rows = sql("select relname::text, \
-                      extract(epoch from to_timestamp(substr(relname, 8) || ' +00', 'YYYYMMDD_HH24 TZH'))::bigint * 1000, false, \
+                      extract(epoch from to_timestamp(substr(relname, strpos(relname, '_') + 1) || ' +00', $1))::bigint * 1000, false, \
                       exists (select from pg_index where indrelid = pg_class.oid and indisunique) \
                     from pg_class where relnamespace = 'noetl_metrics'::regnamespace and relkind = 'r' \
-                      and not relispartition and relname ~ '^sample_[0-9]{8}_[0-9]{2}$' order by 1")
+                      and not relispartition and relname ~ $2 order by 1")
+        .bind(form)
+        .bind(pattern)
         .fetch_all(&mut **tx)
         .await?;
-    rows.iter().map(partition).collect()
+    rows.iter().map(|row| partition(kind, row)).collect()
 }
 
 /// Makes a detached table a partition again. DETACH CONCURRENTLY leaves it with its bounds as a
 /// CHECK, so that it is not read through.
 pub(super) async fn attach(tx: &mut Transaction, partition: &Partition) -> Result<(), StoreError> {
-    let Partition { name, from, to, .. } = partition;
+    let Partition { kind, name, from, to, .. } = partition;
     let text = format!(
-        "alter table noetl_metrics.sample attach partition noetl_metrics.{name} for values from ('{}') to ('{}')",
+        "alter table noetl_metrics.{} attach partition noetl_metrics.{name} for values from ('{}') to ('{}')",
+        kind.table(),
         from.rfc3339(),
         to.rfc3339()
     );
-    super::db::sql_made(text).execute(&mut **tx).await?;
+    sql_made(text).execute(&mut **tx).await?;
     Ok(())
 }
 
-fn partition(row: &sqlx::postgres::PgRow) -> Result<Partition, StoreError> {
+fn partition(kind: Kind, row: &sqlx::postgres::PgRow) -> Result<Partition, StoreError> {
     let from = Millis(row.try_get(1)?);
+    let to = match kind {
+        Kind::Hour => from.plus(HOUR_MS),
+        Kind::Day => from.plus(24 * HOUR_MS),
+    };
     Ok(Partition {
+        kind,
         name: row.try_get(0)?,
         from,
-        to: from.plus(HOUR_MS),
+        to,
         detach_pending: row.try_get(2)?,
         closed: row.try_get(3)?,
     })
@@ -191,7 +348,14 @@ mod tests {
 
     fn hour(number: i64, closed: bool) -> Partition {
         let from = Millis(number * HOUR_MS);
-        Partition { name: String::new(), from, to: from.plus(HOUR_MS), detach_pending: false, closed }
+        Partition {
+            kind: Kind::Hour,
+            name: String::new(),
+            from,
+            to: from.plus(HOUR_MS),
+            detach_pending: false,
+            closed,
+        }
     }
 
     #[test]

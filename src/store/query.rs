@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use sqlx::Row as _;
 
 use super::db::{Database, StoreError, Transaction, sql, sql_made};
+use super::sealed::HOUR_MS;
 use crate::model::{MetricType, Millis, SeriesId};
 
 /// What to look for. A filter that is `None` lets everything pass.
@@ -274,20 +275,30 @@ impl Query {
 }
 
 /// SQL for all samples from a time to another of these series, which are parameter 1, or of all: those
-/// in partitions and blocks that no late one overrides, and the late ones.
+/// that no late one overrides, and the late ones.
 pub(super) fn all_samples(ids: Option<&[i32]>, from: Millis, to: Millis) -> String {
     // Times are written as literals so that partitions are pruned when the statement is planned.
     let time = format!("\"timestamp\" between '{}' and '{}'", from.rfc3339(), to.rfc3339());
+    let hours = format!(
+        "hour between '{}' and '{}'",
+        Millis(from.0 - from.0.rem_euclid(HOUR_MS)).rfc3339(),
+        to.rfc3339()
+    );
     let only = if ids.is_some() { "series_id = any($1)" } else { "$1::integer[] is null" };
-    // By these, blocks of other series are passed over.
+    // By these, blocks and chunks of other series are passed over.
     let bounds = ids.and_then(|ids| Some((ids.iter().min()?, ids.iter().max()?)));
-    let overlap = bounds.map_or_else(String::new, |(least, greatest)| {
-        format!("and h.least_id <= {greatest} and h.greatest_id >= {least}")
+    let (blocks, chunks) = bounds.map_or_else(Default::default, |(least, greatest)| {
+        (
+            format!("and least_id <= {greatest} and greatest_id >= {least}"),
+            format!("and ids && int4range({least}, {greatest}, '[]')"),
+        )
     });
     format!(
-        "select h.series_id, h.\"timestamp\", h.value, h.\"timestamp\" as created_at from noetl_metrics.stored h \
-         where {only} and {time} {overlap} \
-           and not exists (select from noetl_metrics.sample_late l where l.series_id = h.series_id and l.\"timestamp\" = h.\"timestamp\") \
+        "select h.series_id, h.\"timestamp\", h.value, h.\"timestamp\" as created_at from ( \
+           select series_id, \"timestamp\", value from noetl_metrics.unsealed where {only} and {time} {blocks} \
+           union all \
+           select series_id, \"timestamp\", value from noetl_metrics.sealed where {only} and {time} and {hours} {chunks}) h \
+         where not exists (select from noetl_metrics.sample_late l where l.series_id = h.series_id and l.\"timestamp\" = h.\"timestamp\") \
          union all \
          select series_id, \"timestamp\", value, created_at from noetl_metrics.sample_late where {only} and {time}"
     )

@@ -28,5 +28,6 @@ mod query;
 mod registration;
 mod replicas;
 mod report;
+mod sealed;
 mod shared;
 mod sql;

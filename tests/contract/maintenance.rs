@@ -11,7 +11,7 @@ use crate::report::values;
 const HOUR: i64 = 3_600_000;
 const DAY: i64 = 24 * HOUR;
 
-fn command(contract: &Contract, flags: &[&str]) -> Command {
+pub fn command(contract: &Contract, flags: &[&str]) -> Command {
     let mut command = Command::new("setpriv");
     command
         .args(["--pdeathsig", "KILL", "--", env!("CARGO_BIN_EXE_noetl-metrics"), "maintenance", "-o", "json"])
@@ -54,18 +54,14 @@ async fn old_sample(contract: &Contract, metric: &str, value: f64, at: i64) {
     assert_eq!(inserted, 1, "{metric} is one series");
 }
 
-/// Makes the hours of these times, closed, as the server leaves those that are over.
-async fn closed_hours(contract: &Contract, times: &[i64]) {
-    for at in times {
-        contract.run(format!("select noetl_metrics.create_partitions('{}', 1)", time(*at))).await;
-        contract.run(format!("select noetl_metrics.close_partition('{}')", partition(*at))).await;
-    }
-}
-
-/// Whether the hour has its unique index.
-async fn is_closed(contract: &Contract, at: i64) -> bool {
-    let sql = format!("select closed from noetl_metrics.partition where name = '{}'", partition(at));
-    contract.value(sql).await
+/// Whether the hour is sealed, and nothing of it is left elsewhere.
+async fn is_sealed(contract: &Contract, at: i64) -> bool {
+    let hour = time(at - at.rem_euclid(HOUR));
+    let sql = format!(
+        "select exists (select from noetl_metrics.chunk where hour = '{hour}') \
+         and not exists (select from noetl_metrics.unsealed where \"timestamp\" >= '{hour}' and \"timestamp\" < '{hour}'::timestamptz + interval '1 hour')"
+    );
+    contract.value::<bool>(sql).await && !partitions(contract).await.contains(&partition(at))
 }
 
 async fn partitions(contract: &Contract) -> Vec<String> {
@@ -91,7 +87,7 @@ async fn shown(contract: &Contract) -> Vec<String> {
 async fn partitions_are_made_ahead_and_more_on_demand() {
     let contract = Contract::start().await;
     let made = partitions(&contract).await;
-    for hour in -1..=3 {
+    for hour in 0..=3 {
         let name = partition(now() + hour * HOUR);
         assert!(made.contains(&name), "{name} is not among {made:?}");
     }
@@ -132,7 +128,10 @@ async fn retention_drops_what_is_past_and_nothing_else() {
     let done = maintain(&contract, &["--retention-raw", "2d"]).await;
     assert_eq!(done["dropped_partitions"], json!(expected));
     assert_eq!(done["deleted_samples"], 1);
-    let left: Vec<String> = before.into_iter().filter(|name| !expected.contains(name)).collect();
+    assert_eq!(done["sealed_samples"], 2);
+    let sealed = [partition(now - 2 * DAY + 2 * HOUR), partition(now - 10 * HOUR)];
+    let gone = |name: &String| expected.contains(name) || sealed.contains(name);
+    let left: Vec<String> = before.into_iter().filter(|name| !gone(name)).collect();
     assert_eq!(tables(&contract).await, left);
     assert_eq!(values(&contract, "m").await, [0.0, 4.0, 6.0, 3.0]);
     // The server goes on, also into hours that it knew.
@@ -164,14 +163,15 @@ async fn the_server_enforces_the_retention_that_it_was_told() {
 }
 
 #[tokio::test]
-async fn late_samples_move_into_their_partitions_and_the_view_stays_the_same() {
+async fn late_samples_move_into_their_hours_and_the_view_stays_the_same() {
     let contract = Contract::start().await;
     let id = contract.register("w").await;
     let t = now() - 3 * HOUR;
     contract.report("w", json!([gauge("m", 0.0), gauge("n", 0.0)])).await.ok();
     old_sample(&contract, "m", 1.0, t).await;
     old_sample(&contract, "n", 1.0, t).await;
-    closed_hours(&contract, &[t - HOUR, t]).await;
+    assert_eq!(maintain(&contract, &["--retention-raw", "90d"]).await["sealed_samples"], 2);
+    assert!(is_sealed(&contract, t).await);
     let late: Vec<Value> = (1..=50).map(|i| gauge_at("m", f64::from(i), t - i64::from(i) * 1000)).collect();
     contract.report("w", late.into()).await.ok();
     contract.report("w", json!([gauge_at("m", 99.0, t), gauge_at("m", 7.0, t - 100 * DAY)])).await.ok();
@@ -181,10 +181,13 @@ async fn late_samples_move_into_their_partitions_and_the_view_stays_the_same() {
     let late = "select count(*) from noetl_metrics.sample_late";
     assert_eq!(contract.value::<i64>(late).await, 53);
     let before = shown(&contract).await;
-    let done = maintain(&contract, &["--retention-raw", "400d"]).await;
-    assert_eq!(done["merged_samples"], 52, "all but the one whose hour has no partition");
-    assert_eq!(contract.value::<i64>(late).await, 1);
-    assert_eq!(shown(&contract).await, before);
+    let done = maintain(&contract, &["--retention-raw", "90d"]).await;
+    assert_eq!(done["merged_samples"], 52, "all but the one that is past its time");
+    assert_eq!(done["deleted_samples"], 1, "which is deleted");
+    assert_eq!(contract.value::<i64>(late).await, 0);
+    let past = time(t - 100 * DAY);
+    let kept = |row: &&String| !row.contains(&past[..10]);
+    assert_eq!(shown(&contract).await, before.iter().filter(kept).cloned().collect::<Vec<_>>());
     // And overwriting goes on as before.
     contract
         .report("w", json!([gauge_at("m", 5.0, t), gauge_at("m", 6.0, t - 3000), gauge_at("n", 2.0, t)]))
@@ -194,13 +197,13 @@ async fn late_samples_move_into_their_partitions_and_the_view_stays_the_same() {
     assert_eq!(values(&contract, "n").await, [0.0, 2.0]);
     // What is late for an hour that is still open stays where it is.
     contract.report("w", json!([gauge_at("n", 3.0, now() - 1000)])).await.ok();
-    let left = maintain(&contract, &["--retention-raw", "400d"]).await;
+    let left = maintain(&contract, &["--retention-raw", "90d"]).await;
     assert_eq!(left["merged_samples"], 3);
     assert_eq!(values(&contract, "n").await, [0.0, 3.0, 2.0]);
 }
 
 #[tokio::test]
-async fn an_hour_that_is_over_gets_its_index_and_doubles_by_hand_go() {
+async fn an_hour_that_is_over_is_sealed_and_doubles_by_hand_go() {
     let mut contract = Contract::start().await;
     contract.register("w").await;
     contract.report("w", json!([gauge("m", 0.0)])).await.ok();
@@ -208,15 +211,18 @@ async fn an_hour_that_is_over_gets_its_index_and_doubles_by_hand_go() {
     for (value, at) in [(1.0, old), (2.0, old), (3.0, older)] {
         old_sample(&contract, "m", value, at).await;
     }
-    assert!(!is_closed(&contract, old).await && !is_closed(&contract, older).await);
+    // As an earlier version left hours that were over.
+    let name = partition(older);
+    contract.run(format!("create unique index on noetl_metrics.{name} (series_id, \"timestamp\")")).await;
+    assert!(!is_sealed(&contract, old).await && !is_sealed(&contract, older).await);
     contract.server.kill();
     let contract = Contract::on(contract.database, &[]).await;
     contract.ready().await;
-    eventually("both hours are closed", SOON, async || {
-        (is_closed(&contract, old).await && is_closed(&contract, older).await).then_some(())
+    eventually("both hours are sealed", SOON, async || {
+        (is_sealed(&contract, old).await && is_sealed(&contract, older).await).then_some(())
     })
     .await;
-    assert!(!is_closed(&contract, now()).await, "this hour goes on");
+    assert!(partitions(&contract).await.contains(&partition(now())), "this hour goes on");
     assert_eq!(values(&contract, "m").await, [0.0, 2.0, 3.0], "what was stored last stays");
     contract.report("w", json!([gauge_at("m", 9.0, old)])).await.ok();
     assert_eq!(values(&contract, "m").await, [0.0, 9.0, 3.0]);
@@ -445,11 +451,10 @@ async fn a_dry_run_counts_what_the_run_then_does() {
     contract.register("w").await;
     let t = now();
     contract.report("w", json!([gauge("m", 0.0), gauge("short", 0.0), gauge("long", 0.0)])).await.ok();
-    for (metric, days) in [("m", 3), ("short", 1), ("long", 3)] {
-        old_sample(&contract, metric, 1.0, t - days * DAY).await;
+    for (metric, hours) in [("m", 72), ("short", 26), ("long", 72)] {
+        old_sample(&contract, metric, 1.0, t - hours * HOUR).await;
     }
-    // Three late ones: one whose hour is closed, two whose hours have no partition, one of them past.
-    closed_hours(&contract, &[t - 3 * HOUR]).await;
+    // Three late ones, one of them past.
     let late = [("m", t - 3 * HOUR), ("m", t - 400 * DAY), ("n", t - 30 * HOUR)];
     for (metric, at) in late {
         contract.report("w", json!([gauge_at(metric, 2.0, at)])).await.ok();
@@ -462,7 +467,7 @@ async fn a_dry_run_counts_what_the_run_then_does() {
     let mut done = maintain(&contract, &["--retention-raw", "2d"]).await;
     assert_eq!(
         (&done["merged_samples"], &done["deleted_samples"], &done["kept_samples"]),
-        (&json!(1), &json!(2), &json!(1))
+        (&json!(2), &json!(2), &json!(1))
     );
     // What was made ahead depends on the clock.
     for report in [&mut planned, &mut done] {
@@ -560,7 +565,6 @@ async fn late_samples_are_overwritten_while_they_move() {
     let contract = Contract::start().await;
     contract.register("w").await;
     let t = now() - 3 * HOUR;
-    closed_hours(&contract, &[t - HOUR, t, t + 1]).await;
     contract.report("w", json!([gauge_at("m", 0.0, t + 1)])).await.ok();
     let done = std::sync::atomic::AtomicBool::new(false);
     let write = async {

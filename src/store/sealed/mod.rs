@@ -1,0 +1,16 @@
+//! Sealed storage: the form of hours that are over.
+//!
+//! Series that were sampled at the same times share a chunk: the times once, and of each series few
+//! bits for each of its values. Any value can be decoded by itself, here or in SQL
+//! (`noetl_metrics.sealed`), and comes back bit by bit.
+
+mod bits;
+mod chunk;
+mod code;
+mod newest;
+mod samples;
+mod seal;
+mod table;
+
+pub(super) use newest::newest;
+pub(super) use seal::{HOUR_MS, count_late, count_unsealed, merge_late, remove, seal};

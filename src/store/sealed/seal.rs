@@ -1,0 +1,297 @@
+//! Sealing: the samples of an hour that is over become chunks; late ones are brought into theirs.
+//!
+//! One at a time: who changes chunks holds a lock until the end of the transaction.
+
+use std::collections::HashSet;
+
+use futures_util::TryStreamExt as _;
+use sqlx::{PgConnection, Row as _};
+
+use super::samples::Samples;
+use super::table;
+use crate::model::Millis;
+use crate::store::db::{Database, StoreError, Timestamp, Transaction, sql, sql_made};
+
+/// Milliseconds of an hour.
+pub(in crate::store) const HOUR_MS: i64 = 3_600_000;
+
+/// Samples that are packed at once; more are packed series by series.
+const AT_ONCE: i64 = 2_000_000;
+
+/// Late samples that are brought into their hour at once.
+const LATE_AT_ONCE: u64 = 100_000;
+
+/// The samples of an hour that are not sealed.
+const OF_HOUR: &str = "\"timestamp\" >= $1 and \"timestamp\" < $1 + interval '1 hour'";
+
+/// Seals what an hour has that is not sealed; returns how many samples were. Nothing where somebody
+/// else is sealing just now. Whoever calls it has seen to it that nobody appends to the hour any more.
+pub(in crate::store) async fn seal(database: &Database, hour: Millis) -> Result<Option<u64>, StoreError> {
+    // One snapshot for all statements: what is deleted is what was read.
+    let mut tx = database.begin_snapshot().await?;
+    if !lock(&mut tx, false).await? {
+        return Ok(None);
+    }
+    let text = format!(
+        "select (select count(*) from noetl_metrics.sample where {OF_HOUR})::bigint, \
+                coalesce(sum(cardinality(series_ids)), 0)::bigint, \
+                coalesce((select max(series_id) from noetl_metrics.series), 0) \
+         from noetl_metrics.block where {OF_HOUR}"
+    );
+    let row = sql_made(text).bind(Timestamp(hour)).fetch_one(&mut *tx).await?;
+    let (rows, blocks, greatest): (i64, i64, i32) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+    if rows + blocks == 0 {
+        return Ok(Some(0));
+    }
+    let mut sealed = 0;
+    let windows = i32::try_from((rows + blocks) / AT_ONCE + 1).unwrap_or(i32::MAX);
+    let width = greatest / windows + 1;
+    let mut least = 0;
+    while least <= greatest {
+        let most = least.saturating_add(width);
+        let samples = unsealed(&mut tx, hour, least, most).await?;
+        sealed += samples.len() as u64;
+        add(&mut tx, hour, samples).await?;
+        least = most.saturating_add(1);
+    }
+    for table in ["block", "sample"] {
+        let text = format!("delete from noetl_metrics.{table} where {OF_HOUR}");
+        sql_made(text).bind(Timestamp(hour)).execute(&mut *tx).await?;
+    }
+    tx.commit().await?;
+    Ok(Some(sealed))
+}
+
+/// The samples of an hour and of series from one to another that are not sealed.
+async fn unsealed(on: &mut PgConnection, hour: Millis, least: i32, most: i32) -> Result<Samples, StoreError> {
+    let mut samples = Samples::of(hour);
+    let text = format!(
+        "select (extract(epoch from \"timestamp\") * 1000)::bigint, series_ids, \"values\" \
+         from noetl_metrics.block where {OF_HOUR} and least_id <= $3 and greatest_id >= $2"
+    );
+    let mut blocks = sql_made(text).bind(Timestamp(hour)).bind(least).bind(most).fetch(&mut *on);
+    while let Some(row) = blocks.try_next().await? {
+        let at = Millis(row.try_get(0)?);
+        let (ids, values): (Vec<i32>, Vec<f64>) = (row.try_get(1)?, row.try_get(2)?);
+        for (id, value) in ids.into_iter().zip(values).filter(|(id, _)| (least..=most).contains(id)) {
+            samples.push(id, at, value);
+        }
+    }
+    drop(blocks);
+    // Of rows that somebody put in by hand, the one that was stored last comes last.
+    let text = format!(
+        "select series_id, floor(extract(epoch from \"timestamp\") * 1000)::bigint, value \
+         from noetl_metrics.sample where {OF_HOUR} and series_id between $2 and $3 order by tableoid, ctid"
+    );
+    let mut rows = sql_made(text).bind(Timestamp(hour)).bind(least).bind(most).fetch(&mut *on);
+    while let Some(row) = rows.try_next().await? {
+        samples.push(row.try_get(0)?, Millis(row.try_get(1)?), row.try_get(2)?);
+    }
+    drop(rows);
+    Ok(samples)
+}
+
+/// Brings late samples into hours that are over, and of these into those from `from` on; returns how
+/// many. An hour that still has samples which are not sealed waits until they are.
+pub(in crate::store) async fn merge_late(
+    database: &Database,
+    from: Millis,
+    over: Millis,
+) -> Result<u64, StoreError> {
+    let mut tx = database.begin_long().await?;
+    let hours = late_hours(&mut tx, from, over).await?;
+    tx.commit().await?;
+    let mut merged = 0;
+    for hour in hours {
+        loop {
+            let mut tx = database.begin_long().await?;
+            lock(&mut tx, true).await?;
+            let some = merge_hour(&mut tx, hour).await?;
+            tx.commit().await?;
+            merged += some;
+            if some < LATE_AT_ONCE {
+                break;
+            }
+        }
+    }
+    Ok(merged)
+}
+
+/// Hours with late samples that [`merge_late`] brings into them.
+async fn late_hours(on: &mut PgConnection, from: Millis, over: Millis) -> Result<Vec<Millis>, StoreError> {
+    let rows = sql("select (extract(epoch from h.hour) * 1000)::bigint from ( \
+                      select distinct date_bin('1 hour', \"timestamp\", 'epoch') as hour from noetl_metrics.sample_late \
+                      where \"timestamp\" >= $1 and \"timestamp\" < $2) h \
+                    where not exists (select from noetl_metrics.unsealed u \
+                      where u.\"timestamp\" >= h.hour and u.\"timestamp\" < h.hour + interval '1 hour') \
+                    order by 1")
+    .bind(Timestamp(from))
+    .bind(Timestamp(over))
+    .fetch_all(on)
+    .await?;
+    rows.iter().map(|row| Ok(Millis(row.try_get(0)?))).collect()
+}
+
+/// How many samples from one time to another are not sealed.
+pub(in crate::store) async fn count_unsealed(
+    on: &mut PgConnection,
+    from: Millis,
+    over: Millis,
+) -> Result<u64, StoreError> {
+    let row =
+        sql("select count(*) from noetl_metrics.unsealed where \"timestamp\" >= $1 and \"timestamp\" < $2")
+            .bind(Timestamp(from))
+            .bind(Timestamp(over))
+            .fetch_one(on)
+            .await?;
+    Ok(row.try_get::<i64, _>(0)?.unsigned_abs())
+}
+
+/// How many late samples [`merge_late`] would bring into their hours.
+pub(in crate::store) async fn count_late(
+    on: &mut PgConnection,
+    from: Millis,
+    over: Millis,
+) -> Result<u64, StoreError> {
+    let row = sql(
+        "select count(*) from noetl_metrics.sample_late where \"timestamp\" >= $1 and \"timestamp\" < $2",
+    )
+    .bind(Timestamp(from))
+    .bind(Timestamp(over))
+    .fetch_one(on)
+    .await?;
+    Ok(row.try_get::<i64, _>(0)?.unsigned_abs())
+}
+
+async fn merge_hour(tx: &mut Transaction, hour: Millis) -> Result<u64, StoreError> {
+    // Locked in the order in which the writer locks them, so that neither waits for the other; from
+    // here to the end none of them changes.
+    let text = format!(
+        "select series_id, (extract(epoch from \"timestamp\") * 1000)::bigint, value, ctid::text \
+         from noetl_metrics.sample_late where {OF_HOUR} \
+         order by series_id, \"timestamp\" limit {LATE_AT_ONCE} for update"
+    );
+    let rows = sql_made(text).bind(Timestamp(hour)).fetch_all(&mut **tx).await?;
+    let mut samples = Samples::of(hour);
+    let mut places: Vec<String> = Vec::with_capacity(rows.len());
+    for row in &rows {
+        samples.push(row.try_get(0)?, Millis(row.try_get(1)?), row.try_get(2)?);
+        places.push(row.try_get(3)?);
+    }
+    add(tx, hour, samples).await?;
+    sql("delete from noetl_metrics.sample_late where ctid = any($1::text[]::tid[])")
+        .bind(places)
+        .execute(&mut **tx)
+        .await?;
+    Ok(rows.len() as u64)
+}
+
+/// Takes some series out of an hour; returns how many samples went.
+pub(in crate::store) async fn remove(
+    tx: &mut Transaction,
+    hour: Millis,
+    series: &HashSet<i32>,
+) -> Result<u64, StoreError> {
+    lock(tx, true).await?;
+    let mut samples = Samples::of(hour);
+    let ids: Vec<i32> = series.iter().copied().collect();
+    let gone = take_chunks(tx, hour, &ids, &mut samples).await?;
+    let removed = samples.remove(series);
+    put_chunks(tx, hour, samples, gone).await?;
+    Ok(removed)
+}
+
+/// Adds samples to an hour; where it has some of the same series and time, the new ones override them.
+async fn add(tx: &mut Transaction, hour: Millis, new: Samples) -> Result<(), StoreError> {
+    if new.is_empty() {
+        return Ok(());
+    }
+    table::create_day(tx, hour).await?;
+    let mut samples = Samples::of(hour);
+    let gone = take_chunks(tx, hour, &new.series(), &mut samples).await?;
+    samples.append(new);
+    put_chunks(tx, hour, samples, gone).await
+}
+
+/// Samples and chunks that were taken out of an hour.
+#[derive(Clone, Copy, Debug, Default)]
+struct Taken {
+    samples: i64,
+    chunks: i64,
+}
+
+/// Takes out the chunks of an hour that have some of these series, with all series that they have.
+async fn take_chunks(
+    tx: &mut Transaction,
+    hour: Millis,
+    ids: &[i32],
+    samples: &mut Samples,
+) -> Result<Taken, StoreError> {
+    let text = format!(
+        "delete from noetl_metrics.chunk c where c.hour = $1 and c.series_ids && $2::integer[] returning {}",
+        table::COLUMNS
+    );
+    let mut taken = Taken::default();
+    // Nearly always there are none, which is cheaper to find out than that none overlaps.
+    let any = sql("select exists (select from noetl_metrics.sealed_hour where hour = $1)")
+        .bind(Timestamp(hour))
+        .fetch_one(&mut **tx)
+        .await?;
+    if !any.try_get::<bool, _>(0)? {
+        return Ok(taken);
+    }
+    for row in sql_made(text).bind(Timestamp(hour)).bind(ids).fetch_all(&mut **tx).await? {
+        let chunk = table::read(&row)?;
+        let times = chunk.all_times().ok_or_else(|| table::damaged(hour))?;
+        for of in &chunk.series {
+            let values = chunk.values(of).ok_or_else(|| table::damaged(hour))?;
+            for (at, value) in times.iter().zip(values) {
+                samples.push(of.id, *at, value);
+                taken.samples += 1;
+            }
+        }
+        taken.chunks += 1;
+    }
+    Ok(taken)
+}
+
+/// Packs samples into chunks of the hour, in place of what was taken out.
+async fn put_chunks(
+    tx: &mut Transaction,
+    hour: Millis,
+    samples: Samples,
+    gone: Taken,
+) -> Result<(), StoreError> {
+    // As long as a core is busy with it, the others' requests must not wait.
+    let packed = tokio::task::spawn_blocking(move || samples.pack()).await;
+    let (chunks, samples) = packed.map_err(|e| StoreError::Unavailable(e.to_string()))?;
+    for chunk in &chunks {
+        table::insert(tx, chunk).await?;
+    }
+    sql("insert into noetl_metrics.sealed_hour (hour, samples, chunks) values ($1, $2, $3) \
+         on conflict (hour) do update set samples = sealed_hour.samples + excluded.samples, \
+           chunks = sealed_hour.chunks + excluded.chunks, sealed_at = now()")
+    .bind(Timestamp(hour))
+    .bind(samples.cast_signed() - gone.samples)
+    .bind(i64::try_from(chunks.len()).unwrap_or(i64::MAX) - gone.chunks)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Makes this transaction the only one that changes chunks; waits for it, or says that it is not.
+async fn lock(tx: &mut Transaction, wait: bool) -> Result<bool, StoreError> {
+    if wait {
+        // Sealing a large hour takes longer than others wait for a lock.
+        sqlx::raw_sql(
+            "set local lock_timeout = '10min'; select pg_advisory_xact_lock(hashtext('noetl_metrics.seal')); \
+                       set local lock_timeout = '10s'",
+        )
+        .execute(&mut **tx)
+        .await?;
+        return Ok(true);
+    }
+    let row =
+        sql("select pg_try_advisory_xact_lock(hashtext('noetl_metrics.seal'))").fetch_one(&mut **tx).await?;
+    Ok(row.try_get(0)?)
+}

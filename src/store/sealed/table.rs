@@ -1,0 +1,81 @@
+//! Chunks in the database.
+
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, Row as _};
+
+use super::bits::Bits;
+use super::chunk::{Chunk, Packed, Shape};
+use super::code::Line;
+use crate::model::Millis;
+use crate::store::db::{StoreError, Timestamp, sql};
+
+/// What [`read`] wants of a row, in its order.
+pub(super) const COLUMNS: &str = "(extract(epoch from c.hour) * 1000)::bigint, c.times, c.time_base, c.time_rise, c.time_width, \
+     c.series_ids, c.shapes, c.starts, c.bits, c.doubles";
+
+/// Makes the partition that chunks of an hour go to.
+pub(super) async fn create_day(on: &mut PgConnection, hour: Millis) -> Result<(), StoreError> {
+    sql("select noetl_metrics.create_day($1)").bind(Timestamp(hour)).execute(on).await?;
+    Ok(())
+}
+
+/// Stores a chunk.
+pub(super) async fn insert(on: &mut PgConnection, chunk: &Chunk) -> Result<(), StoreError> {
+    let ids: Vec<i32> = chunk.series.iter().map(|of| of.id).collect();
+    let shapes: Vec<i32> = chunk.series.iter().map(|of| of.shape.to_code()).collect();
+    let starts: Vec<i32> = chunk.series.iter().map(|of| small(of.start)).collect();
+    sql("insert into noetl_metrics.chunk (hour, least_id, greatest_id, times, time_base, time_rise, time_width, \
+           series_ids, shapes, starts, bits, doubles) \
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)")
+        .bind(Timestamp(chunk.hour))
+        .bind(ids.iter().min().copied())
+        .bind(ids.iter().max().copied())
+        .bind(small(chunk.times))
+        // Times of an hour: they fit.
+        .bind(i32::try_from(chunk.axis.base).unwrap_or_default())
+        .bind(i32::try_from(chunk.axis.rise).unwrap_or_default())
+        .bind(small(chunk.axis.width as usize))
+        .bind(&ids)
+        .bind(&shapes)
+        .bind(&starts)
+        .bind(&chunk.bits)
+        .bind(&chunk.doubles)
+        .execute(on)
+        .await?;
+    Ok(())
+}
+
+fn small(number: usize) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}
+
+/// A row of [`COLUMNS`].
+pub(super) fn read(row: &PgRow) -> Result<Chunk, StoreError> {
+    let hour = Millis(row.try_get(0)?);
+    let (ids, shapes, starts): (Vec<i32>, Vec<i32>, Vec<i32>) =
+        (row.try_get(5)?, row.try_get(6)?, row.try_get(7)?);
+    let series = ids.into_iter().zip(shapes).zip(starts).map(|((id, code), start)| {
+        Some(Packed { id, shape: Shape::from_code(code)?, start: usize::try_from(start).ok()? })
+    });
+    let axis = Line {
+        base: row.try_get::<i32, _>(2)?.into(),
+        rise: row.try_get::<i32, _>(3)?.into(),
+        width: row.try_get::<i32, _>(4)?.try_into().map_err(|_| damaged(hour))?,
+    };
+    Ok(Chunk {
+        hour,
+        times: row.try_get::<i32, _>(1)?.try_into().map_err(|_| damaged(hour))?,
+        axis,
+        series: series.collect::<Option<_>>().ok_or_else(|| damaged(hour))?,
+        bits: row.try_get::<Bits, _>(8)?,
+        doubles: row.try_get(9)?,
+    })
+}
+
+/// What is said of a chunk that can't be decoded.
+pub(super) fn damaged(hour: Millis) -> StoreError {
+    StoreError::Unavailable(format!(
+        "a chunk of the hour {} in noetl_metrics.chunk is damaged",
+        hour.rfc3339()
+    ))
+}
