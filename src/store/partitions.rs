@@ -140,10 +140,9 @@ impl Partitions {
         Ok(())
     }
 
-    /// How many there are, and the times that the first and the last begin and end at.
-    pub fn span(&self) -> Option<(usize, Millis, Millis)> {
-        let known = self.known.load();
-        Some((known.len(), known.first()?.from, known.last()?.to))
+    /// When the last hour ends that samples can be appended to.
+    pub fn end(&self) -> Option<Millis> {
+        Some(self.known.load().last()?.to)
     }
 }
 

@@ -196,7 +196,7 @@ async fn late_samples_move_into_their_hours_and_the_view_stays_the_same() {
     assert_eq!(values(&contract, "m").await[..5], [0.0, 5.0, 1.0, 2.0, 6.0]);
     assert_eq!(values(&contract, "n").await, [0.0, 2.0]);
     // What is late for an hour that is still open stays where it is.
-    contract.report("w", json!([gauge_at("n", 3.0, now() - 1000)])).await.ok();
+    contract.report("w", json!([gauge_at("n", 3.0, now() - 60_000)])).await.ok();
     let left = maintain(&contract, &["--retention-raw", "90d"]).await;
     assert_eq!(left["merged_samples"], 3);
     assert_eq!(values(&contract, "n").await, [0.0, 3.0, 2.0]);

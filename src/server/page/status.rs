@@ -164,7 +164,7 @@ fn partitions(now_ms: i64, data: &Partitions) -> Markup {
         Column::Text("Partition"),
         Column::Text("From, UTC"),
         Column::Text("To, UTC"),
-        Column::Number("Rows"),
+        Column::Number("Samples"),
         Column::Number("Size"),
     ];
     let shown = data.recent.len();
@@ -174,7 +174,7 @@ fn partitions(now_ms: i64, data: &Partitions) -> Markup {
     html! {
         dl.ledger {
             (fact("Partitions", &count(data.count)))
-            (fact("Rows, estimated", &known(data.rows, count)))
+            (fact("Samples, about", &known(data.rows, count)))
             (fact("Size", &known(data.bytes, size)))
             (fact("Oldest starts", &known(data.oldest_ms, |ms| ago(now_ms, Some(ms)))))
             (fact("Newest ends", &known(data.newest_ms, |ms| ahead(now_ms, ms))))
@@ -260,7 +260,7 @@ fn run_row(now_ms: i64, run: &RetentionRun) -> Markup {
 fn tables(tables: &[TableSize]) -> Markup {
     let columns =
         [Column::Text("Table"), Column::Number("Rows"), Column::Number("Data"), Column::Number("Indexes")];
-    let caption = html! { "The largest first, rows as the planner estimates them" };
+    let caption = html! { "The largest first; rows are estimates, of samples their number" };
     table(tables, NOT_KNOWN, &caption, &columns, |table| {
         html! {
             tr {

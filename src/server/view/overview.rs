@@ -24,7 +24,6 @@ pub(super) async fn fill(app: &App, core: &Core) -> Result<Overview, Problem> {
     let now = Millis::now();
     let sizes = super::sizes(app, core).await?;
     let (_, rejected) = app.own.samples();
-    let samples = sizes.tables.iter().filter(|t| t.name == "sample" || t.name == "sample_late");
     let rejected_recently = app.rates.rejected_recently();
     Ok(Overview {
         now_ms: now.0,
@@ -35,9 +34,9 @@ pub(super) async fn fill(app: &App, core: &Core) -> Result<Overview, Problem> {
         live_series: core.live.len() as u64,
         samples_per_second: app.rates.last_minute(),
         samples_per_second_points: app.rates.accepted_per_second(),
-        samples_stored: Some(samples.map(|t| t.rows.unsigned_abs()).sum()),
+        samples_stored: Some(sizes.of_samples().map(|t| t.rows.unsigned_abs()).sum()),
         database_bytes: Some(sizes.database_bytes.unsigned_abs()),
-        partitions: core.partitions.span().map(|(count, ..)| count as u64),
+        partitions: Some(sizes.partition_count.unsigned_abs()),
         last_retention: status::runs(core, 1).await?.into_iter().next(),
         rejected_samples: rejected,
         rejected_recently,

@@ -55,8 +55,6 @@ pub(super) async fn fill(app: &App, core: &Core) -> Result<Status, Problem> {
 }
 
 fn partitions(core: &Core, sizes: &crate::store::Sizes) -> Partitions {
-    let span = core.partitions.span();
-    let samples = sizes.tables.iter().find(|t| t.name == "sample");
     let recent = sizes.partitions.iter().map(|p| Partition {
         name: p.name.clone(),
         from_ms: p.from.0,
@@ -64,12 +62,13 @@ fn partitions(core: &Core, sizes: &crate::store::Sizes) -> Partitions {
         rows: Some(p.rows.unsigned_abs()),
         bytes: p.bytes.unsigned_abs(),
     });
+    let bytes = sizes.of_samples().map(|t| (t.table_bytes + t.index_bytes).unsigned_abs()).sum();
     Partitions {
-        count: span.map_or(0, |(count, ..)| count as u64),
-        oldest_ms: span.map(|(_, from, _)| from.0),
-        newest_ms: span.map(|(_, _, to)| to.0),
-        rows: samples.map(|t| t.rows.unsigned_abs()),
-        bytes: samples.map(|t| (t.table_bytes + t.index_bytes).unsigned_abs()),
+        count: sizes.partition_count.unsigned_abs(),
+        oldest_ms: sizes.oldest.map(|t| t.0),
+        newest_ms: core.partitions.end().map(|t| t.0),
+        rows: Some(sizes.of_samples().map(|t| t.rows.unsigned_abs()).sum()),
+        bytes: Some(bytes),
         recent: recent.collect(),
     }
 }

@@ -114,9 +114,9 @@ pub struct Partitions {
     pub oldest_ms: Option<i64>,
     /// Upper bound of the newest.
     pub newest_ms: Option<i64>,
-    /// Rows in all of them, as the planner estimates.
+    /// Samples, in partitions and elsewhere; an estimate for what is not sealed.
     pub rows: Option<u64>,
-    /// Bytes of all of them, with indexes.
+    /// Bytes of all samples, with indexes.
     pub bytes: Option<u64>,
     /// The newest of them, newest first; not necessarily all.
     pub recent: Vec<Partition>,
@@ -131,7 +131,7 @@ pub struct Partition {
     pub from_ms: i64,
     /// Upper bound, exclusive.
     pub to_ms: i64,
-    /// Rows, as the planner estimates.
+    /// Samples; of hours an estimate.
     pub rows: Option<u64>,
     /// Bytes with indexes.
     pub bytes: u64,
