@@ -61,6 +61,7 @@ pub(crate) fn machine(cluster: &Cluster) -> String {
         ("prometheus-pushgateway", "prometheus-pushgateway"),
         ("prometheus-node-exporter", "prometheus-node-exporter"),
         ("vmagent", "victoria-metrics"),
+        ("victoria-metrics", "victoria-metrics"),
     ];
     let peers: Vec<String> =
         peers.iter().filter_map(|(program, package)| peers::version(program, package)).collect();

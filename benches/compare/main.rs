@@ -13,6 +13,7 @@
 mod document;
 mod error;
 mod fleet;
+mod history;
 mod http;
 mod load;
 mod noetl;

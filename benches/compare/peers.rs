@@ -1,7 +1,7 @@
 //! The programs that others wrote, started as their documentation says.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -16,6 +16,8 @@ pub(crate) struct Peer {
     pub(crate) process: Process,
     /// Where it listens.
     pub(crate) address: SocketAddr,
+    /// Where it keeps its data, if it does.
+    pub(crate) data: PathBuf,
 }
 
 /// Pushgateway. Its check of each push against all that it holds is off, since it has nothing to do
@@ -65,6 +67,30 @@ pub(crate) fn vmagent(
     start("vmagent", &mut command, address, directory)
 }
 
+/// A single `VictoriaMetrics` without data.
+pub(crate) fn victoria_metrics(directory: &Path) -> Result<Peer> {
+    let address = free_address()?;
+    let data = directory.join("victoria-metrics-data");
+    if data.exists() {
+        std::fs::remove_dir_all(&data).context(data.display().to_string())?;
+    }
+    let mut command = command("victoria-metrics")?;
+    command.arg(format!("-storageDataPath={}", data.display())).arg("-retentionPeriod=10y");
+    command.arg(format!("-httpListenAddr={address}"));
+    Ok(Peer { data, ..start("victoria-metrics", &mut command, address, directory)? })
+}
+
+/// Bytes of all files in a folder.
+pub(crate) fn folder_bytes(folder: &Path) -> Result<u64> {
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(folder).context(folder.display().to_string())?.flatten() {
+        // What is merged away meanwhile is not counted.
+        let Ok(about) = entry.metadata() else { continue };
+        bytes += if about.is_dir() { folder_bytes(&entry.path())? } else { about.len() };
+    }
+    Ok(bytes)
+}
+
 /// Name and version of a peer: what the program says, or its package where it says nothing.
 pub(crate) fn version(program: &str, package: &str) -> Option<String> {
     let path = tool(program)?;
@@ -85,7 +111,7 @@ fn command(program: &str) -> Result<Command> {
 fn start(name: &str, command: &mut Command, address: SocketAddr, directory: &Path) -> Result<Peer> {
     let mut process = Process::start(name, command.current_dir(directory), directory)?;
     process.wait_until(Duration::from_millis(50), || answers(address, "/metrics"))?;
-    Ok(Peer { process, address })
+    Ok(Peer { process, address, data: PathBuf::new() })
 }
 
 /// Pushes the series of a fleet of this size into Pushgateway, a group for each component.

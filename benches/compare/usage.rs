@@ -52,6 +52,12 @@ pub(crate) fn own_cpu_seconds() -> Result<f64> {
     Ok((stat.utime + stat.stime) as f64 / procfs::ticks_per_second() as f64)
 }
 
+/// CPU seconds of this process's children that have ended.
+pub(crate) fn children_cpu_seconds() -> Result<f64> {
+    let stat = Process::myself()?.stat()?;
+    Ok((stat.cutime + stat.cstime) as f64 / procfs::ticks_per_second() as f64)
+}
+
 /// A process and its descendants.
 fn tree(root: u32) -> Result<Vec<Process>> {
     let root = root.cast_signed();

@@ -6,6 +6,7 @@ pub(crate) mod insert;
 pub(crate) mod memory;
 pub(crate) mod scrape;
 pub(crate) mod start;
+pub(crate) mod storage;
 
 use std::path::Path;
 
@@ -35,10 +36,11 @@ impl Bench<'_> {
 pub(crate) type Measure = fn(&Bench<'_>) -> Result<Row>;
 
 /// All rows that are measured so far, by their number.
-pub(crate) const ALL: [(u32, Measure); 6] = [
+pub(crate) const ALL: [(u32, Measure); 7] = [
     (1, ingest::measure),
     (3, insert::measure),
     (4, scrape::measure),
+    (6, storage::measure),
     (9, agent::measure),
     (10, memory::measure),
     (12, start::measure),
