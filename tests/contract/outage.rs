@@ -108,9 +108,13 @@ async fn a_table_that_is_locked_is_a_503_and_not_a_fault_of_the_server() {
     let contract = Contract::start().await;
     contract.register("w").await;
     contract.report("w", json!([gauge("m", 1.0)])).await.ok();
-    let mut lock = contract.database.pool.begin().await.unwrap();
     let tables = "lock table noetl_metrics.sample, noetl_metrics.block, noetl_metrics.series, noetl.runtime in access exclusive mode";
-    sqlx::raw_sql(tables).execute(&mut *lock).await.unwrap();
+    // The server's own report may be under way, and lock them in another order.
+    let lock = eventually("the tables are locked", SOON, async || {
+        let mut lock = contract.database.pool.begin().await.unwrap();
+        sqlx::raw_sql(tables).execute(&mut *lock).await.ok().map(|_| lock)
+    })
+    .await;
     let body = |name: &str| json!({"component_name": "w", "metrics": [gauge(name, 2.0)]});
     let (known, new, registration, query) = (body("m"), body("new"), json!({"name": "v"}), Value::Null);
     let asked = [
