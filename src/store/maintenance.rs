@@ -1,8 +1,8 @@
 //! Retention: hours that are over are sealed, late samples are brought into theirs, what is past its
 //! time is dropped.
 //!
-//! Whole partitions go: hours that were never sealed, and days of what was, once all of a day is past.
-//! They go by DETACH CONCURRENTLY and DROP, so that neither ingest nor readers wait and
+//! Whole partitions go: hours that were never sealed, and days of what was; of the day that is partly
+//! past, the chunks of its first hours. Partitions go by DETACH CONCURRENTLY and DROP, so that neither ingest nor readers wait and
 //! nothing needs VACUUM FULL. One run at a time: it holds a lock in a transaction of its own, which
 //! ends with it in whatever way, and the next run finishes what a killed one left.
 
@@ -33,7 +33,8 @@ pub struct MaintenanceReport {
     pub sealed_samples: u64,
     /// Late samples that were brought into their hour.
     pub merged_samples: u64,
-    /// Samples that were deleted one by one: late ones, and those past their metric's own time.
+    /// Samples that no partition took with it: sealed ones of a day that is partly past, late ones, and
+    /// those past their metric's own time.
     pub deleted_samples: u64,
     /// Bytes of the partitions that were dropped.
     pub freed_bytes: u64,
@@ -104,8 +105,9 @@ impl Retention {
             report.freed_bytes += table_bytes(&mut tx, &partition.name).await?;
             report.dropped_partitions.push(partition.name);
         }
+        delete_hours(&mut tx, cutoff, report).await?;
         // Those of the partitions that go are not deleted one by one.
-        report.deleted_samples = delete_rows(&mut tx, cutoff).await?;
+        report.deleted_samples += delete_rows(&mut tx, cutoff).await?;
         Ok(tx.rollback().await?)
     }
 
@@ -149,7 +151,8 @@ impl Retention {
         report.merged_samples = sealed::merge_late(database, from, over).await?;
         progress(&format!("{} late samples brought into their hours", report.merged_samples));
         let mut tx = database.begin_long().await?;
-        report.deleted_samples = delete_rows(&mut tx, cutoff).await?;
+        delete_hours(&mut tx, cutoff, report).await?;
+        report.deleted_samples += delete_rows(&mut tx, cutoff).await?;
         tx.commit().await?;
         progress(&format!("{} samples deleted one by one", report.deleted_samples));
         Ok(())
@@ -246,13 +249,20 @@ async fn keep(database: &Database, partition: &Partition) -> Result<u64, StoreEr
 
 /// Samples that outlive their partition are copied to the late table.
 async fn keep_longer(tx: &mut Transaction, partition: &Partition) -> Result<u64, StoreError> {
-    let samples = match partition.kind {
-        Kind::Hour => format!("noetl_metrics.{}", partition.name),
-        Kind::Day => {
-            let (from, to) = (partition.from.rfc3339(), partition.to.rfc3339());
-            format!("(select * from noetl_metrics.sealed where hour >= '{from}' and hour < '{to}')")
-        }
-    };
+    match partition.kind {
+        Kind::Hour => keep_of(tx, &format!("noetl_metrics.{}", partition.name)).await,
+        Kind::Day => keep_sealed(tx, partition.from, partition.to).await,
+    }
+}
+
+/// The same for sealed hours from one to another.
+async fn keep_sealed(tx: &mut Transaction, from: Millis, to: Millis) -> Result<u64, StoreError> {
+    let (from, to) = (from.rfc3339(), to.rfc3339());
+    keep_of(tx, &format!("(select * from noetl_metrics.sealed where hour >= '{from}' and hour < '{to}')"))
+        .await
+}
+
+async fn keep_of(tx: &mut Transaction, samples: &str) -> Result<u64, StoreError> {
     let text = format!(
         "insert into noetl_metrics.sample_late (series_id, \"timestamp\", value, created_at) \
          select p.series_id, p.\"timestamp\", p.value, p.\"timestamp\" from {samples} p join ({TTL}) t using (series_id) \
@@ -312,6 +322,19 @@ async fn table_bytes(tx: &mut Transaction, name: &str) -> Result<u64, StoreError
         .fetch_one(&mut **tx)
         .await?;
     Ok(row.try_get::<i64, _>(0)?.unsigned_abs())
+}
+
+/// Sealed hours that are past, of the day that is not past as a whole.
+async fn delete_hours(
+    tx: &mut Transaction,
+    cutoff: Millis,
+    report: &mut MaintenanceReport,
+) -> Result<(), StoreError> {
+    let (from, to) = (Millis(cutoff.0 - cutoff.0.rem_euclid(24 * HOUR_MS)), floor(cutoff));
+    sealed::lock(tx, true).await?;
+    report.kept_samples += keep_sealed(tx, from, to).await?;
+    report.deleted_samples += sealed::delete(tx, from, to).await?;
+    Ok(())
 }
 
 /// Rows past their time that no partition takes with it.

@@ -206,6 +206,24 @@ async fn days_that_are_past_go_as_a_whole_and_what_has_longer_stays() {
 }
 
 #[tokio::test]
+async fn of_a_day_that_is_partly_past_the_first_hours_go() {
+    let contract = Contract::start().await;
+    for hours in [30, 27, 23] {
+        hour_of_many(&contract, hours).await;
+        maintain(&contract, &LONG).await;
+    }
+    assert_eq!(sealed(&contract).await, 15 * MANY as i64);
+    // 25 and a half hours: the hour of 27 hours ago ended before, that of 23 hours ago stays.
+    let planned = maintain(&contract, &["--retention-raw", "91800s", "--dry-run"]).await;
+    let mut done = maintain(&contract, &["--retention-raw", "91800s"]).await;
+    done["created_partitions"] = planned["created_partitions"].clone();
+    assert_eq!(planned, done);
+    assert_eq!(sealed(&contract).await, 5 * MANY as i64);
+    let hours = "select sum(samples)::bigint from noetl_metrics.sealed_hour";
+    assert_eq!(contract.value::<i64>(hours).await, 5 * MANY as i64);
+}
+
+#[tokio::test]
 async fn a_server_that_starts_knows_the_newest_values_of_sealed_hours() {
     let mut contract = Contract::start().await;
     hour_of_many(&contract, 2).await;

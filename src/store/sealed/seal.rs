@@ -201,6 +201,27 @@ pub(in crate::store) async fn remove(
     Ok(removed)
 }
 
+/// Deletes the hours from one to another; returns how many samples went. Whoever calls it has
+/// [the lock](lock).
+pub(in crate::store) async fn delete(
+    tx: &mut Transaction,
+    from: Millis,
+    to: Millis,
+) -> Result<u64, StoreError> {
+    let gone = sql("with gone as (delete from noetl_metrics.sealed_hour where hour >= $1 and hour < $2 returning samples) \
+                    select coalesce(sum(samples), 0)::bigint from gone")
+        .bind(Timestamp(from))
+        .bind(Timestamp(to))
+        .fetch_one(&mut **tx)
+        .await?;
+    sql("delete from noetl_metrics.chunk where hour >= $1 and hour < $2")
+        .bind(Timestamp(from))
+        .bind(Timestamp(to))
+        .execute(&mut **tx)
+        .await?;
+    Ok(gone.try_get::<i64, _>(0)?.unsigned_abs())
+}
+
 /// Adds samples to an hour; where it has some of the same series and time, the new ones override them.
 async fn add(tx: &mut Transaction, hour: Millis, new: Samples) -> Result<(), StoreError> {
     if new.is_empty() {
@@ -280,7 +301,7 @@ async fn put_chunks(
 }
 
 /// Makes this transaction the only one that changes chunks; waits for it, or says that it is not.
-async fn lock(tx: &mut Transaction, wait: bool) -> Result<bool, StoreError> {
+pub(in crate::store) async fn lock(tx: &mut Transaction, wait: bool) -> Result<bool, StoreError> {
     if wait {
         // Sealing a large hour takes longer than others wait for a lock.
         sqlx::raw_sql(
