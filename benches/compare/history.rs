@@ -6,11 +6,11 @@ use std::process::Command;
 
 use sqlx::PgConnection;
 
-use super::server::program;
 use crate::error::{BenchError, Context, Result, failed};
 use crate::http::Connection;
 use crate::peers::Peer;
 use crate::postgres::Cluster;
+use crate::server::program;
 use crate::usage::{children_cpu_seconds, cpu_seconds};
 
 /// Series of one component: they are sampled at the same times.
@@ -120,9 +120,12 @@ impl History {
                  insert into noetl_metrics.metric values ('bench', 'gauge'); \
                  insert into noetl.runtime (runtime_id, name, kind, status) \
                    select c, 'worker-' || c, 'worker_pool', 'ready' from generate_series(0, {last}) c; \
-                 insert into noetl_metrics.series (fingerprint, runtime_id, component_name, component_type, metric_name, labels) \
+                 insert into noetl_metrics.series \
+                     (fingerprint, runtime_id, component_name, component_type, metric_name, labels, help_text, unit) \
                    select md5(i::text)::uuid, i / {TOGETHER}, 'worker-' || i / {TOGETHER}, 'worker_pool', 'bench', \
-                          jsonb_build_object('series', i::text) \
+                          jsonb_build_object('component', 'worker-' || i / {TOGETHER}, 'hostname', 'worker-node-' || i / {TOGETHER}, \
+                                             'series', i::text), \
+                          'Seconds that the worker has spent with it', 'seconds' \
                    from generate_series(0, {last}) i order by i",
                 last = self.series - 1
             ),
@@ -220,18 +223,22 @@ pub(crate) fn migrated(cluster: &Cluster, database: &str) -> Result<String> {
 /// Has the program seal all hours of a database.
 pub(crate) fn seal(cluster: &Cluster, url: &str) -> Result<Sealed> {
     let before = (children_cpu_seconds()?, cpu_seconds(cluster.id())?);
-    let said = run(Command::new(program())
-        .args(["maintenance", "--retention-raw", "3650d", "-o", "json"])
-        .env("DATABASE_URL", url))?;
+    let report = maintain(url, "3650d")?;
     // Backends that ended count once the postmaster has seen it.
     std::thread::sleep(std::time::Duration::from_millis(300));
-    let report: serde_json::Value =
-        serde_json::from_slice(&said).map_err(|e| BenchError::Failed(format!("maintenance: {e}")))?;
     Ok(Sealed {
         samples: report["sealed_samples"].as_f64().unwrap_or(0.0),
         program: children_cpu_seconds()? - before.0,
         postgres: cpu_seconds(cluster.id())? - before.1,
     })
+}
+
+/// One run of maintenance; returns its report.
+pub(crate) fn maintain(url: &str, retention: &str) -> Result<serde_json::Value> {
+    let said = run(Command::new(program())
+        .args(["maintenance", "--retention-raw", retention, "-o", "json"])
+        .env("DATABASE_URL", url))?;
+    serde_json::from_slice(&said).map_err(|e| BenchError::Failed(format!("maintenance: {e}")))
 }
 
 fn run(command: &mut Command) -> Result<Vec<u8>> {

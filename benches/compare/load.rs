@@ -1,6 +1,7 @@
 //! The load generator: eight connections that send prepared reports and wait for each answer.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::error::{BenchError, Result, failed};
@@ -34,19 +35,12 @@ pub(crate) struct Sent {
 /// Sends the fleet's reports to `address`. A report that is not taken whole ends the load.
 pub(crate) fn send(address: SocketAddr, fleet: &mut Fleet, until: Until) -> Result<Sent> {
     let (begin, first_tick) = (fleet.begin(), fleet.tick);
-    let mut shares: Vec<Vec<&mut Report>> = (0..CONNECTIONS).map(|_| Vec::new()).collect();
-    // A series stays with one connection, so its times only rise.
-    for (at, report) in fleet.reports.iter_mut().enumerate() {
-        shares[at % CONNECTIONS].push(report);
-    }
+    let shares = shares(fleet);
     let (began, own_before) = (Instant::now(), own_cpu_seconds()?);
     let done = std::thread::scope(|scope| {
         let start = |share: Vec<_>| scope.spawn(move || send_share(address, share, begin, first_tick, until));
-        let threads: Vec<_> = shares.into_iter().filter(|s| !s.is_empty()).map(start).collect();
-        let ended = |t: std::thread::ScopedJoinHandle<'_, Result<_>>| {
-            t.join().map_err(|_| BenchError::Failed("a connection's thread ended early".into()))?
-        };
-        threads.into_iter().map(ended).collect::<Result<Vec<(usize, u64)>>>()
+        let threads: Vec<_> = shares.into_iter().map(start).collect();
+        threads.into_iter().map(joined).collect::<Result<Vec<(usize, u64)>>>()
     })?;
     fleet.tick = done.iter().map(|(_, tick)| *tick).max().unwrap_or(first_tick);
     Ok(Sent {
@@ -85,6 +79,95 @@ fn send_share(
             return Ok((samples, tick));
         }
     }
+}
+
+/// A load that leaves room.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    pub(crate) reports_per_second: f64,
+    /// How long it goes on, also where what is done beside it is done.
+    pub(crate) at_least: Duration,
+}
+
+/// Sends reports at their moments while something is done beside them; returns the 99th percentile of
+/// the seconds from the moment at which a report was due to its answer.
+pub(crate) fn paced(
+    address: SocketAddr,
+    fleet: &mut Fleet,
+    pace: Pace,
+    beside: impl FnOnce() -> Result<()>,
+) -> Result<f64> {
+    let (begin, first_tick) = (fleet.begin(), fleet.tick);
+    let shares = shares(fleet);
+    let gap = Duration::from_secs_f64(shares.len() as f64 / pace.reports_per_second);
+    let (began, done) = (Instant::now(), AtomicBool::new(false));
+    let over = || done.load(Ordering::Relaxed) && began.elapsed() >= pace.at_least;
+    let (mut taken, last_tick) = std::thread::scope(|scope| {
+        let mut threads = Vec::new();
+        for (number, share) in shares.into_iter().enumerate() {
+            let first = began + gap.mul_f64(number as f64 / CONNECTIONS as f64);
+            let over = &over;
+            threads.push(
+                scope.spawn(move || paced_share(address, share, begin, first_tick, (first, gap), over)),
+            );
+        }
+        let result = beside();
+        done.store(true, Ordering::Relaxed);
+        let (mut all, mut last) = (Vec::new(), first_tick);
+        for thread in threads {
+            let (taken, tick) = joined(thread)?;
+            all.extend(taken);
+            last = last.max(tick);
+        }
+        result.map(|()| (all, last))
+    })?;
+    fleet.tick = last_tick;
+    taken.sort_by(f64::total_cmp);
+    Ok(taken.get(taken.len() * 99 / 100).copied().unwrap_or(f64::NAN))
+}
+
+/// One connection's part: the first report is due at a moment, each other one a gap later.
+fn paced_share(
+    address: SocketAddr,
+    mut share: Vec<&mut Report>,
+    begin: i64,
+    first_tick: u64,
+    (mut due, gap): (Instant, Duration),
+    over: impl Fn() -> bool,
+) -> Result<(Vec<f64>, u64)> {
+    let mut connection = Connection::open(address)?;
+    let (mut taken, mut tick) = (Vec::new(), first_tick);
+    loop {
+        let at = time_of(begin, tick);
+        for report in &mut share {
+            if over() {
+                return Ok((taken, tick + 1));
+            }
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            report.set(&at, tick);
+            let answer = connection.send(&report.request)?;
+            if answer.status != 200 {
+                return failed(format!("a report was answered {}", answer.status));
+            }
+            taken.push(due.elapsed().as_secs_f64());
+            due += gap;
+        }
+        tick += 1;
+    }
+}
+
+/// The reports of each connection. A series stays with one, so its times only rise.
+fn shares(fleet: &mut Fleet) -> Vec<Vec<&mut Report>> {
+    let mut shares: Vec<Vec<&mut Report>> = (0..CONNECTIONS).map(|_| Vec::new()).collect();
+    for (at, report) in fleet.reports.iter_mut().enumerate() {
+        shares[at % CONNECTIONS].push(report);
+    }
+    shares.retain(|share| !share.is_empty());
+    shares
+}
+
+fn joined<T>(thread: std::thread::ScopedJoinHandle<'_, Result<T>>) -> Result<T> {
+    thread.join().map_err(|_| BenchError::Failed("a connection's thread ended early".into()))?
 }
 
 fn contains(text: &[u8], word: &[u8]) -> bool {

@@ -5,6 +5,11 @@
 //! `QUICK=1` say the same. A quick run shows that everything works; its figures are not written.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is a program for a terminal")]
 #![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    reason = "the numbers are the benchmark's own, and small"
+)]
+#![allow(
     clippy::format_push_string,
     clippy::format_collect,
     reason = "texts are made beside what is measured"

@@ -5,6 +5,7 @@ pub(crate) mod ingest;
 pub(crate) mod insert;
 pub(crate) mod memory;
 pub(crate) mod scrape;
+pub(crate) mod seal;
 pub(crate) mod start;
 pub(crate) mod storage;
 
@@ -36,11 +37,12 @@ impl Bench<'_> {
 pub(crate) type Measure = fn(&Bench<'_>) -> Result<Row>;
 
 /// All rows that are measured so far, by their number.
-pub(crate) const ALL: [(u32, Measure); 7] = [
+pub(crate) const ALL: [(u32, Measure); 8] = [
     (1, ingest::measure),
     (3, insert::measure),
     (4, scrape::measure),
     (6, storage::measure),
+    (8, seal::measure),
     (9, agent::measure),
     (10, memory::measure),
     (12, start::measure),

@@ -41,7 +41,8 @@ pub(crate) fn measure(bench: &Bench<'_>) -> Result<Row> {
          component, which have their times in common, 30 are constant, 35 are gauges of two decimals that wander by up \
          to 0.5, 35 are counters that grow by up to 5000. Here: the partitions of chunks with indexes, to the page. \
          VictoriaMetrics: its folder `data` after a forced flush and merge. Neither counts what it keeps of the series \
-         themselves. The documented table: 200,000 of the samples, with its primary key."
+         themselves. The documented table: 200,000 of the samples, each with labels of {{component, hostname, series}}, a help \
+         text and a unit, and its primary key."
     ));
     row.notes.push(
         "Full: gauges with all digits of a double, which we keep bit by bit and VictoriaMetrics rounds to some 15.".into(),

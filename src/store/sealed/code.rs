@@ -5,7 +5,7 @@
 use super::bits::{Bits, WIDEST};
 
 /// The largest whole number up to which a double has every one.
-const EXACT: f64 = 9_007_199_254_740_992.0;
+const EXACT: u64 = 1 << 53;
 
 /// Numbers of which number `i` of `n` is `base + rise * i / (n - 1)`, cut towards zero, plus `width`
 /// bits of their own.
@@ -35,7 +35,7 @@ impl Line {
         let mut line = Self { base: 0, rise, width: 0 };
         let (mut least, mut greatest) = (i64::MAX, i64::MIN);
         for (i, number) in numbers.iter().enumerate() {
-            if number.unsigned_abs() > EXACT as u64 {
+            if number.unsigned_abs() > EXACT {
                 return None;
             }
             let off = number - line.at(i, numbers.len());
@@ -140,11 +140,14 @@ fn over(number: i64, divisor: f64) -> f64 {
 }
 
 /// The whole number that is this value over the divisor, bit by bit.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "it is checked that the number is whole and small enough"
+)]
 fn whole(value: f64, divisor: f64) -> Option<i64> {
-    let number = (value * divisor).round();
-    // What comes back tells: a zero below zero is no whole number.
-    (number.abs() < EXACT && over(number as i64, divisor).to_bits() == value.to_bits())
-        .then_some(number as i64)
+    let number = (value * divisor).round() as i64;
+    // What comes back tells, also of NaN: a zero below zero is no whole number.
+    (number.unsigned_abs() < EXACT && over(number, divisor).to_bits() == value.to_bits()).then_some(number)
 }
 
 #[cfg(test)]
