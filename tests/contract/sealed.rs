@@ -88,7 +88,7 @@ async fn every_value_comes_back_bit_by_bit_in_sql() {
         let (m, r) = (metric as f64, round as f64);
         match metric % 12 {
             0 => json!("NaN"),
-            1 => json!(if round % 2 == 0 { "+Inf" } else { "-Inf" }),
+            1 => json!(if round.is_multiple_of(2) { "+Inf" } else { "-Inf" }),
             2 => json!(-0.0),
             3 => json!(5e-324 * (r + 1.0)),
             4 => json!((m + r).sqrt() * 1e300),

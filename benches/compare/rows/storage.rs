@@ -62,7 +62,7 @@ fn lines(bench: &Bench<'_>, history: History) -> Result<Vec<Line>> {
     let peer = peers::victoria_metrics(bench.directory)?;
     history.load(bench.cluster, DATABASE, now, Some(&peer))?;
     let sealed = seal(bench.cluster, &url)?;
-    if sealed.samples as usize != history.samples() {
+    if sealed.samples.total_cmp(&(history.samples() as f64)).is_ne() {
         return crate::error::failed(format!(
             "{} of {} samples were sealed",
             sealed.samples,
