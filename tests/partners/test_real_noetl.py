@@ -201,7 +201,9 @@ def test_a_killed_worker_leaves_and_another_takes_its_place(
             return of_export(server.export())
 
         def active_workers(count: int) -> bool:
-            return has(exported(), "noetl_server_active_workers") == [float(count)]
+            # Of NoETL's server: that of NoETL Metrics counts components of its own.
+            of_noetl = {"component": f"127.0.0.1:{real.port}"}
+            return has(exported(), "noetl_server_active_workers", **of_noetl) == [float(count)]
 
         def seen(component: str) -> bool:
             values, scraped = exported(), scraper.query(f'{{component="{component}"}}')

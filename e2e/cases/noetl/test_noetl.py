@@ -94,12 +94,13 @@ def stage(installation: Installation, postgres: Postgres) -> Iterator[Stage]:
     agent = {
         "metricsInterval": "2s",
         "heartbeatInterval": "2s",
-        "scrape": {"interval": "2s"},
+        "scrape": {"interval": "2s", "object": True},
     }
     installation.apply(agent=agent, server={"staleAfter": f"{STALE_AFTER}s"}).ready()
     victoria.start_single(space)
-    scrape = space.get("vmpodscrape", "noetl-server")
-    victoria.start_agent(space, victoria.scrape_configs(scrape))
+    objects = [space.get("vmpodscrape", name) for name in ("noetl-server", "noetl-pods")]
+    configs = [config for scrape in objects for config in victoria.scrape_configs(scrape)]
+    victoria.start_agent(space, configs)
     made = Noetl(space, postgres).start()
     for name, pool in {"a": "shared", "b": "shared", "c": "system"}.items():
         made.start_worker(name, pool)
@@ -163,11 +164,21 @@ def test_noetl_itself_is_visible(stage: Stage):
             lambda witness=witness: check_complete(witness, server),
             seconds=SOON,
         )
-    assert stage.values("noetl_server_active_workers") == [3]
+    active = {"metric": "noetl_server_active_workers", "component": server}
+    assert stage.values(**active) == [3]
     for one in stage.stored(__name__="noetl_worker_active_tasks"):
         labels = one["metric"]
         assert labels["kubernetes_namespace"] == space.name
         assert labels["pool_name"] == ("system" if labels["component"] == "c" else "shared")
+
+    # What the agents do not keep is there too, of the pods themselves.
+    whole = {"__name__": "noetl_worker_state_materializer_open_shards", "job": "noetl-pods"}
+    until(
+        "the scraper has the workers' other families",
+        lambda: {one["metric"]["pod"] for one in stage.stored(**whole)} == {"a", "b", "c"},
+        seconds=SOON,
+    )
+    assert len(stage.stored(__name__=whole["__name__"])) == 3, "and the agents do not keep it"
 
     noetl.register(stage.http, "test/held")
     noetl.register(stage.http, "system/held")
@@ -206,7 +217,7 @@ def test_noetl_itself_is_visible(stage: Stage):
     left_for_it = ACTIVE_WITHIN + SOON - (time.monotonic() - killed)
     until(
         "three of four workers are active",
-        lambda: stage.values("noetl_server_active_workers") == [3],
+        lambda: stage.values(**active) == [3],
         seconds=max(left_for_it, SOON),
     )
     assert time.monotonic() - killed > ACTIVE_WITHIN - 2
