@@ -15,7 +15,7 @@ import psycopg
 import pytest
 
 from support.noetl import AT_ONCE, Noetl, Worker, noetl, settled
-from support.postgres import Cluster
+from support.postgres import Cluster, unreachable
 from support.process import Process, free_port, running, wait_for
 from support.scrapers import VictoriaMetrics, scraping
 from support.series import Values, of_export
@@ -257,6 +257,40 @@ def test_a_killed_worker_leaves_and_another_takes_its_place(
         assert time.monotonic() - killed > ACTIVE_WITHIN - 2
         statuses = {row["name"]: row["status"] for row in real.http.get("/api/worker/pools").json()}
         assert statuses["a"] == "ready"
+
+
+def test_what_noetl_s_server_cannot_say_is_absent_and_the_rest_goes_on(
+    real: Noetl, workers: list[Worker], server: Server, postgres: Cluster, tmp_path: Path
+) -> None:
+    """Its database is away: it lists no workers, and still serves its metrics."""
+    of_server = {"component": f"127.0.0.1:{real.port}"}
+    why = {"metric": "noetl_server_active_workers", "reason": "no_answer"}
+    with agent(server, real, [worker.metrics for worker in workers], tmp_path / "agent.log"):
+
+        def is_listed(listed: bool) -> bool:
+            values = of_export(server.export())
+            assert bool(has(values, "noetl_server_active_workers", **of_server)) == listed
+            absent = has(values, "noetl_agent_scrape_absent", **why)
+            # Where it never was absent there is no such series.
+            assert absent in ([[0.0], []] if listed else [[1.0]]), absent
+            return True
+
+        wait_for("its workers are listed", lambda: is_listed(True))
+        with unreachable(real.database_url, postgres.url("postgres", "postgres")):
+            wait_for("they are absent", lambda: is_listed(False), 30)
+            before = of_export(server.export())
+
+            def goes_on() -> bool:
+                now = of_export(server.export())
+                for component in (of_server["component"], "a"):
+                    [then_up] = has(before, "noetl_uptime_seconds", component=component)
+                    [now_up] = has(now, "noetl_uptime_seconds", component=component)
+                    assert float(now_up) > float(then_up)
+                    assert names_of(now, component) >= OF_ALL
+                return True
+
+            wait_for("the rest goes on", goes_on)
+        wait_for("they are listed again", lambda: is_listed(True), 60)
 
 
 def test_a_shared_database_stays_noetl_s(real: Noetl, start_server, tmp_path: Path) -> None:
