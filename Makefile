@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test partners chart lint bench generate image cluster cluster-down e2e clean
+.PHONY: help run test partners chart lint bench generate image noetl cluster cluster-down e2e clean
 MAKEFLAGS += --no-print-directory
 
 # rustup puts cargo where a shell that started earlier does not look yet.
@@ -69,6 +69,10 @@ generate: ## Write what is made from the program: docs/openapi.json, docs/cli.md
 image: ## Build the container image, an OCI archive in target/image (PROFILE=e2e is quicker)
 	@scripts/setup.sh image
 	scripts/image.sh
+
+noetl: ## Build NoETL as it is published, for the tests that run it (some twenty minutes, once)
+	@scripts/setup.sh noetl
+	e2e/noetl/build.sh
 
 cluster: ## Build, then start a one-machine Kubernetes for tests (needs root or sudo)
 	@scripts/setup.sh e2e

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Makes the images that the cases run beside ours, from scratch, into the cache: PostgreSQL of the
-# distribution's package, VictoriaMetrics' programs, Prometheus, its operator, and what the operator
-# puts beside it. OCI archives, to be imported into a cluster's nodes or pushed to its registry.
-# What was made from the same programs is left alone.
+# distribution's package, VictoriaMetrics' programs, Prometheus, its operator, what the operator puts
+# beside it, and NoETL itself where noetl/build.sh made it. OCI archives, to be imported into a
+# cluster's nodes or pushed to its registry. What was made from the same programs is left alone.
 set -euo pipefail
 e2e=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=e2e/cluster/env.sh
@@ -38,9 +38,20 @@ program() {
     options+=(--entrypoint "[\"/bin/$1\"]")
 }
 
+# Libraries of every program and module in the image, at their own paths; the loader among them. ldd
+# fails where a file is no program, which is no matter.
+libraries() {
+    local file
+    { find "$stage" -type f \( -perm -u+x -o -name '*.so' \) -exec ldd {} + 2>/dev/null || true; } |
+        grep -o '/[^ ]*\.so[^ :]*' | sort -u |
+        while read -r file; do
+            [[ $file == "$stage"* ]] || install -D -m 755 "$(readlink -f "$file")" "$stage$file"
+        done
+}
+
 # The programs, what they load, and the shell that initdb calls.
 postgres() {
-    local bin=$1 version file
+    local bin=$1 version
     version=$(basename "$(dirname "$bin")")
     mkdir -p "$stage"/{bin,tmp,var/lib/postgresql,run/postgresql,usr/lib/postgresql,usr/share/postgresql,usr/share/zoneinfo}
     chmod 1777 "$stage/tmp"
@@ -51,13 +62,7 @@ postgres() {
     cp -rL /usr/share/zoneinfo/{UTC,Etc} "$stage/usr/share/zoneinfo/"
     cp -L /bin/sh "$stage/bin/sh"
     install -m 755 "$e2e/support/postgres.sh" "$stage/postgres.sh"
-    # Libraries of every program and module, at their own paths; the loader among them. ldd fails
-    # where a file is no program, which is no matter.
-    { find "$stage" -type f \( -perm -u+x -o -name '*.so' \) -exec ldd {} + 2>/dev/null || true; } |
-        grep -o '/[^ ]*\.so[^ :]*' | sort -u |
-        while read -r file; do
-            [[ $file == "$stage"* ]] || install -D -m 755 "$(readlink -f "$file")" "$stage$file"
-        done
+    libraries
     mkdir -p "$stage/etc"
     echo "postgres:x:65532:65532::/var/lib/postgresql:/bin/sh" >"$stage/etc/passwd"
     echo "postgres:x:65532:" >"$stage/etc/group"
@@ -76,6 +81,22 @@ bin=$(find /usr/lib/postgresql -mindepth 2 -maxdepth 2 -name bin | sort -V | tai
     exit 1
 }
 image postgres "$bin/postgres" "$e2e/support/postgres.sh" -- postgres "$bin"
+
+# NoETL's server and worker, and NATS between them: a container says which of them it is. Its shell
+# is for playbooks, and for a test that ends what they wait for.
+noetl() {
+    install -D -m 755 -t "$stage/bin" "$@" /bin/sh /bin/sleep /bin/touch
+    mkdir -m 1777 "$stage/tmp"
+    libraries
+    options+=(--env PATH=/bin)
+}
+
+if not_built=$("$e2e/noetl/build.sh" --ready); then
+    programs=("$cache"/bin/{noetl-control-plane,noetl-worker,nats-server})
+    image noetl "${programs[@]}" -- noetl "${programs[@]}"
+else
+    echo "no image of NoETL is made: $not_built"
+fi
 
 # VictoriaMetrics' operator, where somebody has one.
 if [ -n "${E2E_VM_OPERATOR:-}" ]; then

@@ -10,6 +10,7 @@
 #   scripts/setup.sh image   build, and what makes the container image
 #   scripts/setup.sh e2e     image, PostgreSQL's programs, the Python packages, and what the
 #                            one-machine Kubernetes is built of and runs on
+#   scripts/setup.sh noetl   what NoETL itself and its NATS server are built with
 #
 # It says each thing before it does it, asks nothing, starts no service, and changes nothing where
 # all is there already. It needs root, or sudo, only where a package is missing. What does not have
@@ -85,8 +86,14 @@ case ${1:-} in
         install_wanted
         make_venv
         ;;
+    noetl)
+        want_rust
+        want_go
+        want_cplusplus
+        install_wanted
+        ;;
     *)
-        echo "usage: scripts/setup.sh build|run|test|generate|lint|image|e2e" >&2
+        echo "usage: scripts/setup.sh build|run|test|generate|lint|image|e2e|noetl" >&2
         exit 2
         ;;
 esac

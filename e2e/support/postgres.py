@@ -46,7 +46,7 @@ class Postgres:
         self.space.rolled_out("deployment/postgres")
         return self
 
-    def sql(self, statement: str) -> list[list[str]]:
+    def sql(self, statement: str, database: str = USER) -> list[list[str]]:
         """Rows of a statement, as text."""
         printed = self.space.kubectl(
             "exec",
@@ -55,6 +55,7 @@ class Postgres:
             "psql",
             "--host=/tmp",
             f"--username={USER}",
+            f"--dbname={database}",
             "--no-align",
             "--tuples-only",
             "--field-separator=\t",

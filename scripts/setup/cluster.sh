@@ -12,7 +12,7 @@ want_go() {
     packaged=$(candidate golang-go)
     packaged=${packaged#*:1.}
     if [ "${packaged%%[!0-9]*}" -ge "$go_minor" ] 2>/dev/null; then
-        want golang-go "the programs of the test cluster are built from Go modules"
+        want golang-go "programs that the tests run are built from Go modules"
         return
     fi
     die "there is no Go 1.$go_minor or newer, of which the test cluster's programs are built," \

@@ -19,6 +19,13 @@ compiles_c() {
 int main(void) { return puts("") < 0; }' | cc -x c -o /dev/null - 2>/dev/null
 }
 
+# What crates of NoETL want beside a C compiler.
+want_cplusplus() {
+    command -v g++ >/dev/null || want g++ "crates of NoETL have parts in C++"
+    command -v cmake >/dev/null || want cmake "some of them are built with it"
+    command -v pkg-config >/dev/null || want pkg-config "and look for libraries with it"
+}
+
 # cargo-deny from PATH or from .cache, built only where neither has it. It runs for seconds, so a
 # quick build without optimisation beats a slow one.
 make_cargo_deny() {

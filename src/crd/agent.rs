@@ -95,6 +95,8 @@ pub struct AgentScrape {
         inner(length(min = 1, max = 200), regex(pattern = "^[a-zA-Z0-9_:*]+$"))
     )]
     pub keep: Vec<String>,
+    /// Whether the cluster's scraper is told of these pods too, for all of their families.
+    pub object: bool,
 }
 
 impl Default for AgentScrape {
@@ -111,6 +113,7 @@ impl Default for AgentScrape {
             path: "/metrics".to_owned(),
             interval: "15s".to_owned(),
             keep: vec!["default".to_owned()],
+            object: false,
         }
     }
 }

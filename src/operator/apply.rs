@@ -95,6 +95,7 @@ pub(super) async fn apply(
         budget,
         network_policy,
         scrape,
+        scrape_pods,
         rules,
         migrate,
         retention,
@@ -108,7 +109,7 @@ pub(super) async fn apply(
     pass.object(Kind::Service, &service).await;
     pass.optional(Kind::PodDisruptionBudget, budget.as_ref()).await;
     pass.optional(Kind::NetworkPolicy, network_policy.as_ref()).await;
-    for (kind, object) in [scrape, rules].into_iter().flatten() {
+    for (kind, object) in [scrape, scrape_pods, rules].into_iter().flatten() {
         pass.object(kind, &object).await;
     }
     pass.object(Kind::CronJob, &retention).await;

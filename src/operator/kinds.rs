@@ -110,6 +110,15 @@ impl Kind {
             ScrapeKind::Auto | ScrapeKind::None => None,
         }
     }
+
+    /// The scrape kind of the same scraper that names pods: NoETL's may have no Service.
+    pub(super) const fn of_pods(self) -> Self {
+        match self {
+            Self::VMServiceScrape => Self::VMPodScrape,
+            Self::ServiceMonitor => Self::PodMonitor,
+            other => other,
+        }
+    }
 }
 
 const VM: &str = "operator.victoriametrics.com";

@@ -59,6 +59,8 @@ pub(super) struct Names {
     pub(super) retention: String,
     /// Rules object.
     pub(super) alerts: String,
+    /// Scrape object of NoETL's own pods.
+    pub(super) pods: String,
 }
 
 impl Names {
@@ -70,6 +72,7 @@ impl Names {
             agent: shortened(&format!("{instance}-agent"), NAME_MAX),
             retention: shortened(&format!("{instance}-retention"), CRON_JOB_MAX),
             alerts: shortened(&format!("{instance}-alerts"), NAME_MAX),
+            pods: shortened(&format!("{instance}-pods"), NAME_MAX),
         }
     }
 

@@ -27,6 +27,8 @@ pub(super) struct Checked {
     pub(super) image: String,
     /// The scrape object's kind; `None` where none is wanted or the cluster has none.
     pub(super) scrape: Option<Kind>,
+    /// The kind of the scrape object of NoETL's own pods; `None` likewise.
+    pub(super) scrape_pods: Option<Kind>,
     /// The rules object's kind; `None` where none is wanted or the cluster has none.
     pub(super) rules: Option<Kind>,
     /// ClusterRole that agents are bound to.
@@ -79,11 +81,14 @@ pub(super) fn validate(
     let image = image.or_else(|| settings.image.clone()).ok_or(Invalid::NoImage)?;
     let body_bytes = bytes("server.limits.body", &spec.server.limits.body)?;
     bytes("agent.buffer", &spec.agent.buffer)?;
+    let scrape = scrape_kind(spec.scrape.kind, present);
+    let scrape_pods = scrape.map(Kind::of_pods).filter(|kind| present.contains(kind));
     Ok(Checked {
         namespace: object.namespace().ok_or(Invalid::Metadata("namespace"))?,
         names: Names::of(&object.name_any()),
         owner: object.controller_owner_ref(&()).ok_or(Invalid::Metadata("uid"))?,
-        scrape: scrape_kind(spec.scrape.kind, present),
+        scrape,
+        scrape_pods: scrape_pods.filter(|_| spec.agent.scrape.object),
         rules: rules_kind(spec.rules.kind, present),
         agent_cluster_role: settings.agent_cluster_role.clone(),
         operator_namespace: settings.namespace.clone(),
@@ -96,7 +101,7 @@ pub(super) fn validate(
 }
 
 fn scraped_pods(scrape: &AgentScrape) -> Result<Option<String>, Invalid> {
-    if !scrape.enabled {
+    if !scrape.enabled && !scrape.object {
         return Ok(None);
     }
     let wrong = |reason: String| Invalid::Selector { field: "agent.scrape.selector", reason };
@@ -104,7 +109,7 @@ fn scraped_pods(scrape: &AgentScrape) -> Result<Option<String>, Invalid> {
     if selector.selects_all() {
         return Err(wrong("it takes every pod: name a label of NoETL's pods".into()));
     }
-    Ok(Some(selector.to_string()))
+    Ok(Some(selector.to_string()).filter(|_| scrape.enabled))
 }
 
 fn scrape_kind(wanted: ScrapeKind, present: &BTreeSet<Kind>) -> Option<Kind> {
@@ -159,6 +164,20 @@ mod tests {
             let error = of(&format!("agent: {{scrape: {{selector: {wrong}}}}}")).unwrap_err().to_string();
             assert!(error.starts_with("spec.agent.scrape.selector: "), "{error}");
         }
+    }
+
+    #[test]
+    fn the_scraper_is_told_of_noetl_s_pods_only_where_that_is_asked_for_and_by_a_kind_of_pods() {
+        let of = |spec: &str, kinds: &[Kind]| {
+            validate(&object("noetl", spec), &settings(), &present(kinds)).unwrap().scrape_pods
+        };
+        let asked = "agent: {scrape: {object: true}}";
+        assert_eq!(of("{}", &[Kind::VMPodScrape]), None);
+        assert_eq!(of(asked, &[Kind::VMPodScrape]), Some(Kind::VMPodScrape));
+        assert_eq!(of(asked, &[]), None);
+        let by_service = "{agent: {scrape: {object: true, enabled: false}}, scrape: {kind: ServiceMonitor}}";
+        assert_eq!(of(by_service, &[Kind::ServiceMonitor, Kind::PodMonitor]), Some(Kind::PodMonitor));
+        assert_eq!(of(by_service, &[Kind::ServiceMonitor]), None);
     }
 
     #[test]

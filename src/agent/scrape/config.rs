@@ -71,6 +71,15 @@ impl ScrapeConfig {
         }
         targets
     }
+
+    /// Whether this target is asked for NoETL's workers: the server that was named; where none was,
+    /// each server's pod.
+    pub(super) fn lists_workers(&self, target: &TargetSpec, is_server: bool) -> bool {
+        match &self.noetl_server {
+            Some(server) => target.is_of(server),
+            None => is_server && target.pod.is_some(),
+        }
+    }
 }
 
 /// A target: its address, and what is known of the component behind it.
@@ -213,6 +222,22 @@ mod tests {
             let error = TargetSpec::parse(text).unwrap_err();
             assert!(error.contains(part), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn the_named_server_or_a_server_s_pod_is_asked_for_workers() {
+        let plain = TargetSpec::parse("10.0.0.7:8082").unwrap();
+        let pod = PodOf { uid: "u".into(), name: "noetl-0".into(), namespace: "noetl".into() };
+        let pod = TargetSpec { pod: Some(pod), ..plain.clone() };
+        let nobody_named = ScrapeConfig::default();
+        let named = Some(ServerUrl::parse("http://10.0.0.7:8082").unwrap());
+        let named = ScrapeConfig { noetl_server: named, ..ScrapeConfig::default() };
+        let other = TargetSpec { url: "http://10.0.0.8:8082/metrics".parse().unwrap(), ..pod.clone() };
+        assert!(nobody_named.lists_workers(&pod, true) && nobody_named.lists_workers(&other, true));
+        assert!(!nobody_named.lists_workers(&pod, false), "a worker's pod");
+        assert!(!nobody_named.lists_workers(&plain, true), "nobody said that it is to be asked");
+        assert!(named.lists_workers(&plain, true) && named.lists_workers(&pod, true));
+        assert!(!named.lists_workers(&other, true));
     }
 
     #[test]

@@ -12,7 +12,8 @@ use super::identity::Told;
 use crate::host::{HostPaths, ListeningProcess, Readings, listeners};
 use crate::model::Reading;
 
-/// To look through all processes takes a while, so it is done once for all targets.
+/// To look through all processes takes a while, so it is done once for all targets, and by none
+/// again that found nothing; but at once for one that has just come.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 
 /// Where the process behind a target is.
@@ -29,11 +30,13 @@ pub(super) enum Place {
 pub(super) struct Listeners(Mutex<Option<(Instant, HashMap<u16, u32>)>>);
 
 impl Listeners {
-    /// The process that listens on `port`. May block for a while.
-    fn pid(&self, paths: &HostPaths, port: u16) -> Option<u32> {
-        // Held while looking: who comes meanwhile waits for the same look.
+    /// The process that listens on `port`, by a look that is not older than `oldest`. May block for
+    /// a while.
+    fn pid(&self, paths: &HostPaths, port: u16, oldest: Duration) -> Option<u32> {
+        let wanted = Instant::now();
+        // Held while looking: who comes meanwhile waits, and may do with the same look.
         let mut found = self.0.lock();
-        if found.as_ref().is_none_or(|(at, _)| at.elapsed() >= LOOK_EVERY) {
+        if found.as_ref().is_none_or(|(at, _)| wanted.saturating_duration_since(*at) > oldest) {
             *found = Some((Instant::now(), listeners(paths)));
         }
         found.as_ref()?.1.get(&port).copied()
@@ -44,7 +47,8 @@ impl Listeners {
 #[derive(Debug, Default)]
 pub(super) struct ProcessLook {
     process: Option<ListeningProcess>,
-    /// When that of a pod was looked for.
+    /// When it was looked for. `None` where it may have come since: at the start, after it has
+    /// ended, and after a scrape that failed.
     looked: Option<Instant>,
 }
 
@@ -59,7 +63,11 @@ pub(super) struct Seen {
 impl ProcessLook {
     /// Looks at the process of this place. Blocks: files are read.
     pub(super) fn look(&mut self, paths: &HostPaths, listeners: &Listeners, place: &Place) -> Seen {
-        if !self.process.as_ref().is_some_and(ListeningProcess::is_alive) {
+        if self.process.as_ref().is_some_and(|process| !process.is_alive()) {
+            self.process = None;
+            self.may_be_another();
+        }
+        if self.process.is_none() {
             self.process = self.find(paths, listeners, place);
         }
         let Some(process) = &mut self.process else { return Seen::default() };
@@ -72,17 +80,23 @@ impl ProcessLook {
         Seen { told, readings: Some(out.into_vec()) }
     }
 
+    /// What answers next may be another process: where none is known, it is looked for at once.
+    pub(super) fn may_be_another(&mut self) {
+        self.looked = None;
+    }
+
     fn find(&mut self, paths: &HostPaths, listeners: &Listeners, place: &Place) -> Option<ListeningProcess> {
+        if self.looked.is_some_and(|looked| looked.elapsed() < LOOK_EVERY) {
+            return None;
+        }
+        let oldest = if self.looked.is_none() { Duration::ZERO } else { LOOK_EVERY };
+        self.looked = Some(Instant::now());
         match place {
             Place::Port(port) => {
-                let process = listeners.pid(paths, *port).and_then(|pid| ListeningProcess::of(paths, pid));
-                process.filter(is_noetl)
+                let pid = listeners.pid(paths, *port, oldest);
+                pid.and_then(|pid| ListeningProcess::of(paths, pid)).filter(is_noetl)
             }
-            Place::Pod(_) if self.looked.is_some_and(|looked| looked.elapsed() < LOOK_EVERY) => None,
-            Place::Pod(uid) => {
-                self.looked = Some(Instant::now());
-                ListeningProcess::in_pod(paths, uid)
-            }
+            Place::Pod(uid) => ListeningProcess::in_pod(paths, uid),
         }
     }
 }
@@ -122,21 +136,28 @@ mod tests {
     }
 
     #[test]
-    fn all_targets_share_one_look() {
+    fn one_that_has_just_come_is_seen_at_once_and_one_without_a_process_asks_for_no_look() {
         let paths = HostPaths::default();
         let listeners = Listeners::default();
+        let looked_at = || listeners.0.lock().as_ref().map(|(at, _)| *at);
         let first = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = |listener: &TcpListener| listener.local_addr().unwrap().port();
         // This program's name has "noetl" in it.
         let mut look = ProcessLook::default();
         assert!(look.look(&paths, &listeners, &Place::Port(port(&first))).readings.is_some());
         let second = TcpListener::bind("127.0.0.1:0").unwrap();
+        let place = Place::Port(port(&second));
         let mut later = ProcessLook::default();
-        assert!(
-            later.look(&paths, &listeners, &Place::Port(port(&second))).readings.is_none(),
-            "not looked for again yet"
-        );
-        *listeners.0.lock() = None;
-        assert!(later.look(&paths, &listeners, &Place::Port(port(&second))).readings.is_some());
+        assert!(later.look(&paths, &listeners, &place).readings.is_some(), "it came after the first look");
+
+        drop(second);
+        let mut nobody = ProcessLook::default();
+        assert!(nobody.look(&paths, &listeners, &place).readings.is_none());
+        let at = looked_at();
+        assert!(nobody.look(&paths, &listeners, &place).readings.is_none());
+        assert_eq!(looked_at(), at, "not looked for again yet");
+        nobody.may_be_another();
+        assert!(nobody.look(&paths, &listeners, &place).readings.is_none());
+        assert_ne!(looked_at(), at);
     }
 }

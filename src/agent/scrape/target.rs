@@ -149,7 +149,7 @@ impl Target {
     }
 
     async fn ask_workers(&self) -> Result<(Workers, i64), Absence> {
-        if !self.is_noetl_server() {
+        if !self.shared.config.lists_workers(&self.spec, self.is_server()) {
             return Err(Absence::NotAsked);
         }
         let fetched = self.ask_path("/api/worker/pools").await?;
@@ -193,6 +193,7 @@ impl Target {
 
     fn failed(&mut self, fault: &Fault, took: Duration) {
         self.score.failed(fault.reason, took);
+        self.process.may_be_another();
         let known = self.component.as_ref().map(|component| component.identified.kind.as_str());
         let absent = self.spec.kind.as_deref().or(known).map(all_absent).unwrap_or_default();
         self.score.absent(&absent);

@@ -57,6 +57,8 @@ pub(super) struct Resources {
     pub(super) network_policy: Option<NetworkPolicy>,
     /// What a scraper is told, with its kind.
     pub(super) scrape: Option<(Kind, Value)>,
+    /// What it is told of NoETL's own pods, with its kind.
+    pub(super) scrape_pods: Option<(Kind, Value)>,
     /// Alert rules, with their kind.
     pub(super) rules: Option<(Kind, Value)>,
     /// Brings the schema forward; has to have succeeded before `server` is applied.
@@ -84,6 +86,7 @@ pub(super) fn build(checked: &Checked) -> Resources {
         budget: budget::budget(checked),
         network_policy: network_policy::network_policy(checked),
         scrape: checked.scrape.and_then(|kind| Some((kind, scrape::scrape(checked, kind)?))),
+        scrape_pods: checked.scrape_pods.map(|kind| (kind, scrape::pods(checked, kind))),
         rules: checked.rules.map(|kind| (kind, rules::rules(checked, kind))),
         migrate: jobs::migrate(checked),
         retention: jobs::retention(checked),

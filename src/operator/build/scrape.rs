@@ -1,4 +1,5 @@
-//! The scrape object: tells a scraper in the cluster about the servers' two endpoints.
+//! The scrape objects: one tells a scraper in the cluster about the servers' two endpoints, another,
+//! where it is asked for, about NoETL's own pods.
 //!
 //! `/api/metrics/prometheus` is the exported data: its own labels win, `job` is `noetl`, and
 //! `instance` the installation, whichever server answers, so that series go on when another server
@@ -18,6 +19,8 @@ pub(super) const DATA_JOB: &str = "noetl";
 pub(super) const OWN_JOB: &str = "noetl-metrics";
 /// Labels of the server that answered, which say nothing of the data.
 const OF_THE_SERVER: &str = "container|endpoint|service|node";
+/// `job` of NoETL's own pods: the exported data has some of their families too.
+const PODS_JOB: &str = "noetl-pods";
 
 /// `instance` of the exported data.
 pub(super) fn instance(checked: &Checked) -> String {
@@ -53,6 +56,31 @@ pub(super) fn scrape(checked: &Checked, kind: Kind) -> Option<Value> {
         _ => return None,
     };
     Some(object(checked, kind, &checked.names.server, &checked.spec.scrape.labels, &spec))
+}
+
+/// The object that names the pods that agents scrape, of a kind that names pods.
+pub(super) fn pods(checked: &Checked, kind: Kind) -> Value {
+    let asked = &checked.spec.agent.scrape;
+    let job = json!([{"action": "replace", "targetLabel": "job", "replacement": PODS_JOB}]);
+    let endpoint = |port: &String| {
+        let mut endpoint = json!({"path": asked.path, "interval": asked.interval});
+        let is_google = kind == Kind::PodMonitoring;
+        match port.parse::<u16>() {
+            Ok(number) if is_google => endpoint["port"] = json!(number),
+            Ok(number) => endpoint["portNumber"] = json!(number),
+            Err(_) => endpoint["port"] = json!(port),
+        }
+        // There `job` is the object's name.
+        if !is_google {
+            let relabel = if kind == Kind::PodMonitor { "relabelings" } else { "relabelConfigs" };
+            endpoint[relabel] = job.clone();
+        }
+        endpoint
+    };
+    let endpoints: Vec<Value> = asked.ports.iter().map(endpoint).collect();
+    let list = if kind == Kind::PodMonitoring { "endpoints" } else { "podMetricsEndpoints" };
+    let spec = json!({"selector": asked.selector, list: endpoints});
+    object(checked, kind, &checked.names.pods, &checked.spec.scrape.labels, &spec)
 }
 
 /// An object of an optional kind; `labels` are the user's, ours win.

@@ -25,6 +25,7 @@ fn documents(resources: Resources) -> String {
         budget,
         network_policy,
         scrape,
+        scrape_pods,
         rules,
         migrate,
         retention,
@@ -46,7 +47,7 @@ fn documents(resources: Resources) -> String {
     if let Some(object) = &network_policy {
         push(&mut text, object);
     }
-    for (_, object) in scrape.iter().chain(&rules) {
+    for (_, object) in scrape.iter().chain(&scrape_pods).chain(&rules) {
         push(&mut text, object);
     }
     push(&mut text, &migrate);
@@ -93,9 +94,12 @@ fn golden_little() {
 fn golden_scrape_kinds() {
     let mut text = String::new();
     for kind in crate::operator::kinds::SCRAPE_ORDER {
-        let checked = checked("{}", &[*kind]);
-        let (_, object) = build(&checked).scrape.expect("a scrape object");
-        let _ = write!(text, "---\n{}", serde_yaml::to_string(&object).expect("YAML"));
+        let checked = checked("{agent: {scrape: {object: true, ports: [metrics, '9102']}}}", &[*kind]);
+        let Resources { scrape, scrape_pods, .. } = build(&checked);
+        assert!(scrape.is_some());
+        for (_, object) in scrape.iter().chain(&scrape_pods) {
+            let _ = write!(text, "---\n{}", serde_yaml::to_string(object).expect("YAML"));
+        }
     }
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/operator/build/golden/scrape-kinds.yaml");
     if std::env::var_os("UPDATE_GOLDEN").is_some() {

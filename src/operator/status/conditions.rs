@@ -215,7 +215,8 @@ fn migration_fails(facts: &Facts<'_>) -> bool {
 fn scrape(facts: &Facts<'_>) -> DesiredCondition {
     let wanted = facts.checked.spec.scrape.kind;
     let name = &facts.checked.names.server;
-    let failure = |kind| facts.applied.failures.iter().find(|failure| failure.kind == kind);
+    let failure =
+        |kind| facts.applied.failures.iter().find(|failure| failure.kind == kind && failure.name == *name);
     match (wanted, facts.checked.scrape) {
         (ScrapeKind::None, _) => condition("ScrapeReady", TRUE, "NotWanted", "spec.scrape.kind is None"),
         (ScrapeKind::Auto, None) => {

@@ -96,6 +96,20 @@ def cluster() -> Iterator[Cluster]:
             yield made
 
 
+@contextlib.contextmanager
+def unreachable(url: str, administrator: str) -> Iterator[None]:
+    """A database that takes no connection, nor keeps one, for the length of a `with`."""
+    name = psycopg.conninfo.conninfo_to_dict(url)["dbname"]
+    with psycopg.connect(administrator, autocommit=True) as connection:
+        connection.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        try:
+            ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
+            connection.execute(ended, [name])
+            yield
+        finally:
+            connection.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+
+
 def _memory() -> str | None:
     """A folder in memory, where there is one with room: thousands of small files come and go."""
     memory = Path("/dev/shm")
