@@ -343,6 +343,11 @@ impl SeriesIndex {
         }
     }
 
+    /// Makes room for so many more, which as they come would be moved again and again.
+    pub(super) fn reserve(&self, series: usize) {
+        self.held.write().by_line.reserve(series, |s| self.hash(&s.line));
+    }
+
     /// The one copy in memory of this series.
     pub(super) fn hold(&self, series: Series) -> Arc<Series> {
         let hash = self.hash(&series.line);

@@ -30,7 +30,7 @@ const GROUP_SAMPLES: usize = 100_000;
 const GATHERING: Duration = Duration::from_millis(2);
 /// How long a connection is kept for the next write, and how long at most, so that it is made anew
 /// as the pool's others are.
-const KEPT: Duration = Duration::from_millis(100);
+const KEPT: Duration = Duration::from_millis(50);
 const KEPT_AT_MOST: Duration = Duration::from_mins(1);
 /// A transaction that takes longer is given up.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(45);
