@@ -10,12 +10,6 @@ use crate::live::{Format, Live, RenderOptions, Selector};
 use crate::model::{Millis, RuntimeId};
 use crate::wire::encoding::Encoding;
 
-/// Fewer series are compressed as any other reply.
-const PACK_FROM: usize = 2000;
-/// So many take more milliseconds than a thread that serves requests has for one; with fewer, handing
-/// the work to another thread would be a good part of it. Selectors are tried on each series.
-const ASIDE_FROM: usize = 20_000;
-
 /// Newest value of every live series
 ///
 /// Text exposition 0.0.4, or OpenMetrics 1.0 where `Accept` asks for it. Each series carries the
@@ -54,10 +48,9 @@ pub(super) async fn get(app: &Arc<App>, request: &Request) -> Result<Reply, Prob
     let runtime_id = params.parse_as("runtime_id", "a 64-bit integer")?.map(RuntimeId);
     let component_name = params.get("component_name")?.map(str::to_owned);
     let format = Format::negotiate(request.header(http::header::ACCEPT));
-    let series = core.as_ref().map_or(0, |c| c.live.len());
-    let packed = series >= PACK_FROM
-        && Encoding::accepted(request.header(http::header::ACCEPT_ENCODING)) == Encoding::Gzip;
-    let is_quick = series < if selectors.is_empty() { ASIDE_FROM } else { PACK_FROM };
+    let small = core.as_ref().is_none_or(|c| c.live.len() < 2000);
+    let packed =
+        !small && Encoding::accepted(request.header(http::header::ACCEPT_ENCODING)) == Encoding::Gzip;
     let render = move || {
         let options = RenderOptions {
             format,
@@ -74,7 +67,8 @@ pub(super) async fn get(app: &Arc<App>, request: &Request) -> Result<Reply, Prob
             None => Live::default().render(&options, &[]),
         }
     };
-    let body = if is_quick {
+    // A large exposition takes milliseconds, which the threads that serve requests do not have.
+    let body = if small {
         render()
     } else {
         let failed = |_| Problem::new(super::problem::Kind::INTERNAL, "the exposition could not be written");

@@ -57,18 +57,24 @@ impl Body {
         let mut body = Self::default();
         // The first sample of a family has its help; where that is left out, the next gets it.
         let mut help = HashMap::new();
+        // Samples of one family come one after the other, and there are many patterns.
+        let mut last = (String::new(), false);
         for mut reading in readings {
-            if !keep.keeps(&reading.name, reading.kind) || is_reserved(&reading.name) {
+            let family = family_of(&reading.name, reading.kind).name;
+            if last.0 != family {
+                last = (family.to_owned(), keep.keeps(family));
+            }
+            if !last.1 || is_reserved(&reading.name) {
                 body.not_kept += 1;
             } else if reading.labels.iter().any(|(name, _)| PER_RUN.contains(&name.as_ref())) {
                 body.per_run += 1;
                 if !reading.help.is_empty() {
-                    help.insert(family_of(&reading.name, reading.kind).name.to_owned(), reading.help);
+                    help.insert(family.to_owned(), reading.help);
                 }
             } else {
                 reading.timestamp_ms = None;
                 if !help.is_empty()
-                    && let Some(help) = help.remove(family_of(&reading.name, reading.kind).name)
+                    && let Some(help) = help.remove(family)
                 {
                     reading.help = help;
                 }

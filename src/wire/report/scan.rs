@@ -20,7 +20,7 @@ const UPPER: u64 = ONES << 7;
 pub(super) fn read(body: &str, most: usize) -> Option<RawReport<'_>> {
     let body = body.trim_end_matches([' ', '\n', '\r', '\t']);
     // No string may hold such a byte, and between strings few programs write one.
-    if body.bytes().fold(false, |found, byte| found | (byte < b' ')) {
+    if body.bytes().fold(u8::MAX, u8::min) < b' ' {
         return None;
     }
     let mut scan = Scan { text: body, bytes: body.as_bytes(), at: 0 };
