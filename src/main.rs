@@ -17,8 +17,12 @@ fn main() -> ExitCode {
         Err(error) => error.exit(),
     };
     let result = telemetry::start(cli.log_format, &cli.log).and_then(|()| {
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|e| e.to_string())?;
+        let mut runtime = match cli.role {
+            // An agent does little, and each thread takes memory of its own.
+            Role::Agent(_) => tokio::runtime::Builder::new_current_thread(),
+            _ => tokio::runtime::Builder::new_multi_thread(),
+        };
+        let runtime = runtime.enable_all().build().map_err(|e| e.to_string())?;
         runtime.block_on(run(cli.role, changed))
     });
     match result {

@@ -13,6 +13,9 @@ const SAMPLES_PER_REPORT: usize = 5000;
 /// Bodies up to this size are not worth compressing.
 const PLAIN_BYTES: usize = 1024;
 
+/// Of zstd: the next ones take much more memory and time, and save few bytes.
+const LEVEL: i32 = 1;
+
 /// Whom readings are of.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reporter<'a> {
@@ -48,6 +51,6 @@ fn pack_one(reporter: &Reporter<'_>, readings: &[Reading], read_at_ms: i64) -> i
     };
     let json = report.to_json()?;
     let zstd = json.len() > PLAIN_BYTES;
-    let body = if zstd { zstd::bulk::compress(&json, 3)? } else { json };
+    let body = if zstd { zstd::bulk::compress(&json, LEVEL)? } else { json };
     Ok(Packed { body: body.into(), zstd, samples: readings.len(), source: reporter.source.cloned() })
 }

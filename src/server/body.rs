@@ -92,23 +92,23 @@ impl Bodies {
     where
         S: Stream<Item = Result<Bytes, warp::Error>> + Unpin,
     {
-        let mut bytes = BytesMut::with_capacity(announced.min(self.limit).min(1 << 20));
+        let mut parts = Parts::None;
         let mut room = None;
         while let Some(chunk) = stream.next().await {
             let chunk =
                 chunk.map_err(|e| Problem::new(Kind::MALFORMED, format!("the body broke off: {e}")))?;
-            if bytes.len() + chunk.len() > self.limit {
-                drop((bytes, room));
+            if parts.len() + chunk.len() > self.limit {
+                drop((parts, room));
                 self.overrun(stream).await;
                 return Err(Problem::new(
                     Kind::TOO_LARGE,
                     format!("the body has more than {} bytes", self.limit),
                 ));
             }
-            bytes.extend_from_slice(&chunk);
-            self.reserve(&mut room, bytes.len())?;
+            parts = parts.and(chunk, announced.min(self.limit).min(1 << 20));
+            self.reserve(&mut room, parts.len())?;
         }
-        Ok(Body { bytes: bytes.freeze(), _room: room })
+        Ok(Body { bytes: parts.joined(), _room: room })
     }
 
     /// Reads on for a while and forgets what comes.
@@ -152,6 +152,47 @@ impl Bodies {
             None => *room = Some(more),
         }
         Ok(())
+    }
+}
+
+/// What is there of a body. One that came in one piece is not copied.
+enum Parts {
+    None,
+    One(Bytes),
+    Many(BytesMut),
+}
+
+impl Parts {
+    fn len(&self) -> usize {
+        match self {
+            Self::None => 0,
+            Self::One(bytes) => bytes.len(),
+            Self::Many(bytes) => bytes.len(),
+        }
+    }
+
+    /// With one more; there are probably as many bytes as `expected`.
+    fn and(self, part: Bytes, expected: usize) -> Self {
+        match self {
+            Self::None => Self::One(part),
+            Self::One(first) => {
+                let mut bytes = BytesMut::with_capacity(expected.max(first.len() + part.len()));
+                bytes.extend_from_slice(&first);
+                Self::Many(bytes).and(part, expected)
+            }
+            Self::Many(mut bytes) => {
+                bytes.extend_from_slice(&part);
+                Self::Many(bytes)
+            }
+        }
+    }
+
+    fn joined(self) -> Bytes {
+        match self {
+            Self::None => Bytes::new(),
+            Self::One(bytes) => bytes,
+            Self::Many(bytes) => bytes.freeze(),
+        }
     }
 }
 

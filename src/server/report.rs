@@ -132,7 +132,7 @@ pub(super) async fn take(
 ) -> Result<ReportReply, Problem> {
     let mut checked = {
         let known = core.series.known(component);
-        report.check(&app.config.limits, now, |fields| known.find(fields))?
+        report.check(&app.config.limits, now, |fields| known.key(fields), |key| known.find(key))?
     };
     let mut rejected = std::mem::take(&mut checked.rejected);
     let (mut points, refused) = resolve(core, component, checked, now).await?;

@@ -74,22 +74,17 @@ impl Blocks {
         if self.ids.is_empty() {
             return Ok(());
         }
-        sql("with begun as materialized (select noetl_metrics.begin_write($1)) \
-             insert into noetl_metrics.block (\"timestamp\", least_id, greatest_id, series_ids, \"values\") \
-             select b.at, b.least, b.greatest, \
-                    ($7::integer[])[b.first:b.last], ($8::double precision[])[b.first:b.last] \
-             from begun, unnest($2::timestamptz[], $3::integer[], $4::integer[], $5::integer[], $6::integer[]) \
-                    b(at, first, last, least, greatest)")
-        .bind(epoch)
-        .bind(self.times.as_slice())
-        .bind(self.firsts.as_slice())
-        .bind(self.lasts.as_slice())
-        .bind(self.least.as_slice())
-        .bind(self.greatest.as_slice())
-        .bind(self.ids.as_slice())
-        .bind(self.values.as_slice())
-        .execute(on)
-        .await?;
+        sql("select noetl_metrics.append_blocks($1, $2, $3, $4, $5, $6, $7, $8)")
+            .bind(epoch)
+            .bind(self.times.as_slice())
+            .bind(self.firsts.as_slice())
+            .bind(self.lasts.as_slice())
+            .bind(self.least.as_slice())
+            .bind(self.greatest.as_slice())
+            .bind(self.ids.as_slice())
+            .bind(self.values.as_slice())
+            .execute(on)
+            .await?;
         Ok(())
     }
 }

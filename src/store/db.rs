@@ -13,7 +13,7 @@ use sqlx::postgres::{
     Postgres,
 };
 use sqlx::query::Query;
-use sqlx::{Encode, Type};
+use sqlx::{Connection as _, Encode, Type};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::source::DatabaseSource;
@@ -95,6 +95,9 @@ struct Watched {
 /// Who waits longer for a connection is told to come back.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// A connection that was used within this time is taken to be alive; others are asked first.
+const TRUSTED: Duration = Duration::from_millis(500);
+
 /// The source of the URL is looked at this often, when a connection is asked for.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
@@ -123,6 +126,15 @@ impl Database {
         let pool = PgPoolOptions::new()
             .max_connections(max_connections)
             .acquire_timeout(ACQUIRE_TIMEOUT)
+            .test_before_acquire(false)
+            .before_acquire(|connection, known| {
+                Box::pin(async move {
+                    if known.idle_for > TRUSTED {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
             .idle_timeout(Duration::from_mins(5))
             .max_lifetime(Duration::from_mins(30))
             .connect_lazy_with(options(&url)?);

@@ -80,18 +80,22 @@ pub struct KnownSeries<'a> {
 }
 
 impl KnownSeries<'_> {
-    /// The series whose fields were written like this before, or the key by which it will be known.
-    pub fn find(&self, fields: &[&str]) -> Result<Arc<Series>, SeriesKey> {
+    /// The key of a series whose fields are written like this.
+    pub fn key(&self, fields: &[&str]) -> SeriesKey {
         let mut hasher = self.hasher.build_hasher();
         self.component.id.0.hash(&mut hasher);
         for field in fields {
             field.hash(&mut hasher);
         }
-        let key = hasher.finish().max(1);
+        SeriesKey(hasher.finish().max(1))
+    }
+
+    /// The series that was written like this before.
+    pub fn find(&self, SeriesKey(key): SeriesKey) -> Option<&Arc<Series>> {
         let same = |series: &Arc<Series>| {
             series.key.load(Ordering::Relaxed) == key && series.component.id == self.component.id
         };
-        self.held.by_key.find(key, same).map(Arc::clone).ok_or(SeriesKey(key))
+        self.held.by_key.find(key, same)
     }
 }
 
@@ -337,6 +341,11 @@ impl SeriesIndex {
                 by_key.insert_unique(key, Arc::clone(series), |s| s.key.load(Ordering::Relaxed));
             }
         }
+    }
+
+    /// Makes room for so many more, which as they come would be moved again and again.
+    pub(super) fn reserve(&self, series: usize) {
+        self.held.write().by_line.reserve(series, |s| self.hash(&s.line));
     }
 
     /// The one copy in memory of this series.

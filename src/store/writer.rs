@@ -10,6 +10,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
+use sqlx::Postgres;
+use sqlx::pool::PoolConnection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::blocks::Blocks;
@@ -25,6 +28,10 @@ const QUEUE_REQUESTS: usize = 4096;
 const GROUP_SAMPLES: usize = 100_000;
 /// How long a transaction that has something to write waits for more.
 const GATHERING: Duration = Duration::from_millis(2);
+/// How long a connection is kept for the next write, and how long at most, so that it is made anew
+/// as the pool's others are.
+const KEPT: Duration = Duration::from_millis(50);
+const KEPT_AT_MOST: Duration = Duration::from_mins(1);
 /// A transaction that takes longer is given up.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(45);
 
@@ -101,7 +108,8 @@ impl Writer {
     ) -> (Self, tokio::task::JoinHandle<()>) {
         let (queue, jobs) = mpsc::channel(QUEUE_REQUESTS);
         let stats = Arc::new(WriterStats::default());
-        let task = Task { database, partitions, on_commit, stats: Arc::clone(&stats) };
+        let task =
+            Task { database, partitions, on_commit, stats: Arc::clone(&stats), connection: Mutex::default() };
         let handle = tokio::spawn(task.run(jobs));
         (Self { queue, room: Arc::new(Semaphore::new(QUEUE_SAMPLES)), stats }, handle)
     }
@@ -149,17 +157,40 @@ struct Task {
     partitions: Arc<Partitions>,
     on_commit: OnCommit,
     stats: Arc<WriterStats>,
+    /// Kept while one write follows the other, and since when: taking one from the pool and giving it
+    /// back asks the database each time whether it is there.
+    connection: Mutex<Option<(Instant, PoolConnection<Postgres>)>>,
 }
 
 impl Task {
     async fn run(self, mut jobs: mpsc::Receiver<Job>) {
         let mut clients = 1;
-        while let Some(first) = jobs.recv().await {
+        while let Some(first) = self.next(&mut jobs).await {
             let group = gather(first, &mut jobs, clients).await;
             clients = group.len();
             self.commit(group).await;
             clients += jobs.len();
         }
+    }
+
+    /// The next request; the connection does not wait long for it.
+    async fn next(&self, jobs: &mut mpsc::Receiver<Job>) -> Option<Job> {
+        let is_kept = {
+            let mut kept = self.connection.lock();
+            drop(kept.take_if(|(since, _)| since.elapsed() >= KEPT_AT_MOST));
+            kept.is_some()
+        };
+        if is_kept {
+            if let Ok(job) = tokio::time::timeout(KEPT, jobs.recv()).await {
+                return job;
+            }
+            self.give_back();
+        }
+        jobs.recv().await
+    }
+
+    fn give_back(&self) {
+        drop(self.connection.lock().take());
     }
 
     /// Commits a group; where one member's key was taken meanwhile, the others go without it.
@@ -245,9 +276,17 @@ impl Task {
         let work = async {
             if replies.is_empty() && batch.only_blocks() {
                 // The statement is the transaction.
-                let mut connection = self.database.connection().await?;
-                return Ok(batch.blocks.append(&mut connection, self.database.epoch()).await?);
+                let kept = self.connection.lock().take();
+                let (since, mut connection) = match kept {
+                    Some(kept) => kept,
+                    None => (Instant::now(), self.database.connection().await?),
+                };
+                batch.blocks.append(&mut connection, self.database.epoch()).await?;
+                // After an error it is the pool's to see whether it can be used again.
+                *self.connection.lock() = Some((since, connection));
+                return Ok(());
             }
+            self.give_back();
             let mut tx = self.database.begin_write().await?;
             batch.blocks.append(&mut tx, self.database.epoch()).await?;
             append_rows(&mut tx, &batch.rows).await?;

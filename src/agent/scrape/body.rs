@@ -3,7 +3,7 @@
 //! Ids of single runs never become labels: a sample that has one is left out, as each run would
 //! leave another series behind for good.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use super::keep::Keep;
 use super::own::{Fault, Reason};
@@ -55,17 +55,28 @@ impl Body {
     /// Sorts out what is kept.
     pub(super) fn sort_out(readings: Vec<Reading>, keep: &Keep) -> Self {
         let mut body = Self::default();
-        let mut described = HashSet::new();
+        // The first sample of a family has its help; where that is left out, the next gets it.
+        let mut help = HashMap::new();
+        // Samples of one family come one after the other, and there are many patterns.
+        let mut last = (String::new(), false);
         for mut reading in readings {
-            if !keep.keeps(&reading.name, reading.kind) || is_reserved(&reading.name) {
+            let family = family_of(&reading.name, reading.kind).name;
+            if last.0 != family {
+                last = (family.to_owned(), keep.keeps(family));
+            }
+            if !last.1 || is_reserved(&reading.name) {
                 body.not_kept += 1;
             } else if reading.labels.iter().any(|(name, _)| PER_RUN.contains(&name.as_ref())) {
                 body.per_run += 1;
+                if !reading.help.is_empty() {
+                    help.insert(family.to_owned(), reading.help);
+                }
             } else {
                 reading.timestamp_ms = None;
-                // Once for each family is enough for whoever reads the report.
-                if !described.insert(family_of(&reading.name, reading.kind).name.to_owned()) {
-                    reading.help = "".into();
+                if !help.is_empty()
+                    && let Some(help) = help.remove(family)
+                {
+                    reading.help = help;
                 }
                 body.kept.push(reading);
             }
@@ -94,6 +105,13 @@ mod tests {
         let body = body("# HELP noetl_up Up.\nnoetl_up{a=\"1\"} 1\nnoetl_up{a=\"2\"} 1\nnoetl_info 1\n");
         let help: Vec<_> = body.kept.iter().map(|reading| reading.help.as_ref()).collect();
         assert_eq!(help, ["Up.", "", NO_HELP]);
+    }
+
+    #[test]
+    fn help_is_not_lost_with_the_sample_that_had_it() {
+        let body = body("# HELP noetl_up Up.\nnoetl_up{run_id=\"x\"} 1\nnoetl_up{a=\"1\"} 1\nnoetl_up 1\n");
+        let help: Vec<_> = body.kept.iter().map(|reading| reading.help.as_ref()).collect();
+        assert_eq!(help, ["Up.", ""]);
     }
 
     #[test]

@@ -1,7 +1,5 @@
 //! Which families of a target are reported: names, and patterns with `*`.
 
-use crate::model::{MetricType, family_of};
-
 /// What is kept unless told otherwise: what answers how a NoETL is doing. Left out are families
 /// of its own materializers and state builders, hundreds of series of each worker.
 const DEFAULT: &[&str] = &[
@@ -80,9 +78,8 @@ impl Keep {
         Ok(if kept.is_empty() { Self::default() } else { Self(kept) })
     }
 
-    /// Whether a sample's family is kept.
-    pub(super) fn keeps(&self, metric_name: &str, kind: MetricType) -> bool {
-        let family = family_of(metric_name, kind).name;
+    /// Whether a family is kept.
+    pub(super) fn keeps(&self, family: &str) -> bool {
         self.0.iter().any(|pattern| matches(pattern, family))
     }
 }
@@ -128,12 +125,11 @@ mod tests {
     #[test]
     fn the_default_keeps_what_matters_and_leaves_out_the_insides() {
         let keep = Keep::default();
-        let histogram = MetricType::Histogram;
-        assert!(keep.keeps("noetl_worker_dispatch_duration_seconds_bucket", histogram));
-        assert!(keep.keeps("noetl_worker_concurrent_dispatches", MetricType::Gauge));
-        assert!(keep.keeps("noetl_worker_state_materializer_errors_total", MetricType::Counter));
-        assert!(!keep.keeps("noetl_worker_state_materializer_cycle_duration_seconds_bucket", histogram));
-        assert!(!keep.keeps("go_goroutines", MetricType::Gauge));
+        assert!(keep.keeps("noetl_worker_dispatch_duration_seconds"));
+        assert!(keep.keeps("noetl_worker_concurrent_dispatches"));
+        assert!(keep.keeps("noetl_worker_state_materializer_errors_total"));
+        assert!(!keep.keeps("noetl_worker_state_materializer_cycle_duration_seconds"));
+        assert!(!keep.keeps("go_goroutines"));
     }
 
     #[test]
@@ -142,9 +138,9 @@ mod tests {
         assert_eq!(keep(&[]).unwrap(), Keep::default());
         assert_eq!(keep(&["", " "]).unwrap(), Keep::default());
         let only = keep(&["process_*"]).unwrap();
-        assert!(only.keeps("process_cpu", MetricType::Gauge) && !only.keeps("noetl_up", MetricType::Gauge));
+        assert!(only.keeps("process_cpu") && !only.keeps("noetl_up"));
         let more = keep(&["default", "process_*"]).unwrap();
-        assert!(more.keeps("process_cpu", MetricType::Gauge) && more.keeps("noetl_up", MetricType::Gauge));
+        assert!(more.keeps("process_cpu") && more.keeps("noetl_up"));
         assert!(keep(&["a-b"]).unwrap_err().contains("a-b"));
     }
 }

@@ -1,5 +1,7 @@
 //! One line of the text exposition format.
 
+use std::borrow::Cow;
+
 use crate::model::{is_label_name, is_metric_name};
 
 /// The most labels that a sample may have: far more than any server takes.
@@ -9,32 +11,32 @@ const SHOWN: usize = 120;
 
 /// A sample as its line has it.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Sample {
-    pub(super) name: String,
-    pub(super) labels: Vec<(String, String)>,
+pub(super) struct Sample<'a> {
+    pub(super) name: &'a str,
+    pub(super) labels: Vec<(&'a str, Cow<'a, str>)>,
     pub(super) value: f64,
     pub(super) timestamp_ms: Option<i64>,
 }
 
-impl Sample {
+impl Sample<'_> {
     /// Whether it has a label of this name.
     pub(super) fn has_label(&self, name: &str) -> bool {
-        self.labels.iter().any(|(label, _)| label == name)
+        self.labels.iter().any(|(label, _)| *label == name)
     }
 }
 
 /// Reads `name{label="value",…} value [timestamp]`. The error says what is wrong.
-pub(super) fn sample(line: &str) -> Result<Sample, String> {
+pub(super) fn sample(line: &str) -> Result<Sample<'_>, String> {
     let mut rest = Cursor(line);
-    let name = rest.take_while(|c| c.is_ascii_alphanumeric() || c == '_' || c == ':');
+    let name = rest.take_while(|c| c.is_ascii_alphanumeric() || c == b'_' || c == b':');
     if !is_metric_name(name) {
         return Err(format!("it does not start with a metric name: {:?}", shown(line)));
     }
     rest.skip_blanks();
-    let labels = if rest.take('{') { labels(&mut rest)? } else { Vec::new() };
+    let labels = if rest.take(b'{') { labels(&mut rest)? } else { Vec::new() };
     rest.skip_blanks();
     let value = rest.take_while(|c| !is_blank(c));
-    let value = value.parse().map_err(|_| format!("{:?} is not a number", shown(value)))?;
+    let value: f64 = value.parse().map_err(|_| format!("{:?} is not a number", shown(value)))?;
     rest.skip_blanks();
     let timestamp_ms = match rest.0 {
         "" => None,
@@ -42,50 +44,51 @@ pub(super) fn sample(line: &str) -> Result<Sample, String> {
             Some(text.parse().map_err(|_| format!("{:?} is not a timestamp in milliseconds", shown(text)))?)
         }
     };
-    Ok(Sample { name: name.to_owned(), labels, value, timestamp_ms })
+    Ok(Sample { name, labels, value, timestamp_ms })
 }
 
 /// What stands between `{` and `}`. A comma may follow the last label.
-fn labels(rest: &mut Cursor<'_>) -> Result<Vec<(String, String)>, String> {
-    let mut labels: Vec<(String, String)> = Vec::new();
+fn labels<'a>(rest: &mut Cursor<'a>) -> Result<Vec<(&'a str, Cow<'a, str>)>, String> {
+    let mut labels: Vec<(&str, Cow<'_, str>)> = Vec::new();
     loop {
         rest.skip_blanks();
-        if rest.take('}') {
+        if rest.take(b'}') {
             return Ok(labels);
         }
-        let name = rest.take_while(|c| c.is_ascii_alphanumeric() || c == '_');
+        let name = rest.take_while(|c| c.is_ascii_alphanumeric() || c == b'_');
         if !is_label_name(name) {
             return Err(format!("no label name at {:?}", shown(rest.0)));
         }
-        if labels.iter().any(|(seen, _)| seen == name) {
+        if labels.iter().any(|(seen, _)| *seen == name) {
             return Err(format!("label {name} occurs twice"));
         }
         if labels.len() == MAX_LABELS {
             return Err(format!("more than {MAX_LABELS} labels"));
         }
-        labels.push((name.to_owned(), label_value(name, rest)?));
+        labels.push((name, label_value(name, rest)?));
         rest.skip_blanks();
-        if !rest.take(',') && !rest.0.starts_with('}') {
+        if !rest.take(b',') && !rest.0.starts_with('}') {
             return Err(format!("neither , nor }} after label {name}"));
         }
     }
 }
 
 /// `="value"`, with `\\`, `\"` and `\n` undone.
-fn label_value(name: &str, rest: &mut Cursor<'_>) -> Result<String, String> {
+fn label_value<'a>(name: &str, rest: &mut Cursor<'a>) -> Result<Cow<'a, str>, String> {
     rest.skip_blanks();
-    let equals = rest.take('=');
+    let equals = rest.take(b'=');
     rest.skip_blanks();
-    if !equals || !rest.take('"') {
+    if !equals || !rest.take(b'"') {
         return Err(format!("no =\" after label {name}"));
     }
-    let mut value = String::new();
+    let mut value = Cow::Borrowed("");
     loop {
-        value.push_str(rest.take_while(|c| c != '"' && c != '\\'));
-        if rest.take('"') {
+        value += rest.take_while(|c| c != b'"' && c != b'\\');
+        if rest.take(b'"') {
             return Ok(value);
         }
-        rest.take('\\');
+        rest.take(b'\\');
+        let value = value.to_mut();
         match rest.next() {
             Some('n') => value.push('\n'),
             Some(c @ ('\\' | '"')) => value.push(c),
@@ -100,12 +103,12 @@ pub(super) fn unescape_help(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut rest = Cursor(text);
     while !rest.0.is_empty() {
-        plain.push_str(rest.take_while(|c| c != '\\'));
-        if rest.take('\\') {
-            if rest.take('n') {
+        plain.push_str(rest.take_while(|c| c != b'\\'));
+        if rest.take(b'\\') {
+            if rest.take(b'n') {
                 plain.push('\n');
             } else {
-                rest.take('\\');
+                rest.take(b'\\');
                 plain.push('\\');
             }
         }
@@ -119,25 +122,28 @@ pub(super) fn shown(text: &str) -> &str {
     &text[..end]
 }
 
-fn is_blank(c: char) -> bool {
-    c == ' ' || c == '\t'
+const fn is_blank(c: u8) -> bool {
+    matches!(c, b' ' | b'\t')
 }
 
 /// What is left of a line.
 struct Cursor<'a>(&'a str);
 
 impl<'a> Cursor<'a> {
-    fn take_while(&mut self, wanted: impl Fn(char) -> bool) -> &'a str {
-        let end = self.0.find(|c| !wanted(c)).unwrap_or(self.0.len());
+    /// The bytes up to the first that is not wanted. Either all or none of the bytes of a character
+    /// beyond ASCII are.
+    fn take_while(&mut self, wanted: impl Fn(u8) -> bool) -> &'a str {
+        let end = self.0.bytes().position(|c| !wanted(c)).unwrap_or(self.0.len());
         let (taken, rest) = self.0.split_at(end);
         self.0 = rest;
         taken
     }
 
-    fn take(&mut self, wanted: char) -> bool {
-        let rest = self.0.strip_prefix(wanted);
-        self.0 = rest.unwrap_or(self.0);
-        rest.is_some()
+    /// Goes over an ASCII character, if it is the next.
+    fn take(&mut self, wanted: u8) -> bool {
+        let is_next = self.0.as_bytes().first() == Some(&wanted);
+        self.0 = &self.0[usize::from(is_next)..];
+        is_next
     }
 
     fn next(&mut self) -> Option<char> {
@@ -148,7 +154,7 @@ impl<'a> Cursor<'a> {
     }
 
     fn skip_blanks(&mut self) {
-        self.0 = self.0.trim_start_matches(is_blank);
+        self.0 = self.0.trim_start_matches([' ', '\t']);
     }
 }
 
@@ -162,13 +168,14 @@ mod tests {
     }
 
     fn labels_of(line: &str) -> Vec<(String, String)> {
-        sample(line).unwrap().labels
+        let sample = sample(line).unwrap();
+        sample.labels.into_iter().map(|(name, value)| (name.to_owned(), value.into_owned())).collect()
     }
 
     #[test]
     fn blanks_may_stand_between_all_parts() {
         let sample = sample("a { x = \"1\" , y=\"\"\t, }\t2  -3").unwrap();
-        assert_eq!(sample.labels, [("x".into(), "1".into()), ("y".into(), String::new())]);
+        assert_eq!(sample.labels, [("x", "1".into()), ("y", "".into())]);
         assert!((sample.value - 2.0).abs() < f64::EPSILON);
         assert_eq!(sample.timestamp_ms, Some(-3));
     }

@@ -7,7 +7,12 @@
 
 mod line;
 
-use std::collections::{HashMap, HashSet};
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::hash::BuildHasher;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
 
 use self::line::{Sample, sample, shown, unescape_help};
 use crate::model::is_metric_name;
@@ -32,8 +37,8 @@ pub enum ParseError {
     TooMany(usize),
 }
 
-/// Reads `text`, which may hold at most `most` samples, and speak of as many families. Samples
-/// whose family has no help get `default_help`.
+/// Reads `text`, which may hold at most `most` samples, and speak of as many families. The first
+/// sample of each family has its help, `default_help` where it has none.
 ///
 /// # Errors
 /// [`ParseError`], for the first rule that is broken.
@@ -43,7 +48,7 @@ pub fn parse(text: &str, most: usize, default_help: &str) -> Result<Vec<Reading>
     }
     let mut families = Families::default();
     let mut readings = Vec::new();
-    let mut seen = HashSet::new();
+    let mut seen = Seen::default();
     for (number, line) in text.lines().enumerate() {
         let at = |what| ParseError::Line { line: number + 1, what };
         let line = line.trim_matches([' ', '\t']);
@@ -54,37 +59,68 @@ pub fn parse(text: &str, most: usize, default_help: &str) -> Result<Vec<Reading>
             }
         } else if !line.is_empty() {
             let sample = sample(line).map_err(at)?;
-            if !seen.insert(series_key(&sample)) {
+            if !seen.insert(&sample, &readings) {
                 return Err(at(format!("{} with these labels was there before", sample.name)));
             }
-            readings.push(families.reading(sample).map_err(at)?);
+            readings.push(families.reading(sample, readings.len()).map_err(at)?);
             if readings.len() > most {
                 return Err(ParseError::TooMany(most));
             }
         }
     }
-    for (reading, family) in readings.iter_mut().zip(&families.of_sample) {
-        let help = families.help.get(family).map_or(default_help, String::as_str);
-        reading.help = help.to_owned().into();
+    for (family, first) in families.begun {
+        let help = families.help.remove(family).unwrap_or_else(|| default_help.to_owned());
+        readings[first].help = help.into();
     }
     Ok(readings)
 }
 
-/// What comments said of metric families.
+/// The series so far, by their places among the readings.
 #[derive(Default)]
-struct Families {
-    /// `None` for `untyped`.
-    types: HashMap<String, Option<MetricType>>,
-    help: HashMap<String, String>,
-    /// The family of each sample so far.
-    of_sample: Vec<String>,
-    /// Families that have a sample.
-    begun: HashSet<String>,
+struct Seen {
+    places: HashTable<(u64, usize)>,
+    hasher: RandomState,
 }
 
-impl Families {
+impl Seen {
+    /// Whether the series of the sample, which becomes the next reading, was not there before. The
+    /// order of its labels says nothing.
+    fn insert(&mut self, sample: &Sample<'_>, readings: &[Reading]) -> bool {
+        let labels = sample.labels.iter().map(|label| self.hasher.hash_one(label));
+        let hash = labels.fold(self.hasher.hash_one(sample.name), u64::wrapping_add);
+        let is_same = |(other, place): &(u64, usize)| {
+            *other == hash && readings.get(*place).is_some_and(|reading| is_series_of(sample, reading))
+        };
+        if self.places.find(hash, is_same).is_some() {
+            return false;
+        }
+        self.places.insert_unique(hash, (hash, readings.len()), |(hash, _)| *hash);
+        true
+    }
+}
+
+/// Whether both have the same name and labels; none has a label twice.
+fn is_series_of(sample: &Sample<'_>, reading: &Reading) -> bool {
+    let has =
+        |(name, value): &(&str, Cow<'_, str>)| reading.labels.iter().any(|(n, v)| n == name && v == value);
+    reading.name == sample.name
+        && reading.labels.len() == sample.labels.len()
+        && sample.labels.iter().all(has)
+}
+
+/// What comments said of metric families.
+#[derive(Default)]
+struct Families<'a> {
+    /// `None` for `untyped`.
+    types: HashMap<&'a str, Option<MetricType>, RandomState>,
+    help: HashMap<&'a str, String, RandomState>,
+    /// Families that have a sample, and the place of the first.
+    begun: HashMap<&'a str, usize, RandomState>,
+}
+
+impl<'a> Families<'a> {
     /// Takes a comment: `HELP` and `TYPE` have a meaning, others do not.
-    fn comment(&mut self, comment: &str) -> Result<(), String> {
+    fn comment(&mut self, comment: &'a str) -> Result<(), String> {
         let (keyword, rest) = split_word(comment.trim_start_matches([' ', '\t']));
         if keyword != "HELP" && keyword != "TYPE" {
             return Ok(());
@@ -96,14 +132,14 @@ impl Families {
         if keyword == "HELP" { self.add_help(name, rest) } else { self.add_type(name, rest) }
     }
 
-    fn add_help(&mut self, name: &str, text: &str) -> Result<(), String> {
-        match self.help.insert(name.to_owned(), unescape_help(text)) {
+    fn add_help(&mut self, name: &'a str, text: &str) -> Result<(), String> {
+        match self.help.insert(name, unescape_help(text)) {
             None => Ok(()),
             Some(_) => Err(format!("a second HELP for {name}")),
         }
     }
 
-    fn add_type(&mut self, name: &str, text: &str) -> Result<(), String> {
+    fn add_type(&mut self, name: &'a str, text: &str) -> Result<(), String> {
         let kind = match text {
             "untyped" => None,
             other => {
@@ -111,27 +147,25 @@ impl Families {
                 Some(kind)
             }
         };
-        if self.begun.contains(name) {
+        if self.begun.contains_key(name) {
             return Err(format!("the TYPE of {name} comes after its first sample"));
         }
-        match self.types.insert(name.to_owned(), kind) {
+        match self.types.insert(name, kind) {
             None => Ok(()),
             Some(_) => Err(format!("a second TYPE for {name}")),
         }
     }
 
-    /// The reading of a sample; its help comes at the end, as it may be further down.
-    fn reading(&mut self, sample: Sample) -> Result<Reading, String> {
+    /// The reading of a sample, at its place; help comes at the end, as it may be further down.
+    fn reading(&mut self, sample: Sample<'a>, place: usize) -> Result<Reading, String> {
         let (family, kind) = self.family(&sample)?;
-        if !self.begun.contains(&family) {
-            self.begun.insert(family.clone());
-        }
-        self.of_sample.push(family);
+        self.begun.entry(family).or_insert(place);
+        let label = |(name, value): (&str, Cow<'_, str>)| (name.to_owned().into(), value.into_owned());
         Ok(Reading {
-            name: sample.name.into(),
+            name: sample.name.to_owned().into(),
             kind,
             value: sample.value,
-            labels: sample.labels.into_iter().map(|(name, value)| (name.into(), value)).collect(),
+            labels: sample.labels.into_iter().map(label).collect(),
             help: "".into(),
             unit: None,
             timestamp_ms: sample.timestamp_ms,
@@ -139,8 +173,8 @@ impl Families {
     }
 
     /// The family a sample belongs to, and its type.
-    fn family(&self, sample: &Sample) -> Result<(String, MetricType), String> {
-        let name = sample.name.as_str();
+    fn family(&self, sample: &Sample<'a>) -> Result<(&'a str, MetricType), String> {
+        let name = sample.name;
         match self.types.get(name) {
             Some(Some(MetricType::Histogram)) => {
                 return Err(format!("{name} is a histogram: its samples are _bucket, _sum and _count"));
@@ -148,7 +182,7 @@ impl Families {
             Some(Some(MetricType::Summary)) if !sample.has_label("quantile") => {
                 return Err(format!("{name} is a summary: its samples need a quantile"));
             }
-            Some(kind) => return Ok((name.to_owned(), kind.unwrap_or(MetricType::Gauge))),
+            Some(kind) => return Ok((name, kind.unwrap_or(MetricType::Gauge))),
             None => {}
         }
         for (suffix, of_summary) in [("_bucket", false), ("_sum", true), ("_count", true)] {
@@ -161,9 +195,9 @@ impl Families {
             if suffix == "_bucket" && !sample.has_label("le") {
                 return Err(format!("{name} is a bucket and needs le"));
             }
-            return Ok((base.to_owned(), kind));
+            return Ok((base, kind));
         }
-        Ok((name.to_owned(), MetricType::Gauge))
+        Ok((name, MetricType::Gauge))
     }
 }
 
@@ -171,13 +205,6 @@ impl Families {
 fn split_word(text: &str) -> (&str, &str) {
     let (word, rest) = text.split_once([' ', '\t']).unwrap_or((text, ""));
     (word, rest.trim_start_matches([' ', '\t']))
-}
-
-/// The same for two samples of one series, and for no others.
-fn series_key(sample: &Sample) -> (String, Vec<(String, String)>) {
-    let mut labels = sample.labels.clone();
-    labels.sort();
-    (sample.name.clone(), labels)
 }
 
 #[cfg(test)]

@@ -2,8 +2,6 @@
 
 use std::borrow::Cow;
 
-use serde_json::value::RawValue;
-
 use super::super::json::Json;
 use super::raw::Field;
 use crate::model::{Label, Limits, Millis, STALE, parse_timestamp};
@@ -14,7 +12,7 @@ pub(super) type FieldError = (&'static str, String);
 /// What a field says. Its brackets and quotes were found to match already.
 pub(super) fn parse<'a>(name: &'static str, field: Field<'a>) -> Result<Json<'a>, FieldError> {
     let Some(raw) = field else { return Ok(Json::Null) };
-    serde_json::from_str(raw.get()).map_err(|error| {
+    serde_json::from_str(raw).map_err(|error| {
         let what = error.to_string();
         (name, what.split(" at line ").next().unwrap_or_default().to_owned())
     })
@@ -60,7 +58,7 @@ impl<'a> Times<'a> {
 
     /// The time of a sample; nothing where it says none.
     pub(super) fn read(&mut self, field: Field<'a>) -> Result<Option<Millis>, FieldError> {
-        let Some(raw) = field.map(RawValue::get) else { return Ok(None) };
+        let Some(raw) = field else { return Ok(None) };
         if let Some((text, at)) = self.last
             && text == raw
         {

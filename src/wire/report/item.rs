@@ -1,5 +1,7 @@
 //! One entry of a report's list: checked field by field, turned into the samples that it stands for.
 
+use std::sync::Arc;
+
 use super::fields::{FieldError, Times, clip, labels_of, parse, text_of, value_of};
 use super::raw::{Field, Item, is_given};
 use super::whole::Whole;
@@ -16,20 +18,20 @@ impl<'a> Item<'a> {
         if self.not_object || self.twice.is_some() || rest.into_iter().any(is_given) {
             return None;
         }
-        let text = |field: Field<'a>| field.map_or("", |raw| raw.get());
+        let text = |field: Field<'a>| field.unwrap_or_default();
         Some([self.name, self.kind, self.labels, self.help, self.unit].map(text))
     }
 
     /// Checks what is left of an entry whose series is known.
     pub(super) fn check_known(
         &self,
-        series: std::sync::Arc<Series>,
+        series: &Arc<Series>,
         times: &mut Times<'a>,
     ) -> Result<Known, FieldError> {
         let at = times.read(self.timestamp)?;
         let value = value_of("metric_value", &parse("metric_value", self.value)?)?;
         check_count(series.kind, || series.metric_name(), value)?;
-        Ok(Known { series, value, at })
+        Ok(Known { series: Arc::clone(series), value, at })
     }
 
     /// Checks an entry of the list and adds the samples that it stands for. `copies` is how many bytes

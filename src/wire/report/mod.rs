@@ -10,6 +10,7 @@
 mod fields;
 mod item;
 mod raw;
+mod scan;
 #[cfg(test)]
 mod tests;
 mod whole;
@@ -154,30 +155,31 @@ impl<'a> Report<'a> {
         self.items.is_empty()
     }
 
-    /// Checks the entries. `now` is the server's clock; `known` says of the fields that identify a
-    /// series, as they are written, which series that is, or by which key it will be known.
-    pub fn check(
+    /// Checks the entries. `now` is the server's clock; `key` makes a key of the fields that identify a
+    /// series, as they are written, and `known` says which series is known by one.
+    pub fn check<'k>(
         &self,
         limits: &Limits,
         now: Millis,
-        known: impl Fn(&[&str; 5]) -> Result<Arc<Series>, SeriesKey>,
+        key: impl Fn(&[&str; 5]) -> SeriesKey,
+        known: impl Fn(SeriesKey) -> Option<&'k Arc<Series>>,
     ) -> Result<Checked<'a>, ReportError> {
         let mut checked = Checked { entries: Vec::with_capacity(self.items.len()), ..Checked::default() };
+        let keys: Vec<Option<SeriesKey>> =
+            self.items.iter().map(|item| item.series_fields().map(|fields| key(&fields))).collect();
+        // All at once: the processor waits for the memory of several series at the same time.
+        let found: Vec<Option<&Arc<Series>>> = keys.iter().map(|key| key.and_then(&known)).collect();
         let mut times = Times::new(now, limits);
         let mut copies = limits.body_bytes.saturating_mul(LABEL_COPIES);
-        for (index, item) in self.items.iter().enumerate() {
+        for (index, ((item, key), series)) in self.items.iter().zip(keys).zip(found).enumerate() {
             let before = checked.samples.len();
-            let key = match item.series_fields().map(|fields| known(&fields)) {
-                Some(Ok(series)) => {
-                    match item.check_known(series, &mut times) {
-                        Ok(sample) => checked.entries.push(Entry::Known(sample)),
-                        Err(error) => checked.reject(index, error),
-                    }
-                    continue;
+            if let Some(series) = series {
+                match item.check_known(series, &mut times) {
+                    Ok(sample) => checked.entries.push(Entry::Known(sample)),
+                    Err(error) => checked.reject(index, error),
                 }
-                Some(Err(key)) => Some(key),
-                None => None,
-            };
+                continue;
+            }
             if let Err(error) = item.check(index, key, limits, &mut times, &mut copies, &mut checked.samples)
             {
                 checked.samples.truncate(before);

@@ -8,6 +8,7 @@ use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAcces
 use serde_json::value::RawValue;
 
 use super::super::json::{Json, Text};
+use super::scan;
 
 /// Whatever is no object is read, so that the rest of the body can be, and marked.
 macro_rules! not_a_map {
@@ -58,11 +59,11 @@ pub(super) enum Items<'a> {
 }
 
 /// A field as it was written; nothing where it is missing.
-pub(super) type Field<'a> = Option<&'a RawValue>;
+pub(super) type Field<'a> = Option<&'a str>;
 
 /// Whether a field is there and not null.
 pub(super) fn is_given(field: Field<'_>) -> bool {
-    field.is_some_and(|raw| raw.get() != "null")
+    field.is_some_and(|raw| raw != "null")
 }
 
 /// One entry of the list, unchecked.
@@ -87,6 +88,11 @@ impl<'a> RawReport<'a> {
     /// Takes the body apart, keeping at most `most` entries of the list: a small body can hold very
     /// many, each of which would take much more memory than its bytes.
     pub(super) fn read(body: &'a str, most: usize) -> Result<Self, serde_json::Error> {
+        scan::read(body, most).map_or_else(|| Self::read_general(body, most), Ok)
+    }
+
+    /// The same for any body.
+    pub(super) fn read_general(body: &'a str, most: usize) -> Result<Self, serde_json::Error> {
         let mut json = serde_json::Deserializer::from_str(body);
         let report = json.deserialize_any(ReportVisitor { most })?;
         json.end()?;
@@ -170,7 +176,7 @@ impl<'de> Deserialize<'de> for Item<'de> {
                     if is_given(*slot) {
                         item.twice = Some(field);
                     }
-                    *slot = Some(map.next_value()?);
+                    *slot = Some(map.next_value::<&RawValue>()?.get());
                 }
                 Ok(item)
             }

@@ -21,7 +21,7 @@ fn read(body: &str) -> Result<Whole<'_>, ReportError> {
 
 fn read_bytes(body: &[u8]) -> Result<Whole<'_>, ReportError> {
     let report = super::read(body, &Limits::default())?;
-    let checked = report.check(&Limits::default(), NOW, |_| Err(SeriesKey(1)))?;
+    let checked = report.check(&Limits::default(), NOW, |_| SeriesKey(1), |_| None)?;
     Ok(Whole {
         runtime_id: report.runtime_id,
         component_name: report.component_name,
@@ -193,12 +193,12 @@ fn of_a_known_series_only_value_and_time_are_read() {
         {"metric_name":"c","metric_type":"histogram","sum":2,"count":1,"labels":{"a":"b"}},
         {"metric_name":"c","metric_type":"counter","metric_value":1,"labels":{"a":"b"},"metric_value":2}]}"#;
     let series = known_counter();
-    let known = |fields: &[&str; 5]| match fields {
-        [r#""c""#, r#""counter""#, r#"{"a":"b"}"#, "", ""] => Ok(Arc::clone(&series)),
-        _ => Err(SeriesKey(2)),
+    let key = |fields: &[&str; 5]| match fields {
+        [r#""c""#, r#""counter""#, r#"{"a":"b"}"#, "", ""] => SeriesKey(1),
+        _ => SeriesKey(2),
     };
     let report = super::read(body.as_bytes(), &Limits::default()).unwrap();
-    let checked = report.check(&Limits::default(), NOW, known).unwrap();
+    let checked = report.check(&Limits::default(), NOW, key, |key| (key.0 == 1).then_some(&series)).unwrap();
     let entries: Vec<_> = checked
         .entries
         .iter()
