@@ -23,6 +23,20 @@ pub(crate) enum Data {
     Mixed,
     /// Gauges with all the digits that a double has.
     Full,
+    /// What node_exporter said of a busy machine in an hour, [captured](CAPTURED) every 15 seconds.
+    Host,
+}
+
+/// A series a line: its name and labels, a tab, its values with blanks between.
+const CAPTURED: &[u8] = include_bytes!("../data/host.txt.zst");
+
+/// The captured series.
+pub(crate) fn captured() -> Result<Vec<Vec<f64>>> {
+    let text = zstd::decode_all(CAPTURED).context("benches/data/host.txt.zst")?;
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let values = |line: &str| line.split_once('\t')?.1.split(' ').map(|value| value.parse().ok()).collect();
+    let read: Option<Vec<Vec<f64>>> = text.lines().map(values).collect();
+    read.ok_or_else(|| BenchError::Failed("benches/data/host.txt.zst has a line that is no series".into()))
 }
 
 /// Series over some hours.
@@ -50,24 +64,29 @@ struct Walk {
     random: u64,
 }
 
-#[derive(Clone, Copy)]
 enum Kind {
     Constant,
     Gauge,
     Counter,
     Full,
+    /// The values that are left, and how many of them to go on for each step.
+    Captured(std::vec::IntoIter<f64>, usize),
 }
 
 impl Walk {
-    fn new(data: Data, number: usize) -> Self {
-        let kind = match (data, number % TOGETHER) {
+    fn new(history: &History, number: usize, captured: &[Vec<f64>]) -> Self {
+        let kind = match (history.data, number % TOGETHER) {
+            (Data::Host, _) => Kind::Captured(
+                captured[number % captured.len()].clone().into_iter(),
+                usize::try_from(history.interval / 15).unwrap_or(1),
+            ),
             (Data::Full, _) => Kind::Full,
             (Data::Mixed, 0..30) => Kind::Constant,
             (Data::Mixed, 30..65) => Kind::Gauge,
             (Data::Mixed, _) => Kind::Counter,
         };
         let value = match kind {
-            Kind::Constant => (number % 7) as f64 * 1.5,
+            Kind::Constant | Kind::Captured(..) => (number % 7) as f64 * 1.5,
             Kind::Gauge | Kind::Full => 50.0,
             Kind::Counter => 1e6,
         };
@@ -84,8 +103,12 @@ impl Walk {
 
     fn next(&mut self) -> f64 {
         let chance = self.chance();
-        match self.kind {
+        match &mut self.kind {
             Kind::Constant => {}
+            Kind::Captured(values, steps) => {
+                self.value = values.next().unwrap_or(self.value);
+                values.by_ref().take(*steps - 1).for_each(drop);
+            }
             Kind::Gauge => self.value = ((self.value + chance - 0.5) * 100.0).round() / 100.0,
             Kind::Counter => self.value += (chance * 5000.0).floor(),
             Kind::Full => self.value += chance - 0.5,
@@ -130,7 +153,9 @@ impl History {
                 last = self.series - 1
             ),
         )?;
-        let mut walks: Vec<Walk> = (0..self.series).map(|number| Walk::new(self.data, number)).collect();
+        let captured = captured()?;
+        let mut walks: Vec<Walk> =
+            (0..self.series).map(|number| Walk::new(self, number, &captured)).collect();
         let mut connection = cluster.connect(database)?;
         for hour in 0..self.hours {
             let from = self.begin(now) + hour * 3_600_000;

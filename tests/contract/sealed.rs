@@ -126,6 +126,18 @@ async fn every_value_comes_back_bit_by_bit_in_sql() {
     let (from, to) = (api[20]["timestamp"].as_str().unwrap(), api[19]["timestamp"].as_str().unwrap());
     let two = contract.query(&format!("metric_name=m_5&start_time={from}&end_time={to}")).await;
     assert_eq!(two.len(), 2);
+    let between =
+        format!("select metric_value from noetl.metrics_between('{from}', '{to}') where metric_name = 'm_5'");
+    assert_eq!(contract.column::<f64>(&between).await.len(), 2);
+    // The planner sees through it: of other days, nothing is read.
+    let old = now() - 9 * 24 * HOUR;
+    contract.run(format!("select noetl_metrics.create_day('{}')", time(old))).await;
+    let all = "explain select * from noetl.metrics where metric_name = 'm_5'".to_owned();
+    for (sql, reads) in [(all, true), (format!("explain {between}"), false)] {
+        let plan = contract.column::<String>(sql).await.join("\n");
+        let day = time(old)[..10].replace('-', "");
+        assert_eq!(plan.contains(&format!("chunk_{day}")), reads, "{plan}");
+    }
 }
 
 #[tokio::test]

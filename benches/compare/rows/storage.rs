@@ -3,8 +3,8 @@
 use sqlx::Row as _;
 
 use super::Bench;
-use crate::error::Result;
-use crate::history::{Data, History, migrated, seal};
+use crate::error::{BenchError, Result};
+use crate::history::{Data, History, captured, migrated, seal};
 use crate::peers::{self, Peer};
 use crate::postgres::Cluster;
 use crate::stats::short;
@@ -32,6 +32,16 @@ pub(crate) fn measure(bench: &Bench<'_>) -> Result<Row> {
             hours: HOURS,
         }));
     }
+    let hosts = if bench.quick { 1 } else { 10 };
+    let host = |interval| {
+        Ok::<_, BenchError>(History {
+            data: Data::Host,
+            series: captured()?.len() * hosts,
+            interval,
+            hours: 1,
+        })
+    };
+    cases.extend([host(15)?, host(60)?]);
     cases.push(History { data: Data::Full, series: 1_000, interval: 60, hours: HOURS });
     for case in cases {
         row.lines.extend(lines(bench, case)?);
@@ -44,6 +54,9 @@ pub(crate) fn measure(bench: &Bench<'_>) -> Result<Row> {
          themselves. The documented table: 200,000 of the samples, each with labels of {{component, hostname, series}}, a help \
          text and a unit, and its primary key."
     ));
+    row.notes.push(format!(
+        "Host: an hour of what node_exporter said of a machine that builds and tests, every 15 seconds, as {hosts} hosts."
+    ));
     row.notes.push(
         "Full: gauges with all digits of a double, which we keep bit by bit and VictoriaMetrics rounds to some 15.".into(),
     );
@@ -54,6 +67,7 @@ fn lines(bench: &Bench<'_>, history: History) -> Result<Vec<Line>> {
     let kind = match history.data {
         Data::Mixed => "",
         Data::Full => ", full",
+        Data::Host => ", host",
     };
     let case = format!("{} series at {} s{kind}", short(history.series as f64), history.interval);
     bench.progress(6, &case);
@@ -86,7 +100,7 @@ fn lines(bench: &Bench<'_>, history: History) -> Result<Vec<Line>> {
         other: format!("VictoriaMetrics {there:.2} B"),
         ratio: format!("{:.2} ×", here / there),
         target: "under 2 B, at most 2 ×".into(),
-        met: (history.data == Data::Mixed).then_some(here < 2.0 && here <= 2.0 * there),
+        met: (history.data != Data::Full).then_some(here < 2.0 && here <= 2.0 * there),
     }];
     if history.data == Data::Mixed {
         lines.push(Line {
