@@ -263,6 +263,11 @@ async fn keep_sealed(tx: &mut Transaction, from: Millis, to: Millis) -> Result<u
 }
 
 async fn keep_of(tx: &mut Transaction, samples: &str) -> Result<u64, StoreError> {
+    // Nearly always there are none: then nothing is unpacked to find that out.
+    let any = sql_made(format!("select exists ({TTL})")).fetch_one(&mut **tx).await?;
+    if !any.try_get::<bool, _>(0)? {
+        return Ok(0);
+    }
     let text = format!(
         "insert into noetl_metrics.sample_late (series_id, \"timestamp\", value, created_at) \
          select p.series_id, p.\"timestamp\", p.value, p.\"timestamp\" from {samples} p join ({TTL}) t using (series_id) \
