@@ -18,9 +18,10 @@ const UPPER: u64 = ONES << 7;
 
 /// Takes a body apart; nothing where the general parser has to.
 pub(super) fn read(body: &str, most: usize) -> Option<RawReport<'_>> {
-    let body = body.trim_end_matches([' ', '\n', '\r', '\t']);
-    // No string may hold such a byte, and between strings few programs write one.
-    if body.bytes().fold(u8::MAX, u8::min) < b' ' {
+    let body = body.strip_suffix('\n').unwrap_or(body);
+    // No string may hold a byte below the space, and between strings few programs write one. What is
+    // no object at all is not looked through for it: it may be large.
+    if !body.starts_with('{') || body.bytes().fold(u8::MAX, u8::min) < b' ' {
         return None;
     }
     let mut scan = Scan { text: body, bytes: body.as_bytes(), at: 0 };
