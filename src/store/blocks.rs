@@ -70,7 +70,7 @@ impl Blocks {
     }
 
     /// Stores the blocks in one statement, which by itself is a transaction under the lease of `epoch`.
-    pub(super) async fn append(&self, on: &mut PgConnection, epoch: Option<i64>) -> Result<(), StoreError> {
+    pub(super) async fn append(&self, on: &mut PgConnection, epoch: Option<i64>) -> Result<(), sqlx::Error> {
         if self.ids.is_empty() {
             return Ok(());
         }

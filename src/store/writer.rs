@@ -7,7 +7,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -108,8 +108,14 @@ impl Writer {
     ) -> (Self, tokio::task::JoinHandle<()>) {
         let (queue, jobs) = mpsc::channel(QUEUE_REQUESTS);
         let stats = Arc::new(WriterStats::default());
-        let task =
-            Task { database, partitions, on_commit, stats: Arc::clone(&stats), connection: Mutex::default() };
+        let task = Task {
+            database,
+            partitions,
+            on_commit,
+            stats: Arc::clone(&stats),
+            connection: Mutex::default(),
+            pooled: AtomicBool::new(false),
+        };
         let handle = tokio::spawn(task.run(jobs));
         (Self { queue, room: Arc::new(Semaphore::new(QUEUE_SAMPLES)), stats }, handle)
     }
@@ -160,6 +166,16 @@ struct Task {
     /// Kept while one write follows the other, and since when: taking one from the pool and giving it
     /// back asks the database each time whether it is there.
     connection: Mutex<Option<(Instant, PoolConnection<Postgres>)>>,
+    /// Whether a pooler was met that hands each transaction another session. The driver sends a
+    /// statement and its values one after the other, so outside a transaction they may part.
+    pooled: AtomicBool,
+}
+
+/// Whether values came to a session that does not have the statement, or another one. Nothing was done
+/// then.
+fn of_another_session(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    matches!(code.as_deref(), Some("26000" | "08P01" | "22P03"))
 }
 
 impl Task {
@@ -274,21 +290,31 @@ impl Task {
     async fn attempt(&self, group: &[Job], batch: &Batch) -> Result<(), Failure> {
         let replies: Vec<_> = group.iter().filter_map(|job| job.idempotent.as_ref()).collect();
         let work = async {
-            if replies.is_empty() && batch.only_blocks() {
+            if replies.is_empty() && batch.only_blocks() && !self.pooled.load(Ordering::Relaxed) {
                 // The statement is the transaction.
                 let kept = self.connection.lock().take();
                 let (since, mut connection) = match kept {
                     Some(kept) => kept,
                     None => (Instant::now(), self.database.connection().await?),
                 };
-                batch.blocks.append(&mut connection, self.database.epoch()).await?;
-                // After an error it is the pool's to see whether it can be used again.
-                *self.connection.lock() = Some((since, connection));
-                return Ok(());
+                match batch.blocks.append(&mut connection, self.database.epoch()).await {
+                    Ok(()) => {
+                        // After an error it is the pool's to see whether it can be used again.
+                        *self.connection.lock() = Some((since, connection));
+                        return Ok(());
+                    }
+                    Err(error) if of_another_session(&error) => {
+                        tracing::info!(
+                            "a pooler stands before the database: each write is a transaction from now on"
+                        );
+                        self.pooled.store(true, Ordering::Relaxed);
+                    }
+                    Err(error) => return Err(StoreError::from(error).into()),
+                }
             }
             self.give_back();
             let mut tx = self.database.begin_write().await?;
-            batch.blocks.append(&mut tx, self.database.epoch()).await?;
+            batch.blocks.append(&mut tx, self.database.epoch()).await.map_err(StoreError::from)?;
             append_rows(&mut tx, &batch.rows).await?;
             upsert_late(&mut tx, &batch.late).await?;
             for reply in replies {

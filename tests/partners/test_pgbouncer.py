@@ -116,6 +116,29 @@ def test_a_server_behind_pgbouncer(bouncer_url: str, start_server) -> None:
     check_log(server)
 
 
+def test_many_samples_of_one_time_behind_pgbouncer(bouncer_url: str, start_server) -> None:
+    """They are stored by one statement, whose two messages PgBouncer may give to two sessions."""
+    server = start_server(url=bouncer_url)
+    components = [f"worker-{number}" for number in range(8)]
+    for component in components:
+        server.register(component)
+
+    def work(component: str) -> None:
+        for turn in range(60):
+            values = [metric(f"value_{number}", "gauge", turn) for number in range(20)]
+            server.report(component, *values)
+            if turn % 10 == 0:
+                server.rows(component_name=component, metric_name="value_3")
+
+    with ThreadPoolExecutor(len(components)) as pool:
+        list(pool.map(work, components))
+    for component in components:
+        rows = server.rows(component_name=component, metric_name="value_3")
+        # Reports of one millisecond have one row.
+        assert rows[0]["metric_value"] == 59 and len(rows) > 30, len(rows)
+    check_log(server)
+
+
 def check_log(server) -> None:
     """Nothing went wrong on the way, not even what was tried again and worked then."""
     lines = server.process.log.read_text().splitlines()
