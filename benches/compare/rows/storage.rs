@@ -129,7 +129,7 @@ fn at_rest(peer: &Peer) -> Result<f64> {
     loop {
         std::thread::sleep(std::time::Duration::from_secs(3));
         let now = peers::folder_bytes(&peer.data.join("data"))?;
-        if now == before {
+        if now > 0 && now == before {
             return Ok(now as f64);
         }
         before = now;
