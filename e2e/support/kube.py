@@ -1,8 +1,7 @@
-"""The cluster of $KUBECONFIG: objects are dicts. What changes it goes through kubectl, and errors
-say kubectl's words; what is only looked at is asked of the API server (`api`)."""
+"""The cluster of $KUBECONFIG: objects are dicts. What cases do often is asked of the API server
+(`api`); the rest goes through kubectl, and errors say its words."""
 
 import contextlib
-import json
 import re
 import secrets
 import subprocess
@@ -50,17 +49,8 @@ def kubectl(*words: str, stdin: str | None = None, timeout: float = 120) -> str:
 
 def apply(*objects: Object, manager: str = "e2e", namespace: str | None = None) -> None:
     """Server-side apply, so that what others own stays theirs."""
-    where = ["--namespace", namespace] if namespace else []
-    items = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
-    kubectl(
-        "apply",
-        "--server-side",
-        "--force-conflicts",
-        f"--field-manager={manager}",
-        *where,
-        "--filename=-",
-        stdin=json.dumps(items),
-    )
+    for thing in objects:
+        api().apply(thing, manager, namespace)
 
 
 def get(kind: str, name: str, namespace: str | None = None) -> Object:
@@ -109,6 +99,11 @@ def everything(namespace: str) -> dict[str, Object]:
     }
 
 
+# What a status counts: all that is wanted is there, and nothing old is left.
+DAEMON_SET = ("updatedNumberScheduled", "numberAvailable")
+OTHERS = ("updatedReplicas", "availableReplicas", "replicas")
+
+
 class Namespace:
     """A namespace of a case's own."""
 
@@ -132,7 +127,20 @@ class Namespace:
 
     def rolled_out(self, what: str, seconds: int = 120) -> None:
         """A Deployment, DaemonSet or StatefulSet is as it should be."""
-        self.kubectl("rollout", "status", what, f"--timeout={seconds}s", timeout=seconds + 30)
+        kind, _, name = what.partition("/")
+
+        def look() -> bool:
+            thing = self.get(kind, name)
+            status = thing.get("status", {})
+            if thing["kind"] == "DaemonSet":
+                wanted, told = status["desiredNumberScheduled"], DAEMON_SET
+            else:
+                wanted, told = thing["spec"]["replicas"], OTHERS
+            assert status.get("observedGeneration") == thing["metadata"]["generation"], status
+            assert all(status.get(key, 0) == wanted for key in told), status
+            return True
+
+        until(f"{what} is rolled out", look, seconds=seconds)
 
     def finished(self, job: str, seconds: float = 120) -> None:
         """A Job has succeeded; fails at once where it failed."""

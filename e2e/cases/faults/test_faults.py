@@ -96,6 +96,7 @@ def test_database_password_rotated(steady: None, installation: Installation, pos
     assert all(pod["status"]["containerStatuses"][0]["restartCount"] == 0 for pod in pods)
 
 
+@pytest.mark.alone
 def test_rights_taken_away_and_given_back(steady: None, installation: Installation):
     space = installation.space
     installation.apply_unscraped().ready()
@@ -120,6 +121,7 @@ def patch_rules(rules: list[Object]) -> None:
     kube.kubectl("patch", "clusterrole", ROLE, "--type=json", f"--patch={patch}")
 
 
+@pytest.mark.alone
 @pytest.mark.skipif(
     "E2E_AUDIT_LOG" not in os.environ,
     reason="an API server is stopped only where it is that of e2e/cluster",
