@@ -147,7 +147,7 @@ def test_api_server_away_for_a_minute(steady: None, installation: Installation, 
     assert grown > stored
     space.kubectl("delete", "service/noetl-server")
     began = time.monotonic()
-    # An operator has to find out, to lead, and its watches to list all there is. Nobody waits longer
+    # An operator has to find out, to lead, and its watches to list all there is. Nobody waits more
     # than a few seconds for a connection that hangs.
     until("the Service is back", lambda: space.exists("service", "noetl-server"), seconds=30)
     print(f"the Service was back after {time.monotonic() - began:.1f} s")
