@@ -1,4 +1,5 @@
-"""Fixtures: a namespace of a case's own; on failure, what the cluster says about it."""
+"""Fixtures: a namespace of a case's own; on failure, what the cluster says about it. And which
+cases run at the same time, and which when nothing else does."""
 
 import contextlib
 import re
@@ -6,6 +7,7 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from support import kube, operator
 from support.postgres import Postgres
@@ -13,9 +15,69 @@ from support.postgres import Postgres
 FAILED = pytest.StashKey[bool]()
 
 
+# Cases under way, where others run them.
+UNDER_WAY: list[str] = []
+# Folders whose cases share an installation or a pod: one after the other, in one process.
+ONE_BY_ONE = ("at_rest", "helm_test")
+
+
+class Scheduling(LoadScopeScheduling):
+    """Each case goes to the process that is free, but for those of a folder that shares."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return file if file.split("/")[-2] in ONE_BY_ONE else nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Scheduling:
+    return Scheduling(config, log)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--turn",
+        choices=("together", "alone"),
+        help="only the cases that run at the same time, or only those marked alone; else all",
+    )
+
+
 def pytest_configure() -> None:
     """Told to end, as when time is up, a run tells what it was doing, as at Ctrl-C."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves the cases of this turn; the longest begin first, so that none is the last for long."""
+    if turn := config.getoption("turn"):
+        others = [
+            item for item in items if bool(item.get_closest_marker("alone")) != (turn == "alone")
+        ]
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if item not in others]
+    if turn == "together":
+        items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
+def pytest_runtest_logstart(nodeid: str) -> None:
+    UNDER_WAY.append(nodeid)
+
+
+def pytest_runtest_logfinish(nodeid: str) -> None:
+    UNDER_WAY.remove(nodeid)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for nodeid in UNDER_WAY:
+        terminalreporter.write_line(f"not done: {nodeid}")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """The operator's release is taken away at the end of the run; between two turns it stays."""
+    config = session.config
+    passed = config.getoption("turn") == "together" or config.getoption("collectonly")
+    if not passed and not hasattr(config, "workerinput"):
+        operator.uninstall()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -28,9 +90,11 @@ def pytest_runtest_makereport(item: pytest.Item):
 
 
 @pytest.fixture(scope="session", autouse=True)
-def cluster() -> str:
+def cluster() -> Iterator[str]:
     """The cluster's version; fails early where there is none."""
-    return kube.kubectl("version", "--output=json")
+    version = kube.kubectl("version", "--output=json")
+    with kube.connected():
+        yield version
 
 
 @pytest.fixture
@@ -62,15 +126,8 @@ def tell(space: kube.Namespace) -> None:
         print(f"--- {pod['metadata']['name']}\n{space.logs('pod/' + pod['metadata']['name'])}")
 
 
-@pytest.fixture(scope="session")
-def _release() -> Iterator[None]:
-    """The operator's release is taken away at the end of the run."""
-    yield
-    operator.uninstall()
-
-
 @pytest.fixture
-def installed(_release: None) -> None:
+def installed() -> None:
     """The operator runs, at the chart's defaults."""
     operator.at_defaults()
 

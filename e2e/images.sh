@@ -20,7 +20,7 @@ image() {
         shift
     done
     shift
-    stamp=$(sha256sum "${sources[@]}" "$e2e/images.sh" "$e2e/../scripts/oci.sh" | sha256sum)
+    stamp=$(cat "${sources[@]}" "$e2e/images.sh" "$e2e/../scripts/oci.sh" | sha256sum)
     [ "$(cat "$images/$name.stamp" 2>/dev/null)" != "$stamp" ] || return 0
     stage=$(mktemp -d)
     chmod 755 "$stage"

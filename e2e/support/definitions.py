@@ -16,7 +16,7 @@ NEEDED = {
 
 
 def install(vendor: str, *, everything: bool = False) -> None:
-    """Brings a vendor's definitions, and waits until the API server serves them.
+    """Brings a vendor's definitions that are not there, and waits until they are served.
 
     `everything`: those too that the vendor's own operator asks for at its start.
     """
@@ -28,10 +28,18 @@ def install(vendor: str, *, everything: bool = False) -> None:
     files = [FOLDER / vendor / f"{GROUPS[vendor]}_{plural}.yaml" for plural in wanted]
     missing = [str(file) for file in files if not file.exists()]
     assert not missing, f"run e2e/cluster/build.sh, or set E2E_CRDS: {missing}"
-    flags = [f"--filename={file}" for file in files]
-    kube.kubectl("apply", "--server-side", "--force-conflicts", *flags)
-    names = [f"crd/{plural}.{GROUPS[vendor]}" for plural in wanted]
+    there = {item["metadata"]["name"] for item in kube.items("crds")}
+    if absent := [file for file in files if _name(file) not in there]:
+        flags = [f"--filename={file}" for file in absent]
+        kube.kubectl("apply", "--server-side", "--force-conflicts", *flags)
+    names = [f"crd/{_name(file)}" for file in files]
     kube.kubectl("wait", "--for=condition=Established", *names, "--timeout=60s")
+
+
+def _name(file: Path) -> str:
+    """The definition's name, by its file's."""
+    group, _, plural = file.stem.partition("_")
+    return f"{plural}.{group}"
 
 
 def remove(vendor: str) -> None:

@@ -1,7 +1,7 @@
-"""The cluster of $KUBECONFIG, through kubectl: objects are dicts, errors say kubectl's words."""
+"""The cluster of $KUBECONFIG: objects are dicts. What cases do often is asked of the API server
+(`api`); the rest goes through kubectl, and errors say its words."""
 
 import contextlib
-import json
 import re
 import secrets
 import subprocess
@@ -10,13 +10,31 @@ from typing import Any
 
 import httpx
 
+from support.api import Api, ApiError, Object, proxied
 from support.wait import until
-
-Object = dict[str, Any]
 
 
 class KubectlError(AssertionError):
     """kubectl refused; its words."""
+
+
+_connected: list[Api] = []
+
+
+def api() -> Api:
+    """The API server, within `connected`."""
+    return _connected[-1]
+
+
+@contextlib.contextmanager
+def connected() -> Iterator[None]:
+    """The API server can be asked, for the length of a `with`."""
+    with proxied() as found:
+        _connected.append(found)
+        try:
+            yield
+        finally:
+            _connected.remove(found)
 
 
 def kubectl(*words: str, stdin: str | None = None, timeout: float = 120) -> str:
@@ -31,41 +49,26 @@ def kubectl(*words: str, stdin: str | None = None, timeout: float = 120) -> str:
 
 def apply(*objects: Object, manager: str = "e2e", namespace: str | None = None) -> None:
     """Server-side apply, so that what others own stays theirs."""
-    where = ["--namespace", namespace] if namespace else []
-    items = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
-    kubectl(
-        "apply",
-        "--server-side",
-        "--force-conflicts",
-        f"--field-manager={manager}",
-        *where,
-        "--filename=-",
-        stdin=json.dumps(items),
-    )
+    for thing in objects:
+        api().apply(thing, manager, namespace)
 
 
 def get(kind: str, name: str, namespace: str | None = None) -> Object:
-    """One object; KubectlError where it is not there."""
-    where = ["--namespace", namespace] if namespace else []
-    return json.loads(kubectl("get", kind, name, *where, "--output=json"))
+    """One object; ApiError where it is not there."""
+    found = api().get(kind, name, namespace)
+    if found is None:
+        raise ApiError(f"there is no {kind}/{name} in {namespace or 'the cluster'}")
+    return found
 
 
 def exists(kind: str, name: str, namespace: str | None = None) -> bool:
     """Whether an object, and its kind, is there."""
-    where = ["--namespace", namespace] if namespace else []
-    try:
-        return bool(kubectl("get", kind, name, *where, "--output=name", "--ignore-not-found"))
-    except KubectlError as error:
-        if "the server doesn't have a resource type" in str(error):
-            return False
-        raise
+    return api().get(kind, name, namespace) is not None
 
 
 def items(kind: str, namespace: str | None = None, selector: str = "") -> list[Object]:
-    """Objects of a kind, in one namespace or in all; none where the cluster has no such kind."""
-    where = ["--namespace", namespace] if namespace else ["--all-namespaces"]
-    chosen = [f"--selector={selector}"] if selector else []
-    return json.loads(kubectl("get", kind, *where, *chosen, "--output=json"))["items"]
+    """Objects of a kind, in one namespace or in all."""
+    return api().items(kind, namespace, selector)
 
 
 def condition(thing: Object, kind: str) -> Object:
@@ -88,12 +91,17 @@ def secret(name: str, **values: str) -> Object:
 
 def everything(namespace: str) -> dict[str, Object]:
     """Every object of the namespace but events, by `kind/name`."""
-    kinds = kubectl("api-resources", "--namespaced", "--verbs=list,delete", "--output=name")
-    wanted = [kind for kind in kinds.split() if not re.match(r"events(\.|$)", kind)]
-    text = kubectl("get", ",".join(wanted), "--namespace", namespace, "--output=json")
     return {
-        f"{found['kind']}/{found['metadata']['name']}": found for found in json.loads(text)["items"]
+        f"{found['kind']}/{found['metadata']['name']}": found
+        for resource in api().resources()
+        if resource.namespaced and resource.listed and resource.plural != "events"
+        for found in api().list(resource, namespace)
     }
+
+
+# What a status counts: all that is wanted is there, and nothing old is left.
+DAEMON_SET = ("updatedNumberScheduled", "numberAvailable")
+OTHERS = ("updatedReplicas", "availableReplicas", "replicas")
 
 
 class Namespace:
@@ -119,7 +127,20 @@ class Namespace:
 
     def rolled_out(self, what: str, seconds: int = 120) -> None:
         """A Deployment, DaemonSet or StatefulSet is as it should be."""
-        self.kubectl("rollout", "status", what, f"--timeout={seconds}s", timeout=seconds + 30)
+        kind, _, name = what.partition("/")
+
+        def look() -> bool:
+            thing = self.get(kind, name)
+            status = thing.get("status", {})
+            if thing["kind"] == "DaemonSet":
+                wanted, told = status["desiredNumberScheduled"], DAEMON_SET
+            else:
+                wanted, told = thing["spec"]["replicas"], OTHERS
+            assert status.get("observedGeneration") == thing["metadata"]["generation"], status
+            assert all(status.get(key, 0) == wanted for key in told), status
+            return True
+
+        until(f"{what} is rolled out", look, seconds=seconds)
 
     def finished(self, job: str, seconds: float = 120) -> None:
         """A Job has succeeded; fails at once where it failed."""

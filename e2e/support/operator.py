@@ -4,9 +4,13 @@ All cases share one release: its cluster-wide objects exist once. A case that ta
 changes its values leaves it to the next one to install it again (`at_defaults`).
 """
 
+import contextlib
+import fcntl
 import json
 import os
 import subprocess
+import tempfile
+from collections.abc import Iterator
 from typing import Any
 
 from support import kube
@@ -27,10 +31,18 @@ GOOD = {"database": {"secretRef": {"name": DATABASE}}}
 KIND = "noetlmetrics.metrics.noetl.io"
 
 
-class _Release:
-    """What this run knows of the release."""
+# What the release says of itself where it has the chart's defaults and this run has put it there:
+# its chart or image may be another since the run before.
+AT_DEFAULTS = f"at defaults, by the run {os.environ.setdefault('E2E_RUN', str(os.getpid()))}"
 
-    is_at_defaults = False
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """One process at a time: Helm refuses a second change of a release."""
+    file = os.path.join(tempfile.gettempdir(), f"noetl-metrics-e2e-{os.getuid()}.lock")
+    with open(file, "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def helm(*words: str, timeout: float = 180) -> str:
@@ -50,7 +62,12 @@ def image_values() -> list[str]:
 
 def install(*flags: str, chart: str = CHART) -> None:
     """Installs or upgrades the release; returns when its pods are ready."""
-    _Release.is_at_defaults = False
+    with alone():
+        _install(*flags, chart=chart)
+
+
+def _install(*flags: str, chart: str = CHART) -> None:
+    defaults = not flags and chart == CHART
     helm(
         "upgrade",
         "--install",
@@ -62,6 +79,7 @@ def install(*flags: str, chart: str = CHART) -> None:
         *image_values(),
         "--wait",
         "--timeout=120s",
+        f"--description={AT_DEFAULTS if defaults else 'as a case wants it'}",
         # Helm can neither upgrade nor uninstall a release with objects of a kind that has gone, and
         # cases make kinds come and go.
         "--set-string=scrape.kind=None",
@@ -69,20 +87,30 @@ def install(*flags: str, chart: str = CHART) -> None:
         *flags,
     )
     kube.kubectl("wait", "--for=condition=Established", f"crd/{KIND}", "--timeout=30s")
-    _Release.is_at_defaults = not flags and chart == CHART
 
 
 def at_defaults() -> None:
     """The release runs at the chart's defaults; installed where the last case left it other."""
-    if _Release.is_at_defaults:
-        SYSTEM.rolled_out(f"deployment/{RELEASE}")
-    else:
-        install()
+    with alone():
+        if _description() != AT_DEFAULTS:
+            _install()
+            return
+    SYSTEM.rolled_out(f"deployment/{RELEASE}")
+
+
+def _description() -> str:
+    """What the release says of itself; nothing where it is not deployed."""
+    words = ["helm", "status", RELEASE, f"--namespace={SYSTEM.name}", "--output=json"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    if done.returncode != 0:
+        assert "not found" in done.stderr, done.stderr
+        return ""
+    told = json.loads(done.stdout)["info"]
+    return told["description"] if told["status"] == "deployed" else ""
 
 
 def uninstall() -> None:
     """Takes the release away; its namespace and what it keeps stay."""
-    _Release.is_at_defaults = False
     helm("uninstall", RELEASE, f"--namespace={SYSTEM.name}", "--ignore-not-found", "--wait")
 
 

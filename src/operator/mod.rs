@@ -74,6 +74,9 @@ use metrics::Metrics;
 const LEASE: &str = "noetl-metrics-operator";
 /// How often a candidate tries to become leader, at least: what a hand-over may take.
 const LEASE_RETRY: Duration = Duration::from_millis(1500);
+/// How long connecting may take. An address that swallows what is sent to it, as that of an API server
+/// that is away may do, is tried again soon: a candidate that waits on it would see its return late.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a request may be silent.
 const REQUEST_READ_TIMEOUT: Duration = Duration::from_secs(15);
 /// How often is asked whether the definition of the resource is there.
@@ -176,7 +179,8 @@ pub async fn run(config: OperatorConfig, stop: impl Future<Output = ()>) -> Resu
 
 /// Clients and what else all controllers share.
 async fn parts(config: &OperatorConfig) -> Result<Parts, OperatorError> {
-    let watch_config = kube::Config::infer().await?;
+    let mut watch_config = kube::Config::infer().await?;
+    watch_config.connect_timeout = Some(CONNECT_TIMEOUT);
     let mut request_config = watch_config.clone();
     request_config.read_timeout = Some(REQUEST_READ_TIMEOUT);
     // Who asks decides when to ask again.

@@ -53,6 +53,7 @@ def newest(installation: Installation, node: str, metric: str) -> float:
     return found[0]["metric_value"]
 
 
+@pytest.mark.alone
 def test_one_on_each_node_even_where_it_is_tainted(installation: Installation, tainted: str):
     # Servers have no toleration: on a cluster of one node they could start nowhere.
     installation.apply(
@@ -71,6 +72,7 @@ def test_one_on_each_node_even_where_it_is_tainted(installation: Installation, t
     )
 
 
+@pytest.mark.alone
 def test_none_where_the_taint_is_not_tolerated(installation: Installation, tainted: str):
     tolerations = [{"key": "node.kubernetes.io/not-ready", "operator": "Exists"}]
     installation.apply(

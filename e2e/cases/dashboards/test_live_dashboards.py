@@ -56,18 +56,19 @@ def of_prometheus(installation: Installation) -> Iterator[httpx.Client]:
 
 
 @pytest.mark.parametrize(
-    ("vendor", "other", "store"),
+    ("vendor", "kind", "store"),
     [
-        ("victoriametrics", "prometheus", victoriametrics),
-        ("prometheus", "victoriametrics", of_prometheus),
+        ("victoriametrics", "VMPodScrape", victoriametrics),
+        ("prometheus", "PodMonitor", of_prometheus),
     ],
 )
+@pytest.mark.long
 @pytest.mark.timeout(600)
-def test_every_query_is_answered(installation: Installation, vendor: str, other: str, store: Store):
-    definitions.remove(other)
+def test_every_query_is_answered(installation: Installation, vendor: str, kind: str, store: Store):
     definitions.install(vendor, everything=vendor == "prometheus")
     space = installation.space
-    installation.apply().ready()
+    # By its kind: the other scraper's may be there too.
+    installation.apply(scrape={"kind": kind, "interval": "2s", "timeout": "2s"}).ready()
     installation.condition("ScrapeReady", "True", seconds=120)
     try:
         with store(installation) as client:

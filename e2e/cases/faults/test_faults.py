@@ -96,6 +96,7 @@ def test_database_password_rotated(steady: None, installation: Installation, pos
     assert all(pod["status"]["containerStatuses"][0]["restartCount"] == 0 for pod in pods)
 
 
+@pytest.mark.alone
 def test_rights_taken_away_and_given_back(steady: None, installation: Installation):
     space = installation.space
     installation.apply_unscraped().ready()
@@ -120,6 +121,7 @@ def patch_rules(rules: list[Object]) -> None:
     kube.kubectl("patch", "clusterrole", ROLE, "--type=json", f"--patch={patch}")
 
 
+@pytest.mark.alone
 @pytest.mark.skipif(
     "E2E_AUDIT_LOG" not in os.environ,
     reason="an API server is stopped only where it is that of e2e/cluster",
@@ -128,7 +130,7 @@ def test_api_server_away_for_a_minute(steady: None, installation: Installation, 
     space = installation.space
     installation.apply_unscraped().ready()
     installation.condition("Degraded", "False", seconds=90)
-    stored = int(postgres.sql("SELECT count(*) FROM noetl.metrics")[0][0])
+    gone = postgres.sql("SELECT now()")[0][0]
     subprocess.run([PROCESS, "stop", "kube-apiserver"], check=True)
     try:
         # A minute without it is the case.
@@ -136,13 +138,28 @@ def test_api_server_away_for_a_minute(steady: None, installation: Installation, 
     finally:
         subprocess.run([PROCESS, "start", "kube-apiserver"], check=True)
     until("the API server answers", lambda: kube.kubectl("get", "--raw=/readyz") == "ok")
+    # It took its address from the Service when it ended, and connections hung, as where a machine
+    # has gone. How soon the cluster's own programs look for it again, up to a minute, is not what
+    # is tested: started anew they look at once.
+    names = ("kube-proxy", "coredns", "kube-controller-manager", "kube-scheduler", "kubelet")
+    for name in names:
+        for action in ("stop", "start"):
+            subprocess.run([PROCESS, action, name], check=True)
     # Servers and agents went on meanwhile: two seconds lie between reports of an agent.
-    grown = int(postgres.sql("SELECT count(*) FROM noetl.metrics")[0][0])
-    assert grown > stored
+    of_the_outage = (
+        f"SELECT count(*) FROM noetl.metrics WHERE \"timestamp\" BETWEEN '{gone}'::timestamptz"
+        f" + interval '10 s' AND '{gone}'::timestamptz + interval '50 s'"
+    )
+    until("the kubelet lets us ask", lambda: postgres.sql(of_the_outage))
+    assert int(postgres.sql(of_the_outage)[0][0]) >= 10
     space.kubectl("delete", "service/noetl-server")
     began = time.monotonic()
-    # Another operator may have to lead first, and its watches to list all there is.
-    until("the Service is back", lambda: space.exists("service", "noetl-server"), seconds=120)
+    # An operator has to find out, to lead, and its watches to list all there is. Nobody waits more
+    # than a few seconds for a connection that hangs.
+    until("the Service is back", lambda: space.exists("service", "noetl-server"), seconds=30)
     print(f"the Service was back after {time.monotonic() - began:.1f} s")
     installation.ready()
     installation.condition("Degraded", "False", seconds=90)
+    # The next case finds a cluster that is at work again: controllers, scheduler and kubelet.
+    postgres.scale(0)
+    until("no PostgreSQL is left", lambda: not space.items("pods", "app=postgres"))

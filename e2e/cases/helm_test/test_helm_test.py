@@ -7,6 +7,7 @@ from support.kube import Namespace
 from support.operator import RELEASE, SYSTEM, Installation
 from support.postgres import Postgres
 
+# Of what else the release has, the values of its test change nothing: other cases run meanwhile.
 POD = f"{RELEASE}-test"
 # What `noetl-metrics check` writes.
 METRIC = "noetl_metrics_check_time_seconds"

@@ -34,7 +34,7 @@ OF_WORKER = OF_ALL | {"noetl_worker_active_tasks"}
 OF_POOL = "noetl_worker_queue_size"
 OF_SERVER = OF_ALL | {"noetl_server_active_workers", "noetl_server_queue_size"}
 
-pytestmark = pytest.mark.timeout(480)
+pytestmark = [pytest.mark.timeout(480), pytest.mark.long]
 
 
 @dataclass
@@ -88,7 +88,6 @@ def stage(installation: Installation, postgres: Postgres) -> Iterator[Stage]:
     """NoETL with three workers in two pools, NoETL Metrics with its agents, and VictoriaMetrics."""
     if why := noetl.not_built():
         pytest.skip(f"NoETL: {why}; make noetl builds it, in about twenty minutes")
-    definitions.remove("prometheus")
     definitions.install("victoriametrics")
     space = installation.space
     agent = {

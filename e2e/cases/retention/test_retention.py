@@ -13,6 +13,15 @@ def start(installation: Installation, job: str) -> None:
     installation.space.kubectl("create", "job", job, cron)
 
 
+def sealed(postgres) -> list[str]:
+    """Values of the older samples that chunks have."""
+    rows = postgres.sql(
+        "SELECT value FROM noetl_metrics.sealed JOIN noetl_metrics.series USING (series_id)"
+        " WHERE metric_name = 'aged' ORDER BY 1"
+    )
+    return [value for (value,) in rows]
+
+
 def test_drops_what_is_past_its_time_and_nothing_else(installation: Installation, postgres):
     space = installation.space
     installation.apply(retention={"raw": "24h"}).ready()
@@ -21,16 +30,20 @@ def test_drops_what_is_past_its_time_and_nothing_else(installation: Installation
         collector.register(server, "by-hand")
         now = collector.gauge("kept", 1)
         collector.report(server, "by-hand", now, collector.gauge("aged", 1))
-    # Older samples of both series: one within its time, one past it.
+    # Older samples of one series: within its time, past it on the same day or the one before, and
+    # days past it. In one transaction: an hour that is empty and over would be taken in between.
     for hours, value in ((20, 20), (30, 30), (24 * 9, 216)):
         at = f"date_trunc('hour', now()) - interval '{hours} hours' + interval '5 minutes'"
-        postgres.sql(f"SELECT noetl_metrics.create_partitions({at}, 1)")
         postgres.sql(
-            f"INSERT INTO {OLD} SELECT series_id, {at}, {value} FROM noetl_metrics.series"
+            f"SELECT noetl_metrics.create_partitions({at}, 1);"
+            f" INSERT INTO {OLD} SELECT series_id, {at}, {value} FROM noetl_metrics.series"
             " WHERE metric_name = 'aged'"
         )
+    # What is past is then that of sealed hours.
+    until("the hours are sealed", lambda: sealed(postgres) == ["20", "30", "216"], seconds=120)
     start(installation, "by-hand")
     space.finished("by-hand")
+    assert sealed(postgres) == ["20"]
 
     rows = postgres.sql(
         "SELECT metric_name, metric_value FROM noetl.metrics"

@@ -1,10 +1,13 @@
 """A cluster without any scraper's kinds: all runs, and the condition says what is missing."""
 
+import pytest
+
 from support import definitions, kube
 from support.operator import Installation
 from support.wait import until
 
 
+@pytest.mark.alone
 def test_runs_and_says_that_no_kind_is_there(installation: Installation):
     definitions.remove("victoriametrics")
     definitions.remove("prometheus")

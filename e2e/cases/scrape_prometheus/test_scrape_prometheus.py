@@ -3,22 +3,28 @@
 import pytest
 
 from support import definitions, prometheus, victoria
+from support.kube import Object
 from support.operator import Installation
 from support.wait import until
 
 
-@pytest.fixture(autouse=True)
-def definitions_of_prometheus():
-    """Prometheus' kinds, and no other scraper's."""
+@pytest.mark.alone
+def test_pod_monitor_where_no_other_scrapers_kinds_are(installation: Installation):
     definitions.remove("victoriametrics")
     definitions.install("prometheus", everything=True)
+    # Auto picks it.
+    scraped(installation, "PodMonitor", {"interval": "2s", "timeout": "2s"})
 
 
-@pytest.mark.parametrize("kind", ["PodMonitor", "ServiceMonitor"])
-def test_every_server_is_scraped_and_every_node_comes_back(installation: Installation, kind: str):
+def test_service_monitor_where_it_is_asked_for(installation: Installation):
+    definitions.install("prometheus", everything=True)
+    scrape = {"kind": "ServiceMonitor", "interval": "2s", "timeout": "2s"}
+    scraped(installation, "ServiceMonitor", scrape)
+
+
+def scraped(installation: Installation, kind: str, scrape: Object) -> None:
+    """Every server is scraped through an object of the kind, and every node comes back."""
     space = installation.space
-    # PodMonitor is what Auto picks here.
-    scrape = {"interval": "2s", "timeout": "2s"} | ({} if kind == "PodMonitor" else {"kind": kind})
     installation.apply(scrape=scrape).ready(seconds=120)
     assert kind in installation.condition("ScrapeReady", "True")["message"]
     assert space.exists(kind.lower(), "noetl-server")

@@ -11,14 +11,8 @@ from support.wait import until
 pytestmark = pytest.mark.smoke
 
 
-@pytest.fixture(autouse=True)
-def definitions_of_victoriametrics():
-    """VictoriaMetrics' kinds, and no other scraper's."""
-    definitions.remove("prometheus")
-    definitions.install("victoriametrics")
-
-
 def test_every_server_is_scraped_and_every_node_comes_back(installation: Installation):
+    definitions.install("victoriametrics")
     installation.apply().ready(seconds=120)
     space = installation.space
     told = installation.condition("ScrapeReady", "True")
@@ -61,7 +55,9 @@ def test_every_server_is_scraped_and_every_node_comes_back(installation: Install
             assert not servers & set(labels.values()), labels
 
 
+@pytest.mark.alone
 def test_kind_that_appears_later_is_noticed(installation: Installation):
+    definitions.remove("prometheus")
     definitions.remove("victoriametrics")
     installation.apply()
     until(

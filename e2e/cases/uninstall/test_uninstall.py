@@ -6,6 +6,8 @@ from support import kube, operator
 from support.operator import KIND, Installation
 from support.wait import until
 
+pytestmark = pytest.mark.alone
+
 # What any namespace has, and what the case itself put there.
 OURS = ("app.kubernetes.io/part-of", "noetl")
 

@@ -81,6 +81,7 @@ def test_new_image(running: Installation, postgres: Postgres):
     running.ready()
 
 
+@pytest.mark.alone
 def test_new_chart_and_back(running: Installation, postgres: Postgres, next_chart: Path):
     before = operator.pods()[0]["spec"]["containers"][0]["image"]
     with Reporter(running, "by-hand") as reporter:
