@@ -16,7 +16,7 @@ use crate::store::db::{Database, StoreError, Timestamp, Transaction, sql, sql_ma
 pub(in crate::store) const HOUR_MS: i64 = 3_600_000;
 
 /// Samples that are packed at once; more are packed series by series.
-const AT_ONCE: i64 = 2_000_000;
+const AT_ONCE: u64 = 2_000_000;
 
 /// Late samples that are brought into their hour at once.
 const LATE_AT_ONCE: u64 = 100_000;
@@ -40,19 +40,27 @@ pub(in crate::store) async fn seal(database: &Database, hour: Millis) -> Result<
     );
     let row = sql_made(text).bind(Timestamp(hour)).fetch_one(&mut *tx).await?;
     let (rows, blocks, greatest): (i64, i64, i32) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-    if rows + blocks == 0 {
+    let all = (rows + blocks).unsigned_abs();
+    if all == 0 {
         return Ok(Some(0));
     }
     let mut sealed = 0;
-    let windows = i32::try_from((rows + blocks) / AT_ONCE + 1).unwrap_or(i32::MAX);
+    let windows = i32::try_from(all / AT_ONCE + 1).unwrap_or(i32::MAX);
     let width = greatest / windows + 1;
-    let mut least = 0;
-    while least <= greatest {
-        let most = least.saturating_add(width);
+    let mut least = i32::MIN;
+    for window in 1..=windows {
+        let most = if window == windows { i32::MAX } else { width * window };
         let samples = unsealed(&mut tx, hour, least, most).await?;
         sealed += samples.len() as u64;
         add(&mut tx, hour, samples).await?;
         least = most.saturating_add(1);
+    }
+    // Nothing is deleted that was not packed.
+    if sealed != all {
+        let hour = hour.rfc3339();
+        return Err(StoreError::Unavailable(format!(
+            "{sealed} of the {all} samples of {hour} could be sealed"
+        )));
     }
     for table in ["block", "sample"] {
         let text = format!("delete from noetl_metrics.{table} where {OF_HOUR}");
