@@ -37,6 +37,8 @@ pub struct Component {
     live: AtomicBool,
     /// One of the words of [`presence`].
     presence: AtomicU8,
+    /// When it said goodbye last.
+    left: AtomicI64,
     /// Whether its row is gone, or another one took its name.
     purged: AtomicBool,
     /// Series in memory.
@@ -72,6 +74,7 @@ impl Component {
             heartbeat: AtomicI64::new(heartbeat.0),
             live: AtomicBool::new(false),
             presence: AtomicU8::new(presence::PRESENT),
+            left: AtomicI64::new(i64::MIN),
             purged: AtomicBool::new(false),
             series: AtomicU32::new(0),
             accepted: AtomicU64::new(0),
@@ -138,6 +141,7 @@ impl Component {
 
     /// It said goodbye.
     pub fn went_offline(&self) {
+        self.left.store(Millis::now().0, Ordering::Relaxed);
         self.presence.store(presence::OFFLINE, Ordering::Relaxed);
     }
 
@@ -159,9 +163,11 @@ impl Component {
     }
 
     /// Its row says that it is offline, or something else. A component that was heard since it
-    /// was `asked` is here, one that was not seen for longer than `stale_after_ms` only silent.
+    /// was `asked` is here, one that was not seen for longer than `stale_after_ms` only silent; one that
+    /// said goodbye since is away.
     pub fn row_says(&self, offline: bool, asked: Millis, stale_after_ms: i64) {
         let word = match self.presence.load(Ordering::Relaxed) {
+            presence::OFFLINE if !offline && self.left.load(Ordering::Relaxed) >= asked.0 => return,
             presence::OFFLINE | presence::SILENT if !offline => presence::PRESENT,
             presence::PRESENT if offline && self.last_report() >= Some(asked) => presence::RETURNED,
             presence::PRESENT if offline && self.is_silent(asked, stale_after_ms) => presence::SILENT,
@@ -213,5 +219,22 @@ impl Component {
     /// When and why the last refused sample was refused, since the start.
     pub fn last_rejection(&self) -> Option<(Millis, Box<str>)> {
         self.last_reason.lock().clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_its_row_said_before_it_left_does_not_bring_it_back() {
+        let component = Component::new(RuntimeId(1), "w", "worker_pool", Millis::now());
+        let asked = Millis::now();
+        component.went_offline();
+        component.row_says(false, asked, 60_000);
+        assert!(component.is_offline());
+        // What is asked later is news.
+        component.row_says(false, Millis::now().plus(1), 60_000);
+        assert!(!component.is_offline());
     }
 }
