@@ -35,6 +35,12 @@ impl Millis {
         Self(self.0.saturating_add(ms))
     }
 
+    /// The last multiple of `step` milliseconds since 1970 that is not later than this time.
+    #[must_use]
+    pub const fn floor(self, step: i64) -> Self {
+        Self(self.0.saturating_sub(self.0.rem_euclid(step)))
+    }
+
     /// Milliseconds from `earlier` to this time; negative if `earlier` is later.
     pub const fn since(self, earlier: Self) -> i64 {
         self.0.saturating_sub(earlier.0)

@@ -95,10 +95,10 @@ impl Retention {
     ) -> Result<(), StoreError> {
         let past = past(database, cutoff).await?;
         let orphans = detached(database, Kind::Hour).await?.into_iter().filter(|p| p.to <= cutoff);
-        let (from, over) = (floor(cutoff), partitions::surely_over());
+        let (from, over) = (cutoff.floor(HOUR_MS), partitions::surely_over());
         let mut tx = database.begin_long().await?;
-        report.sealed_samples = sealed::count_unsealed(&mut tx, from, over).await?;
-        report.merged_samples = sealed::count_late(&mut tx, from, over).await?;
+        report.sealed_samples = sealed::count(&mut tx, "unsealed", from, over).await?;
+        report.merged_samples = sealed::count(&mut tx, "sample_late", from, over).await?;
         for partition in past.into_iter().chain(orphans) {
             partitions::unpack_blocks(&mut tx, &partition.name).await?;
             report.kept_samples += keep_longer(&mut tx, &partition).await?;
@@ -143,7 +143,7 @@ impl Retention {
                 report.drop(database, orphan.name, ", which an earlier run had detached", progress).await?;
             }
         }
-        let (from, over) = (floor(cutoff), partitions::surely_over());
+        let (from, over) = (cutoff.floor(HOUR_MS), partitions::surely_over());
         for (hour, samples) in partitions::seal_over(database, from, over, usize::MAX).await? {
             progress(&format!("sealed the {samples} samples of {}", hour.rfc3339()));
             report.sealed_samples += samples;
@@ -234,11 +234,6 @@ async fn end_run(
     Ok(tx.commit().await?)
 }
 
-/// The begin of the hour that a time is in.
-fn floor(at: Millis) -> Millis {
-    Millis(at.0 - at.0.rem_euclid(HOUR_MS))
-}
-
 /// [`keep_longer`], committed.
 async fn keep(database: &Database, partition: &Partition) -> Result<u64, StoreError> {
     let mut tx = database.begin_long().await?;
@@ -280,8 +275,8 @@ async fn keep_of(tx: &mut Transaction, samples: &str) -> Result<u64, StoreError>
 /// no other can be detached beside it, and nobody sees its samples any more.
 async fn past(database: &Database, cutoff: Millis) -> Result<Vec<Partition>, StoreError> {
     let mut tx = database.begin().await?;
-    let mut past = partitions::list(&mut tx).await?;
-    past.extend(partitions::days(&mut tx).await?);
+    let mut past = partitions::list(&mut tx, Kind::Hour).await?;
+    past.extend(partitions::list(&mut tx, Kind::Day).await?);
     tx.commit().await?;
     past.retain(|p| p.to <= cutoff || p.detach_pending);
     past.sort_by_key(|p| !p.detach_pending);
@@ -301,8 +296,8 @@ async fn detached(database: &Database, kind: Kind) -> Result<Vec<Partition>, Sto
 /// case: what is kept of them is read through their table.
 async fn bring_back(database: &Database, cutoff: Millis) -> Result<Vec<String>, StoreError> {
     let mut tx = database.begin().await?;
-    let mut known = partitions::list(&mut tx).await?;
-    known.extend(partitions::days(&mut tx).await?);
+    let mut known = partitions::list(&mut tx, Kind::Hour).await?;
+    known.extend(partitions::list(&mut tx, Kind::Day).await?);
     tx.commit().await?;
     let kept = |p: &&Partition| p.to > cutoff || p.kind == Kind::Day;
     for pending in known.iter().filter(|p| p.detach_pending).filter(kept) {
@@ -335,7 +330,7 @@ async fn delete_hours(
     cutoff: Millis,
     report: &mut MaintenanceReport,
 ) -> Result<(), StoreError> {
-    let (from, to) = (Millis(cutoff.0 - cutoff.0.rem_euclid(24 * HOUR_MS)), floor(cutoff));
+    let (from, to) = (cutoff.floor(24 * HOUR_MS), cutoff.floor(HOUR_MS));
     sealed::lock(tx, true).await?;
     report.kept_samples += keep_sealed(tx, from, to).await?;
     report.deleted_samples += sealed::delete(tx, from, to).await?;

@@ -9,7 +9,7 @@ use sqlx::Row as _;
 
 use super::blocks::NewestFirst;
 use super::db::{StoreError, Transaction, sql, sql_made};
-use super::partitions::{self, Partition};
+use super::partitions::{self, Kind, Partition};
 use super::sealed;
 use crate::model::Millis;
 
@@ -40,7 +40,7 @@ pub(super) async fn newest(tx: &mut Transaction, ids: &[i32]) -> Result<Found, S
     read_through(tx, &format!("\"timestamp\" >= '{}'", recent.rfc3339()), ids, &mut found).await?;
     in_blocks(tx, ids, recent, &mut found).await?;
     let horizon = Millis::now().plus(3_600_000);
-    for partition in partitions::list(tx).await?.iter().rev().filter(|p| p.from <= horizon) {
+    for partition in partitions::list(tx, Kind::Hour).await?.iter().rev().filter(|p| p.from <= horizon) {
         // An open hour may have a newer sample as a row than in a block.
         let enough = |stored: &Stored| partition.closed || stored.at >= recent;
         let missing: Vec<i32> = ids.iter().filter(|id| !found.get(id).is_some_and(enough)).copied().collect();

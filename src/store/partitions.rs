@@ -91,7 +91,7 @@ impl Partitions {
         let ahead = Millis::now().since(from) / HOUR_MS;
         let mut tx = database.begin().await?;
         let made = create(&mut tx, from, hours + 1 + i32::try_from(ahead).unwrap_or(0)).await?;
-        let known = list(&mut tx).await?;
+        let known = list(&mut tx, Kind::Hour).await?;
         tx.commit().await?;
         self.known.store(known.into());
         Ok(made)
@@ -99,8 +99,7 @@ impl Partitions {
 
     /// Nothing is appended any more to the hours whose grace has passed.
     fn end_hours(&self, now: Millis) {
-        let begun = now.0 - GRACE_MS;
-        self.open_from.fetch_max(begun - begun.rem_euclid(HOUR_MS), Ordering::AcqRel);
+        self.open_from.fetch_max(now.plus(-GRACE_MS).floor(HOUR_MS).0, Ordering::AcqRel);
     }
 
     /// Seals the hours that are over, and helps readers of those that are not to their last minutes.
@@ -134,7 +133,7 @@ impl Partitions {
     /// Looks at what there is.
     pub async fn refresh(&self, database: &Database) -> Result<(), StoreError> {
         let mut tx = database.begin().await?;
-        let known = list(&mut tx).await?;
+        let known = list(&mut tx, Kind::Hour).await?;
         tx.commit().await?;
         self.known.store(known.into());
         Ok(())
@@ -148,8 +147,7 @@ impl Partitions {
 
 /// The first hour that may not be over yet for a server whose clock goes after this one's.
 pub(super) fn surely_over() -> Millis {
-    let over = Millis::now().0 - 2 * GRACE_MS;
-    Millis(over - over.rem_euclid(HOUR_MS))
+    Millis::now().plus(-2 * GRACE_MS).floor(HOUR_MS)
 }
 
 /// Makes the holder of this transaction the only one that makes partitions of hours into others or
@@ -176,7 +174,7 @@ pub(super) async fn seal_over(
     most: usize,
 ) -> Result<Vec<(Millis, u64)>, StoreError> {
     let mut tx = database.begin().await?;
-    let mut known = list(&mut tx).await?;
+    let mut known = list(&mut tx, Kind::Hour).await?;
     let hours = sql(
         "select distinct (extract(epoch from date_bin('1 hour', \"timestamp\", 'epoch')) * 1000)::bigint \
                      from noetl_metrics.block where \"timestamp\" >= $1 and \"timestamp\" < $2",
@@ -275,22 +273,18 @@ pub(super) async fn unpack_blocks(tx: &mut Transaction, partition: &str) -> Resu
     Ok(())
 }
 
-/// The hours, oldest first.
-pub(super) async fn list(tx: &mut Transaction) -> Result<Vec<Partition>, StoreError> {
-    let rows = sql("select name, extract(epoch from from_time)::bigint * 1000, detach_pending, closed \
-                    from noetl_metrics.partition order by from_time")
-    .fetch_all(&mut **tx)
-    .await?;
-    rows.iter().map(|row| partition(Kind::Hour, row)).collect()
-}
-
-/// The days, oldest first.
-pub(super) async fn days(tx: &mut Transaction) -> Result<Vec<Partition>, StoreError> {
-    let rows = sql("select name, extract(epoch from from_time)::bigint * 1000, detach_pending, true \
-                    from noetl_metrics.day order by from_time")
-    .fetch_all(&mut **tx)
-    .await?;
-    rows.iter().map(|row| partition(Kind::Day, row)).collect()
+/// The partitions of a kind, oldest first.
+pub(super) async fn list(tx: &mut Transaction, kind: Kind) -> Result<Vec<Partition>, StoreError> {
+    let (view, closed) = match kind {
+        Kind::Hour => ("partition", "closed"),
+        Kind::Day => ("day", "true"),
+    };
+    let text = format!(
+        "select name, extract(epoch from from_time)::bigint * 1000, detach_pending, {closed} \
+         from noetl_metrics.{view} order by from_time"
+    );
+    let rows = sql_made(text).fetch_all(&mut **tx).await?;
+    rows.iter().map(|row| partition(kind, row)).collect()
 }
 
 /// Tables that were partitions of a kind and are none any more, oldest first.

@@ -279,11 +279,7 @@ impl Query {
 pub(super) fn all_samples(ids: Option<&[i32]>, from: Millis, to: Millis) -> String {
     // Times are written as literals so that partitions are pruned when the statement is planned.
     let time = format!("\"timestamp\" between '{}' and '{}'", from.rfc3339(), to.rfc3339());
-    let hours = format!(
-        "hour between '{}' and '{}'",
-        Millis(from.0 - from.0.rem_euclid(HOUR_MS)).rfc3339(),
-        to.rfc3339()
-    );
+    let hours = format!("hour between '{}' and '{}'", from.floor(HOUR_MS).rfc3339(), to.rfc3339());
     let only = if ids.is_some() { "series_id = any($1)" } else { "$1::integer[] is null" };
     // By these, blocks and chunks of other series are passed over.
     let bounds = ids.and_then(|ids| Some((ids.iter().min()?, ids.iter().max()?)));

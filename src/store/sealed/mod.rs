@@ -13,4 +13,4 @@ mod seal;
 mod table;
 
 pub(super) use newest::newest;
-pub(super) use seal::{HOUR_MS, count_late, count_unsealed, delete, lock, merge_late, remove, seal};
+pub(super) use seal::{HOUR_MS, count, delete, lock, merge_late, remove, seal};

@@ -7,7 +7,7 @@ use sqlx::Row as _;
 
 use super::table;
 use crate::model::Millis;
-use crate::store::db::{StoreError, Transaction, sql_made};
+use crate::store::db::{StoreError, Timestamp, Transaction, sql, sql_made};
 
 /// Finds the newest samples of `ids` in the hours from `from` on, and tells `found` of each.
 pub(in crate::store) async fn newest<S: BuildHasher>(
@@ -16,12 +16,9 @@ pub(in crate::store) async fn newest<S: BuildHasher>(
     from: Millis,
     mut found: impl FnMut(i32, Millis, f64),
 ) -> Result<(), StoreError> {
-    let hours = sqlx::query(sqlx::AssertSqlSafe(format!(
-        "select (extract(epoch from hour) * 1000)::bigint from noetl_metrics.sealed_hour \
-         where hour > '{}' order by hour desc",
-        from.plus(-super::HOUR_MS).rfc3339()
-    )))
-    .persistent(false)
+    let hours = sql("select (extract(epoch from hour) * 1000)::bigint from noetl_metrics.sealed_hour \
+                     where hour > $1 - interval '1 hour' order by hour desc")
+    .bind(Timestamp(from))
     .fetch_all(&mut **tx)
     .await?;
     for hour in hours {

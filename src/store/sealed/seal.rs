@@ -140,34 +140,17 @@ async fn late_hours(on: &mut PgConnection, from: Millis, over: Millis) -> Result
     rows.iter().map(|row| Ok(Millis(row.try_get(0)?))).collect()
 }
 
-/// How many samples from one time to another are not sealed.
-pub(in crate::store) async fn count_unsealed(
+/// How many samples from one time to another a relation has: `unsealed`, or `sample_late`.
+pub(in crate::store) async fn count(
     on: &mut PgConnection,
+    relation: &str,
     from: Millis,
     over: Millis,
 ) -> Result<u64, StoreError> {
-    let row =
-        sql("select count(*) from noetl_metrics.unsealed where \"timestamp\" >= $1 and \"timestamp\" < $2")
-            .bind(Timestamp(from))
-            .bind(Timestamp(over))
-            .fetch_one(on)
-            .await?;
-    Ok(row.try_get::<i64, _>(0)?.unsigned_abs())
-}
-
-/// How many late samples [`merge_late`] would bring into their hours.
-pub(in crate::store) async fn count_late(
-    on: &mut PgConnection,
-    from: Millis,
-    over: Millis,
-) -> Result<u64, StoreError> {
-    let row = sql(
-        "select count(*) from noetl_metrics.sample_late where \"timestamp\" >= $1 and \"timestamp\" < $2",
-    )
-    .bind(Timestamp(from))
-    .bind(Timestamp(over))
-    .fetch_one(on)
-    .await?;
+    let text = format!(
+        "select count(*) from noetl_metrics.{relation} where \"timestamp\" >= $1 and \"timestamp\" < $2"
+    );
+    let row = sql_made(text).bind(Timestamp(from)).bind(Timestamp(over)).fetch_one(on).await?;
     Ok(row.try_get::<i64, _>(0)?.unsigned_abs())
 }
 
