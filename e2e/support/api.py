@@ -6,7 +6,9 @@ a second until something has come.
 
 import contextlib
 import json
+import re
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +16,9 @@ from typing import Any
 import httpx
 
 Object = dict[str, Any]
+
+# How long a request is sent again that the API server has no time for yet, in seconds.
+PATIENCE = 30
 
 # All groups, their kinds and their short names in two answers.
 DISCOVERY = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
@@ -54,15 +59,29 @@ class Api:
 
     def _ask(self, path: str, accept: str = "application/json", **parameters: str) -> Any:
         """The answer; nothing where there is no such path."""
-        try:
-            answer = self._http.get(path, params=parameters, headers={"Accept": accept})
-        except httpx.TransportError as error:
-            raise ApiError(f"GET {path}: {error}") from error
+        answer = self._send("GET", path, params=parameters, headers={"Accept": accept})
+        return None if answer is None else answer.json()
+
+    def _send(self, method: str, path: str, **options: Any) -> httpx.Response | None:
+        """The answer of success; nothing where there is no such path.
+
+        Told 429 it asks again, as every client of Kubernetes does: a kind that was just defined has
+        that for a moment.
+        """
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                answer = self._http.request(method, path, **options)
+            except httpx.TransportError as error:
+                raise ApiError(f"{method} {path}: {error}") from error
+            if answer.status_code != 429 or time.monotonic() > deadline:
+                break
+            time.sleep(float(answer.headers.get("Retry-After", "1")))
         if answer.status_code == 404:
             return None
-        if answer.status_code != 200:
-            raise ApiError(f"GET {path}: {answer.status_code} {answer.text.strip()}")
-        return answer.json()
+        if not answer.is_success:
+            raise ApiError(f"{method} {path}: {answer.status_code} {answer.text.strip()}")
+        return answer
 
     def resources(self) -> list[Resource]:
         """Every kind that the cluster has now, in the first of its versions."""
@@ -102,12 +121,9 @@ class Api:
         path = resource.path(meta.get("namespace") or namespace or "default", meta["name"])
         flags = {"fieldManager": manager, "force": "true", "fieldValidation": "Strict"}
         kind = {"Content-Type": "application/apply-patch+yaml"}
-        try:
-            answer = self._http.patch(path, params=flags, headers=kind, content=json.dumps(thing))
-        except httpx.TransportError as error:
-            raise ApiError(f"PATCH {path}: {error}") from error
-        if answer.status_code not in (200, 201):
-            raise ApiError(f"PATCH {path}: {answer.status_code} {answer.text.strip()}")
+        content = json.dumps(thing)
+        if self._send("PATCH", path, params=flags, headers=kind, content=content) is None:
+            raise ApiError(f"PATCH {path}: the cluster has no such namespace, or no such kind")
 
     def get(self, kind: str, name: str, namespace: str | None = None) -> Object | None:
         """One object; nothing where it, or its kind, is not there."""
@@ -151,19 +167,28 @@ def _resources(group: Object) -> Iterator[Resource]:
 
 
 @contextlib.contextmanager
-def proxied() -> Iterator[Api]:
-    """The API server of $KUBECONFIG, for the length of a `with`."""
-    command = ["kubectl", "proxy", "--port=0"]
+def listening(*words: str) -> Iterator[httpx.Client]:
+    """An HTTP client of the port on this machine that a command of kubectl opens, for the length of
+    a `with`."""
+    command = ["kubectl", *words]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as child:
         try:
             assert child.stdout is not None
             line = child.stdout.readline()
-            address = line.strip().rpartition(" ")[2]
-            assert address.startswith("127.0.0.1:"), f"{' '.join(command)}: {line}"
-            with httpx.Client(base_url=f"http://{address}", timeout=30, trust_env=False) as http:
-                yield Api(http)
+            found = re.search(r"127\.0\.0\.1:\d+", line)
+            if found is None:
+                raise ApiError(f"{' '.join(command)}: {line}{child.stdout.read()}")
+            with httpx.Client(base_url=f"http://{found[0]}", timeout=30, trust_env=False) as http:
+                yield http
         finally:
             child.terminate()
             child.communicate()
+
+
+@contextlib.contextmanager
+def proxied() -> Iterator[Api]:
+    """The API server of $KUBECONFIG, for the length of a `with`."""
+    with listening("proxy", "--port=0") as http:
+        yield Api(http)

@@ -2,7 +2,6 @@
 (`api`); the rest goes through kubectl, and errors say its words."""
 
 import contextlib
-import re
 import secrets
 import subprocess
 from collections.abc import Iterator
@@ -10,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from support.api import Api, ApiError, Object, proxied
+from support.api import Api, ApiError, Object, listening, proxied
 from support.wait import until
 
 
@@ -168,24 +167,8 @@ class Namespace:
     @contextlib.contextmanager
     def forward(self, what: str, port: int | str) -> Iterator[httpx.Client]:
         """An HTTP client of a pod's or a service's port."""
-        command = ["kubectl", "--namespace", self.name, "port-forward", what, f":{port}"]
-        with subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        ) as child:
-            try:
-                assert child.stdout is not None
-                line = child.stdout.readline()
-                found = re.search(r"127\.0\.0\.1:(\d+)", line)
-                assert found, (
-                    f"{' '.join(command)}: {line}{child.stdout.read() if not found else ''}"
-                )
-                with httpx.Client(
-                    base_url=f"http://127.0.0.1:{found[1]}", timeout=20, trust_env=False
-                ) as client:
-                    yield client
-            finally:
-                child.terminate()
-                child.communicate()
+        with listening("--namespace", self.name, "port-forward", what, f":{port}") as client:
+            yield client
 
 
 @contextlib.contextmanager

@@ -4,8 +4,9 @@ A pool is a segment of NoETL's command subjects with a consumer of its name: `sy
 playbooks whose path begins so, `shared` all others.
 """
 
-import os
+import json
 import subprocess
+from pathlib import Path
 
 import httpx
 
@@ -13,18 +14,25 @@ from support.kube import Namespace, Object
 from support.pods import container, partner, pod_spec, ready_at, scratch, service, workload
 from support.postgres import USER, Postgres
 
-NOETL = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "noetl")
+NOETL = Path(__file__).resolve().parents[1] / "noetl"
 PORT, METRICS_PORT, NATS_PORT, MONITOR_PORT = 8082, 9090, 4222, 8222
 #: Tasks that a worker runs at once.
 AT_ONCE = 4
 STREAM = "noetl_commands"
 DATABASE, SERVER = "platform", "control-plane"
+# What is made visible of NoETL's programs; e2e and the partner tests expect the same.
+_VISIBLE = json.loads((NOETL / "metrics.json").read_text())
+OF_ALL = set(_VISIBLE["all"])
+OF_WORKER = OF_ALL | set(_VISIBLE["worker"])
+OF_SERVER = OF_ALL | set(_VISIBLE["server"])
+# Workers of a pool share a queue, and one of them carries its size.
+OF_POOL = _VISIBLE["one_worker_of_a_pool"]
 HELD_UNTIL = "/tmp/go"
 
 
 def not_built() -> str:
     """Why there is no image of NoETL; nothing where there is one."""
-    ready = [os.path.join(NOETL, "build.sh"), "--ready"]
+    ready = [str(NOETL / "build.sh"), "--ready"]
     done = subprocess.run(ready, capture_output=True, text=True)
     return "" if done.returncode == 0 else done.stdout.strip() or done.stderr.strip()
 
@@ -45,7 +53,7 @@ class Noetl:
     def start(self) -> "Noetl":
         """Starts both."""
         self.postgres.sql(f"create database {DATABASE}")
-        with open(os.path.join(NOETL, "schema.sql")) as schema:
+        with (NOETL / "schema.sql").open() as schema:
             self.postgres.sql(schema.read(), DATABASE)
         self.space.apply(*_nats())
         # Its server ends where it does not find NATS, and is started again ever later.
@@ -121,7 +129,7 @@ class Noetl:
 
     def at_work(self) -> dict[str, int]:
         """Tasks by worker that NoETL's database has as begun and not as ended."""
-        with open(os.path.join(NOETL, "at_work.sql")) as statement:
+        with (NOETL / "at_work.sql").open() as statement:
             rows = self.postgres.sql(statement.read(), DATABASE)
         return {worker: int(count) for worker, count in rows}
 
@@ -140,7 +148,7 @@ def waiting(monitor: httpx.Client) -> dict[str, int]:
 
 def register(http: httpx.Client, path: str) -> None:
     """Registers the playbook of one held task under this path."""
-    with open(os.path.join(NOETL, "playbooks", "held.yaml")) as playbook:
+    with (NOETL / "playbooks" / "held.yaml").open() as playbook:
         text = playbook.read().replace("PATH", path)
     body = {"content": text, "resource_type": "Playbook"}
     http.post("/api/catalog/register", json=body).raise_for_status()

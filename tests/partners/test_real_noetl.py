@@ -14,23 +14,22 @@ import httpx
 import psycopg
 import pytest
 
-from support.noetl import AT_ONCE, Noetl, Worker, noetl, settled
+from support.noetl import (
+    AT_ONCE,
+    OF_ALL,
+    OF_POOL,
+    OF_SERVER,
+    OF_WORKER,
+    Noetl,
+    Worker,
+    noetl,
+    settled,
+)
 from support.postgres import Cluster, unreachable
 from support.process import Process, free_port, running, wait_for
 from support.scrapers import VictoriaMetrics, scraping
 from support.series import Values, of_export
 from support.server import Server, program
-
-OF_ALL = {
-    "noetl_system_cpu_usage_percent",
-    "noetl_system_memory_usage_percent",
-    "noetl_process_memory_rss_bytes",
-    "noetl_uptime_seconds",
-}
-OF_WORKER = OF_ALL | {"noetl_worker_active_tasks"}
-# Workers of a pool share a queue, and one of them carries its size.
-OF_POOL = "noetl_worker_queue_size"
-OF_SERVER = OF_ALL | {"noetl_server_active_workers", "noetl_server_queue_size"}
 
 #: NoETL's own bound for a worker's heartbeat, in seconds.
 ACTIVE_WITHIN = 60

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from support import collector, definitions, killing, noetl, victoria
-from support.noetl import AT_ONCE, Noetl
+from support.noetl import AT_ONCE, OF_POOL, OF_SERVER, OF_WORKER, Noetl
 from support.operator import Installation
 from support.postgres import Postgres
 from support.wait import until
@@ -22,17 +22,6 @@ SOON = 60
 STALE_AFTER = 30
 #: NoETL's own bound for a worker's heartbeat.
 ACTIVE_WITHIN = 60
-
-OF_ALL = {
-    "noetl_system_cpu_usage_percent",
-    "noetl_system_memory_usage_percent",
-    "noetl_process_memory_rss_bytes",
-    "noetl_uptime_seconds",
-}
-OF_WORKER = OF_ALL | {"noetl_worker_active_tasks"}
-# Workers of a pool share a queue, and one of them carries its size.
-OF_POOL = "noetl_worker_queue_size"
-OF_SERVER = OF_ALL | {"noetl_server_active_workers", "noetl_server_queue_size"}
 
 pytestmark = [pytest.mark.timeout(480), pytest.mark.long]
 

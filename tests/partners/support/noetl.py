@@ -3,6 +3,7 @@
 What e2e/noetl/build.sh built is used; nothing is built here.
 """
 
+import json
 import os
 import subprocess
 from collections.abc import Iterator
@@ -19,6 +20,13 @@ NOETL = ROOT / "e2e" / "noetl"
 #: Tasks that a worker runs at once.
 AT_ONCE = 4
 STREAM = "noetl_commands"
+# What is made visible of NoETL's programs; e2e and the partner tests expect the same.
+_VISIBLE = json.loads((NOETL / "metrics.json").read_text())
+OF_ALL = set(_VISIBLE["all"])
+OF_WORKER = OF_ALL | set(_VISIBLE["worker"])
+OF_SERVER = OF_ALL | set(_VISIBLE["server"])
+# Workers of a pool share a queue, and one of them carries its size.
+OF_POOL = _VISIBLE["one_worker_of_a_pool"]
 
 
 def programs() -> Path:
