@@ -86,6 +86,7 @@ async fn check(args: &cli::CheckArgs) -> Result<(), String> {
 
 async fn migrate(args: &cli::MigrateArgs) -> Result<(), String> {
     let database = Database::new(args.database.source()?, 2).map_err(|e| e.to_string())?;
+    database.wait(args.wait.unwrap_or_default()).await.map_err(|e| e.to_string())?;
     let applied = store::migrate(&database, args.runtime).await.map_err(|e| e.to_string())?;
     match applied.as_slice() {
         [] => println!("the schema is up to date"),

@@ -17,6 +17,9 @@ pub struct MigrateArgs {
     /// Who keeps the table noetl.runtime; without it, whoever made it.
     #[arg(long, env = "NOETL_METRICS_RUNTIME", value_enum)]
     pub runtime: Option<RuntimeOwner>,
+    /// How long to wait for a database that can't be reached yet; without it, not at all.
+    #[arg(long, env = "NOETL_METRICS_MIGRATE_WAIT", value_parser = duration)]
+    pub wait: Option<Duration>,
     /// Leave it to the server to copy tables noetl.metrics and noetl.metric that were there before.
     #[arg(long)]
     pub adopt_later: bool,

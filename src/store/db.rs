@@ -98,6 +98,9 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// A connection that was used within this time is taken to be alive; others are asked first.
 const TRUSTED: Duration = Duration::from_millis(500);
 
+/// A database that can't be reached yet is asked this often.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+
 /// The source of the URL is looked at this often, when a connection is asked for.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
@@ -225,6 +228,23 @@ impl Database {
         let mut tx = self.begin().await?;
         sql("select 1").execute(&mut *tx).await?;
         Ok(tx.commit().await?)
+    }
+
+    /// Whether the database answers; where it can't be reached it is asked again for so long.
+    pub async fn wait(&self, within: Duration) -> Result<(), StoreError> {
+        let deadline = Instant::now() + within;
+        let mut said = false;
+        loop {
+            match self.ping().await {
+                Err(StoreError::Unavailable(why)) if Instant::now() < deadline => {
+                    if !std::mem::replace(&mut said, true) {
+                        tracing::warn!("waits {within:?} at most for the database: {why}");
+                    }
+                    tokio::time::sleep(ASK_AGAIN).await;
+                }
+                answer => return answer,
+            }
+        }
     }
 
     /// Closes all connections.

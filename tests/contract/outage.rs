@@ -1,10 +1,12 @@
 //! PostgreSQL away, slow or full: what clients are told, and that all heals.
 
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use http::Method;
 use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 use crate::harness::{Cluster, Contract, Http, Proxy, SOON, Server, eventually, free_port, gauge, now};
 
@@ -221,6 +223,30 @@ async fn an_old_schema_is_told_and_no_report_is_taken() {
         .unwrap();
     assert!(migrate.status.success(), "{}", String::from_utf8_lossy(&migrate.stderr));
     contract.ready().await;
+}
+
+#[tokio::test]
+async fn migrate_waits_for_a_database_where_it_is_told_to() {
+    let database = Cluster::shared().empty_database().await;
+    let proxy = Proxy::closed(&database);
+    let migrate = |flags: &[&str]| {
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_noetl-metrics"));
+        command.args(["migrate", "--database-url", &proxy.url(&database)]).args(flags);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        command
+    };
+    let refused = migrate(&[]).output().await.unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("the database is unavailable"), "{said}");
+
+    let mut waiting = migrate(&["--wait", "60s"]).spawn().unwrap();
+    let mut log = BufReader::new(waiting.stderr.take().unwrap()).lines();
+    let line = log.next_line().await.unwrap().unwrap();
+    assert!(line.contains("waits 60s at most for the database"), "{line}");
+    proxy.open().await;
+    let done = waiting.wait_with_output().await.unwrap();
+    let said = String::from_utf8_lossy(&done.stdout).into_owned();
+    assert!(done.status.success() && said.contains("applied [1, "), "{said}");
 }
 
 #[tokio::test]

@@ -19,7 +19,9 @@ pub(super) fn migrate(checked: &Checked) -> Job {
         Runtime::Own => "--runtime=own",
         Runtime::Shared => "--runtime=shared",
     };
-    let args = ["migrate", "--adopt-later", runtime].map(str::to_owned).to_vec();
+    // A database that is installed at the same moment has no address for some seconds; a Job tries
+    // again later and later.
+    let args = ["migrate", "--adopt-later", "--wait=30s", runtime].map(str::to_owned).to_vec();
     Job {
         metadata: metadata(checked, &name, Component::Migrate),
         spec: Some(JobSpec {
