@@ -30,13 +30,11 @@ pub(super) enum Place {
 pub(super) struct Listeners(Mutex<Option<(Instant, HashMap<u16, u32>)>>);
 
 impl Listeners {
-    /// The process that listens on `port`, by a look that is not older than `oldest`. May block for
-    /// a while.
-    fn pid(&self, paths: &HostPaths, port: u16, oldest: Duration) -> Option<u32> {
-        let wanted = Instant::now();
-        // Held while looking: who comes meanwhile waits, and may do with the same look.
+    /// The process that listens on `port`, by a look that was not over `oldest` before `asked`. May
+    /// block for a while; who asked before that look began may do with it.
+    fn pid(&self, paths: &HostPaths, port: u16, asked: Instant, oldest: Duration) -> Option<u32> {
         let mut found = self.0.lock();
-        if found.as_ref().is_none_or(|(at, _)| wanted.saturating_duration_since(*at) > oldest) {
+        if found.as_ref().is_none_or(|(at, _)| asked.saturating_duration_since(*at) > oldest) {
             *found = Some((Instant::now(), listeners(paths)));
         }
         found.as_ref()?.1.get(&port).copied()
@@ -61,14 +59,20 @@ pub(super) struct Seen {
 }
 
 impl ProcessLook {
-    /// Looks at the process of this place. Blocks: files are read.
-    pub(super) fn look(&mut self, paths: &HostPaths, listeners: &Listeners, place: &Place) -> Seen {
+    /// Looks at the process of this place, which was there at `asked`. Blocks: files are read.
+    pub(super) fn look(
+        &mut self,
+        paths: &HostPaths,
+        listeners: &Listeners,
+        place: &Place,
+        asked: Instant,
+    ) -> Seen {
         if self.process.as_ref().is_some_and(|process| !process.is_alive()) {
             self.process = None;
             self.may_be_another();
         }
         if self.process.is_none() {
-            self.process = self.find(paths, listeners, place);
+            self.process = self.find(paths, listeners, place, asked);
         }
         let Some(process) = &mut self.process else { return Seen::default() };
         let mut out = Readings::default();
@@ -85,7 +89,13 @@ impl ProcessLook {
         self.looked = None;
     }
 
-    fn find(&mut self, paths: &HostPaths, listeners: &Listeners, place: &Place) -> Option<ListeningProcess> {
+    fn find(
+        &mut self,
+        paths: &HostPaths,
+        listeners: &Listeners,
+        place: &Place,
+        asked: Instant,
+    ) -> Option<ListeningProcess> {
         if self.looked.is_some_and(|looked| looked.elapsed() < LOOK_EVERY) {
             return None;
         }
@@ -93,7 +103,7 @@ impl ProcessLook {
         self.looked = Some(Instant::now());
         match place {
             Place::Port(port) => {
-                let pid = listeners.pid(paths, *port, oldest);
+                let pid = listeners.pid(paths, *port, asked, oldest);
                 pid.and_then(|pid| ListeningProcess::of(paths, pid)).filter(is_noetl)
             }
             Place::Pod(uid) => ListeningProcess::in_pod(paths, uid),
@@ -143,21 +153,27 @@ mod tests {
         let first = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = |listener: &TcpListener| listener.local_addr().unwrap().port();
         // This program's name has "noetl" in it.
-        let mut look = ProcessLook::default();
-        assert!(look.look(&paths, &listeners, &Place::Port(port(&first))).readings.is_some());
+        let look = |look: &mut ProcessLook, place: &Place, asked| {
+            look.look(&paths, &listeners, place, asked).readings.is_some()
+        };
+        let before = Instant::now();
+        assert!(look(&mut ProcessLook::default(), &Place::Port(port(&first)), before));
+        let at = looked_at();
+        assert!(look(&mut ProcessLook::default(), &Place::Port(port(&first)), before));
+        assert_eq!(looked_at(), at, "who asked before the look does with it");
         let second = TcpListener::bind("127.0.0.1:0").unwrap();
         let place = Place::Port(port(&second));
         let mut later = ProcessLook::default();
-        assert!(later.look(&paths, &listeners, &place).readings.is_some(), "it came after the first look");
+        assert!(look(&mut later, &place, Instant::now()), "it came after the first look");
 
         drop(second);
         let mut nobody = ProcessLook::default();
-        assert!(nobody.look(&paths, &listeners, &place).readings.is_none());
+        assert!(!look(&mut nobody, &place, Instant::now()));
         let at = looked_at();
-        assert!(nobody.look(&paths, &listeners, &place).readings.is_none());
+        assert!(!look(&mut nobody, &place, Instant::now()));
         assert_eq!(looked_at(), at, "not looked for again yet");
         nobody.may_be_another();
-        assert!(nobody.look(&paths, &listeners, &place).readings.is_none());
+        assert!(!look(&mut nobody, &place, Instant::now()));
         assert_ne!(looked_at(), at);
     }
 }

@@ -181,12 +181,12 @@ impl Target {
             None if self.spec.is_loopback() => Place::Port(self.spec.port()),
             None => return Seen::default(),
         };
-        let shared = self.shared.clone();
+        let (shared, asked) = (self.shared.clone(), Instant::now());
         // One at a time needs one thread, each of which keeps memory of its own.
         let _turn = shared.lanes.read().await;
         let (mut process, shared) = (std::mem::take(&mut self.process), self.shared.clone());
         let looked = spawn_blocking(move || {
-            let seen = process.look(&shared.paths, &shared.listeners, &place);
+            let seen = process.look(&shared.paths, &shared.listeners, &place, asked);
             (process, seen)
         });
         let Ok((process, seen)) = looked.await else { return Seen::default() };
