@@ -17,12 +17,7 @@ fn main() -> ExitCode {
         Err(error) => error.exit(),
     };
     let result = telemetry::start(cli.log_format, &cli.log).and_then(|()| {
-        let mut runtime = match cli.role {
-            // An agent does little, and each thread takes memory of its own.
-            Role::Agent(_) => tokio::runtime::Builder::new_current_thread(),
-            _ => tokio::runtime::Builder::new_multi_thread(),
-        };
-        let runtime = runtime.enable_all().build().map_err(|e| e.to_string())?;
+        let runtime = runtime(&cli.role).enable_all().build().map_err(|e| e.to_string())?;
         runtime.block_on(run(cli.role, changed))
     });
     match result {
@@ -31,6 +26,20 @@ fn main() -> ExitCode {
             eprintln!("noetl-metrics: {error}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Threads for a role.
+fn runtime(role: &Role) -> tokio::runtime::Builder {
+    match role {
+        // An agent does little, and each thread takes memory of its own. Its work that blocks is its
+        // readings, one scrape's text at a time, and looking up names.
+        Role::Agent(_) => {
+            let mut builder = tokio::runtime::Builder::new_current_thread();
+            builder.max_blocking_threads(3);
+            builder
+        }
+        _ => tokio::runtime::Builder::new_multi_thread(),
     }
 }
 

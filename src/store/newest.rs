@@ -8,7 +8,7 @@ use foldhash::fast::RandomState;
 use sqlx::Row as _;
 
 use super::blocks::NewestFirst;
-use super::db::{StoreError, Transaction, sql, sql_made};
+use super::db::{StoreError, Transaction, sql_made};
 use super::partitions::{self, Kind, Partition};
 use super::sealed;
 use crate::model::Millis;
@@ -156,17 +156,17 @@ fn within(partition: &Partition) -> String {
 }
 
 async fn late(tx: &mut Transaction, ids: &[i32], found: &mut Found) -> Result<(), StoreError> {
-    // By the index, series by series: adopted history makes the table large.
-    let rows = sql("select i.id, floor(extract(epoch from l.\"timestamp\") * 1000)::bigint, l.value \
-                    from unnest($1::integer[]) i(id) cross join lateral ( \
-                      select \"timestamp\", value from noetl_metrics.sample_late \
-                      where series_id = i.id order by \"timestamp\" desc limit 1) l")
-    .bind(ids)
-    .fetch_all(&mut **tx)
-    .await?;
-    for row in rows {
-        let late = Stored { at: Millis(row.try_get(1)?), value: row.try_get(2)? };
-        let stored = found.entry(row.try_get(0)?).or_insert(late);
+    // Mostly there is none, and it need not be looked for. Else by the index, series by series:
+    // adopted history makes the table large.
+    let text = "select array_agg(i.id), array_agg(floor(extract(epoch from l.at) * 1000)::bigint), array_agg(l.value) \
+                from unnest($1::integer[]) i(id) cross join lateral ( \
+                  select \"timestamp\" as at, value from noetl_metrics.sample_late \
+                  where series_id = i.id order by \"timestamp\" desc limit 1) l \
+                where (select exists (select from noetl_metrics.sample_late))";
+    let mut late = Found::default();
+    take(tx, text.to_owned(), ids, &mut late).await?;
+    for (id, late) in late {
+        let stored = found.entry(id).or_insert(late);
         // At the same time the late one overrides.
         if late.at >= stored.at {
             *stored = late;
