@@ -74,7 +74,7 @@ impl Request {
             return Err(Problem::new(Kind::MEDIA_TYPE, detail));
         }
         let encoding = Encoding::parse(self.header(CONTENT_ENCODING)).map_err(|e| {
-            Problem::new(Kind::MEDIA_TYPE, e.to_string()).with_header("accept-encoding", "gzip, zstd")
+            Problem::new(Kind::MEDIA_TYPE, e.to_string()).with_header("accept-encoding", "gzip, zstd, snappy")
         })?;
         let announced: usize = self.header(CONTENT_LENGTH).parse().unwrap_or(0);
         self.read(bodies, announced, encoding).await
