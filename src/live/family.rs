@@ -35,11 +35,11 @@ pub(super) struct Group {
 
 impl Family {
     pub(super) fn new(first: Arc<Series>) -> Self {
-        let members = match first.kind {
+        let members = match first.kind() {
             MetricType::Gauge | MetricType::Counter => Members::Plain { sorted: Vec::new(), dirty: false },
             MetricType::Histogram | MetricType::Summary => Members::Grouped(BTreeMap::new()),
         };
-        let mut family = Self { kind: first.kind, members };
+        let mut family = Self { kind: first.kind(), members };
         family.add(first);
         family
     }
@@ -195,7 +195,7 @@ impl Group {
 
 /// The labels that a group's series share, and the series' own bound.
 fn group_key(series: &Series) -> (Box<[u8]>, Option<f64>) {
-    let own = if series.kind == MetricType::Histogram { "le" } else { "quantile" };
+    let own = if series.kind() == MetricType::Histogram { "le" } else { "quantile" };
     let mut key = String::new();
     let mut bound = None;
     for (name, value) in labels_of_line(&series.line) {

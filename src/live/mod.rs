@@ -10,13 +10,13 @@ mod family;
 mod render;
 mod selector;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use crate::model::{Component, MetricType, Millis, Point, RuntimeId, Series, family_of};
+use crate::model::{Component, MetricType, Millis, Point, RuntimeId, Series, SeriesId, family_of};
 use crate::wire::encoding::LineGzip;
 use family::Family;
 
@@ -69,7 +69,7 @@ pub struct FamilySummary {
 impl Live {
     /// Takes what was committed: sets the newest values, and adds series that are not there yet.
     pub fn apply(&self, points: &[Point]) {
-        let grouped = |p: &Point| matches!(p.series.kind, MetricType::Histogram | MetricType::Summary);
+        let grouped = |p: &Point| p.series.kind().is_grouped();
         {
             let _together = points.iter().any(grouped).then(|| self.together.write());
             let now = Millis::now();
@@ -92,14 +92,26 @@ impl Live {
 
     /// Adds series; those that are there already, or have no value, are passed over.
     pub fn add(&self, series: Vec<Arc<Series>>) {
+        self.add_to(&mut self.families.write(), series);
+    }
+
+    /// Brings series whose type has changed into the families that they belong to now.
+    pub fn regroup(&self, series: Vec<Arc<Series>>) {
         let mut families = self.families.write();
+        let ids: HashSet<SeriesId> = series.iter().map(|s| s.id).collect();
+        let removed = Self::remove_from(&mut families, |s| ids.contains(&s.id));
+        self.series.fetch_sub(removed, Ordering::Relaxed);
+        self.add_to(&mut families, series);
+    }
+
+    fn add_to(&self, families: &mut BTreeMap<Box<str>, Family>, series: Vec<Arc<Series>>) {
         let (mut added, mut replaced) = (0, 0);
         for one in series {
             if one.newest.get().is_none() || one.exported.swap(true, Ordering::AcqRel) {
                 continue;
             }
             added += 1;
-            let family = family_of(one.metric_name(), one.kind);
+            let family = family_of(one.metric_name(), one.kind());
             if let Some(known) = families.get_mut(family.name) {
                 replaced += usize::from(known.add(one));
             } else {
@@ -129,13 +141,17 @@ impl Live {
 
     /// Takes the series out that `gone` says; asked while nothing is added.
     pub fn remove(&self, gone: impl Fn(&Series) -> bool) -> usize {
-        let mut families = self.families.write();
+        let removed = Self::remove_from(&mut self.families.write(), gone);
+        self.series.fetch_sub(removed, Ordering::Relaxed);
+        removed
+    }
+
+    fn remove_from(families: &mut BTreeMap<Box<str>, Family>, gone: impl Fn(&Series) -> bool) -> usize {
         let mut removed = 0;
         families.retain(|_, family| {
             removed += family.remove(&gone);
             !family.is_empty()
         });
-        self.series.fetch_sub(removed, Ordering::Relaxed);
         removed
     }
 

@@ -91,6 +91,20 @@ fn check_bound(
     }
 }
 
+/// Whether a series of this name with these labels can be of this type: a bound belongs to a bucket of a
+/// histogram, a quantile to a summary, and either is all that its family has beside sum and count.
+pub fn can_be(kind: MetricType, metric: &str, labels: &[Label<'_>]) -> bool {
+    let has = |name| labels.iter().any(|(key, _)| key == name);
+    let (bound, quantile) = (has("le"), has("quantile"));
+    let of_whole = metric.ends_with("_sum") || metric.ends_with("_count");
+    match kind {
+        MetricType::Histogram if bound => metric.ends_with("_bucket"),
+        MetricType::Histogram => of_whole && !quantile,
+        MetricType::Summary => (quantile || of_whole) && !bound,
+        MetricType::Gauge | MetricType::Counter => !bound && !quantile,
+    }
+}
+
 fn is_quantile(text: &str) -> bool {
     text.parse().is_ok_and(|v: f64| (0.0..=1.0).contains(&v))
 }

@@ -9,7 +9,7 @@ mod series;
 mod time;
 
 pub use component::{Component, ComponentKind, RuntimeId, is_component_kind};
-pub use labels::{Label, LabelError, check_labels, export_line, labels_of_line, write_bound};
+pub use labels::{Label, LabelError, can_be, check_labels, export_line, labels_of_line, write_bound};
 pub use limits::Limits;
 pub use names::{Family, family_of, is_label_name, is_metric_name, is_reserved};
 pub use reading::{MetricType, Reading, STALE, is_stale};

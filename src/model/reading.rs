@@ -7,6 +7,7 @@ use std::str::FromStr;
 /// The four metric types of the HTTP contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[repr(u8)]
 pub enum MetricType {
     /// A value that goes up and down.
     Gauge,
@@ -21,6 +22,11 @@ pub enum MetricType {
 impl MetricType {
     /// All types, in the order in which errors list them.
     pub const ALL: [Self; 4] = [Self::Gauge, Self::Counter, Self::Histogram, Self::Summary];
+
+    /// Whether its metrics are made of several series that belong together.
+    pub const fn is_grouped(self) -> bool {
+        matches!(self, Self::Histogram | Self::Summary)
+    }
 
     /// The name on the wire and in the database.
     pub const fn as_str(self) -> &'static str {

@@ -1,7 +1,7 @@
 //! A series: one metric of one component with one set of labels, and its newest value.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use super::{Component, MetricType, Millis};
 
@@ -30,8 +30,8 @@ pub struct Series {
     pub id: SeriesId,
     /// Who reports it.
     pub component: Arc<Component>,
-    /// Type of the metric.
-    pub kind: MetricType,
+    /// Type of the metric. It changes where it was only inferred, and is declared later.
+    kind: AtomicU8,
     /// The line that a scrape gets, up to the value: `name{component="…",…} `. Also the key of the
     /// index, since two series that a scraper can't tell apart are one.
     pub line: Box<[u8]>,
@@ -53,7 +53,7 @@ impl Series {
         Self {
             id,
             component,
-            kind,
+            kind: AtomicU8::new(kind as u8),
             line,
             key: AtomicU64::new(0),
             newest: Newest::default(),
@@ -61,6 +61,17 @@ impl Series {
             arrived: AtomicU32::new(seconds(Millis::now())),
             exported: AtomicBool::new(false),
         }
+    }
+
+    /// Type of the metric.
+    pub fn kind(&self) -> MetricType {
+        let place = usize::from(self.kind.load(Ordering::Relaxed));
+        MetricType::ALL.get(place).copied().unwrap_or(MetricType::Gauge)
+    }
+
+    /// The metric turned out to be of another type. What holds series by their type has to be told.
+    pub fn set_kind(&self, kind: MetricType) {
+        self.kind.store(kind as u8, Ordering::Relaxed);
     }
 
     /// A sample of it arrived at `now`.
@@ -130,6 +141,16 @@ mod tests {
         seen.sort_unstable();
         seen.dedup();
         assert_eq!(seen.len(), ids.len());
+    }
+
+    #[test]
+    fn a_type_can_change() {
+        let component = Arc::new(Component::new(super::super::RuntimeId(1), "w", "worker_pool", Millis(0)));
+        let series = Series::new(SeriesId(1), component, MetricType::Gauge, b"a{} ".as_slice().into());
+        for kind in MetricType::ALL {
+            series.set_kind(kind);
+            assert_eq!(series.kind(), kind);
+        }
     }
 
     #[test]

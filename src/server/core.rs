@@ -1,10 +1,11 @@
 //! What a running server holds: components, series, live values, the writer.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::ServerConfig;
 use crate::live::Live;
-use crate::model::{Component, Millis, Point};
+use crate::model::{Component, Millis, Point, Series, SeriesId};
 use crate::store::{Components, Database, Partitions, SeriesIndex, StoreError, Writer, migrate};
 
 /// Hours of partitions that the server keeps ahead.
@@ -88,6 +89,26 @@ impl Core {
             first.series.component.reported(newest.min(Millis::now()), 0);
         }
         export(&self.live, points);
+    }
+
+    /// Series that said that they have ended leave the exposition, unless they have a newer value. It is
+    /// not stored, as it is no value.
+    pub fn end(&self, ended: &[Point]) {
+        if ended.is_empty() {
+            return;
+        }
+        let ended: HashMap<SeriesId, Millis> =
+            ended.iter().map(|point| (point.series.id, point.at)).collect();
+        let is_older = |series: &Series, end: &Millis| series.newest.get().is_none_or(|(at, _)| at <= *end);
+        self.live.remove(|series| ended.get(&series.id).is_some_and(|end| is_older(series, end)));
+    }
+
+    /// Series whose type was inferred and is another one now move to its family.
+    pub fn regroup(&self) {
+        let retyped = self.series.take_retyped();
+        if !retyped.is_empty() {
+            self.live.regroup(retyped);
+        }
     }
 
     /// Components that count as up now: they reported or sent a heartbeat in time.

@@ -15,6 +15,7 @@ use reqwest::Client;
 
 use super::App;
 use super::problem::{Kind, Problem};
+use super::remote_write::WRITTEN;
 use super::reply::Reply;
 use super::request::Request;
 
@@ -30,8 +31,19 @@ const MAX_ANSWER_BYTES: usize = 64 << 20;
 static TOLD: [HeaderName; 6] =
     [ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, IDEMPOTENCY_KEY, IF_NONE_MATCH];
 /// Headers of its answer that the caller is told.
-static ANSWERED: [HeaderName; 8] =
-    [ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, LOCATION, RETRY_AFTER, VARY, WWW_AUTHENTICATE];
+static ANSWERED: [HeaderName; 11] = [
+    ALLOW,
+    CACHE_CONTROL,
+    CONTENT_TYPE,
+    ETAG,
+    LOCATION,
+    RETRY_AFTER,
+    VARY,
+    WWW_AUTHENTICATE,
+    HeaderName::from_static(WRITTEN[0]),
+    HeaderName::from_static(WRITTEN[1]),
+    HeaderName::from_static(WRITTEN[2]),
+];
 
 /// The active server.
 #[derive(Debug)]

@@ -20,6 +20,7 @@ mod problem;
 mod query;
 mod rates;
 mod registration;
+mod remote_write;
 mod reply;
 mod report;
 mod request;

@@ -4,7 +4,7 @@ use utoipa::OpenApi;
 use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Schema, Type};
 use utoipa::openapi::{KnownFormat, RefOr, SchemaFormat};
 
-use super::{admin, components, export, health, query, registration, report, self_report};
+use super::{admin, components, export, health, query, registration, remote_write, report, self_report};
 
 /// Metrics of NoETL: reports in, history and exposition out.
 ///
@@ -15,6 +15,7 @@ use super::{admin, components, export, health, query, registration, report, self
     info(title = "NoETL Metrics", license(name = "Apache-2.0", identifier = "Apache-2.0")),
     paths(
         report::post,
+        remote_write::post,
         query::get,
         export::get,
         components::get,

@@ -23,6 +23,8 @@ const FIELDS: &[&str] = &[
     "unit",
     "buckets",
     "quantiles",
+    "exemplars",
+    "histograms",
 ];
 
 /// The process's own metrics.

@@ -31,6 +31,7 @@ macro_rules! kinds {
 
 kinds! {
     MALFORMED: 400 "malformed-body" "The body can't be read", "Send valid JSON in UTF-8. NaN and infinities are the strings NaN, +Inf and -Inf.";
+    INVALID_WRITE: 400 "invalid-write" "Some of what was written breaks a rule", "The errors name each series and the rule. The others are stored; the same again changes nothing.";
     PARAMETER: 400 "invalid-parameter" "A query parameter is wrong", "The detail names the parameter. /openapi.json lists those of each endpoint.";
     UNAUTHENTICATED: 401 "unauthenticated" "Authentication is required", "Send Authorization: Bearer <token> with a token of the server's --auth-token-file, or of a ServiceAccount for the audience of --auth-kubernetes-audience.";
     FORBIDDEN: 403 "forbidden" "The caller may not write", "Add the ServiceAccount to the server's --auth-service-accounts.";
@@ -43,11 +44,12 @@ kinds! {
     AMBIGUOUS: 409 "ambiguous-component" "Several components have this name", "Send component_type, or runtime_id, to say which one is meant.";
     CONFLICT: 409 "in-progress" "The same request is being handled", "Try again with the same Idempotency-Key; the stored answer will come.";
     TOO_LARGE: 413 "body-too-large" "The body is too large", "Split the report. The limit counts bytes as sent and after decompression: --max-body-bytes.";
-    MEDIA_TYPE: 415 "unsupported-media-type" "The body's type or encoding is not supported", "Send Content-Type: application/json, plain or with Content-Encoding gzip or zstd.";
+    MEDIA_TYPE: 415 "unsupported-media-type" "The body's type or encoding is not supported", "Send Content-Type: application/json, plain or with Content-Encoding gzip, zstd or snappy; to /api/v1/write Content-Type: application/x-protobuf.";
     INVALID: 422 "invalid-report" "The body breaks a rule", "The errors name each field and the rule.";
     BUSY: 429 "too-many-requests" "Too much waits to be written", "Try again after the seconds of the Retry-After header.";
     INTERNAL: 500 "internal-error" "The server failed", "The server's log has the reason.";
     UNAVAILABLE: 503 "unavailable" "The database is not available", "Try again after the seconds of the Retry-After header. Samples with timestamps, or with an Idempotency-Key, can be sent again safely.";
+    OVERLOADED: 503 "overloaded" "Too much waits to be written", "Try again after the seconds of the Retry-After header; what was written is safe to be sent again.";
     STARTING: 503 "starting" "The server is starting", "Try again after the seconds of the Retry-After header; /readyz?verbose says what it waits for.";
 }
 

@@ -30,6 +30,11 @@ impl Reply {
         Self { status, headers, body: body.into() }.content_type(content_type)
     }
 
+    /// A status without a body.
+    pub(super) fn empty(status: StatusCode) -> Self {
+        Self { status, headers: HeaderMap::new(), body: Bytes::new() }
+    }
+
     /// 200 with JSON.
     pub(super) fn json(value: &impl Serialize) -> Self {
         Self::json_with(StatusCode::OK, value)
@@ -75,7 +80,9 @@ impl Reply {
             self.body = packed;
             self.headers.insert(CONTENT_ENCODING, HeaderValue::from_static(name));
         }
-        self.headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static("text/plain; charset=utf-8"));
+        if self.status != StatusCode::NO_CONTENT {
+            self.headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static("text/plain; charset=utf-8"));
+        }
         let mut response = warp::reply::Response::new(self.body.into());
         *response.status_mut() = self.status;
         *response.headers_mut() = self.headers;

@@ -1,6 +1,5 @@
 //! `POST /api/metrics/report`.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use http::StatusCode;
@@ -10,7 +9,7 @@ use super::core::Core;
 use super::problem::{FieldError, Kind, Problem, ProblemBody};
 use super::reply::Reply;
 use super::request::Request;
-use crate::model::{Component, Millis, Point, RuntimeId, SeriesId, is_component_kind, is_stale};
+use crate::model::{Component, Millis, Point, RuntimeId, is_component_kind, is_stale};
 use crate::store::{IdempotentReply, Lookup, NewSample, Registration, StoreError};
 use crate::wire::report::{Checked, Entry, Rejected, Report, ReportError, read};
 
@@ -136,7 +135,7 @@ pub(super) async fn take(
     };
     let mut rejected = std::mem::take(&mut checked.rejected);
     let (mut points, refused) = resolve(core, component, checked, now).await?;
-    end_stale(core, &mut points);
+    let ended: Vec<Point> = points.extract_if(.., |point| is_stale(point.value)).collect();
     rejected.extend(refused);
     rejected.sort_by_key(|r| r.index);
     if let Some(last) = rejected.last() {
@@ -144,6 +143,7 @@ pub(super) async fn take(
         component.refused(rejected.len() as u64, &format!("{}: {}", last.field, last.reason));
     }
     if points.is_empty() && !rejected.is_empty() {
+        core.end(&ended);
         return Err(all_rejected(rejected));
     }
     let inserted = points.len();
@@ -157,20 +157,16 @@ pub(super) async fn take(
         if report.is_empty() {
             component.beat(now);
         }
+        core.end(&ended);
         return Ok(reply);
     }
-    core.writer.write(component, points, idempotent).await?;
+    core.writer.write(points, idempotent).await?;
+    core.end(&ended);
+    if inserted == 0 {
+        component.reported(Millis::now(), 0);
+    }
     app.own.accepted(inserted);
     Ok(reply)
-}
-
-/// Series that say they have ended leave the exposition; that is not stored, as it is no value.
-fn end_stale(core: &Core, points: &mut Vec<Point>) {
-    let ended: HashSet<SeriesId> =
-        points.extract_if(.., |point| is_stale(point.value)).map(|point| point.series.id).collect();
-    if !ended.is_empty() {
-        core.live.remove(|series| ended.contains(&series.id));
-    }
 }
 
 /// The points of a report; samples that have no series are refused.
@@ -186,6 +182,7 @@ async fn resolve(
         .map(|s| NewSample {
             name: &s.name,
             kind: s.kind,
+            inferred: false,
             labels: &s.labels,
             help: s.help.as_deref(),
             unit: s.unit.as_deref(),
@@ -196,6 +193,7 @@ async fn resolve(
             core.components.forget(component);
         }
     })?;
+    core.regroup();
     let keys = samples.iter().zip(&resolved);
     core.series.remember(keys.filter_map(|(sample, series)| Some((sample.key?, series.as_ref().ok()?))));
     let mut points = Vec::with_capacity(entries.len());

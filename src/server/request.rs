@@ -53,8 +53,7 @@ impl Request {
 
     /// Reads a body as it was sent.
     pub(super) async fn raw_body(&mut self, bodies: &Bodies) -> Result<Body, Problem> {
-        let announced: usize = self.header(CONTENT_LENGTH).parse().unwrap_or(0);
-        self.read(bodies, announced, Encoding::Identity).await
+        self.body_in(bodies, Encoding::Identity).await
     }
 
     async fn read(&mut self, bodies: &Bodies, announced: usize, encoding: Encoding) -> Result<Body, Problem> {
@@ -73,12 +72,22 @@ impl Request {
             let detail = format!("Content-Type is {media:?}: send application/json");
             return Err(Problem::new(Kind::MEDIA_TYPE, detail));
         }
-        let encoding = Encoding::parse(self.header(CONTENT_ENCODING)).map_err(|e| {
-            Problem::new(Kind::MEDIA_TYPE, e.to_string()).with_header("accept-encoding", "gzip, zstd, snappy")
-        })?;
+        let encoding = encoding(self.header(CONTENT_ENCODING))?;
+        self.body_in(bodies, encoding).await
+    }
+
+    /// Reads a body of an encoding.
+    pub(super) async fn body_in(&mut self, bodies: &Bodies, encoding: Encoding) -> Result<Body, Problem> {
         let announced: usize = self.header(CONTENT_LENGTH).parse().unwrap_or(0);
         self.read(bodies, announced, encoding).await
     }
+}
+
+/// The encoding that a header names.
+pub(super) fn encoding(header: &str) -> Result<Encoding, Problem> {
+    Encoding::parse(header).map_err(|e| {
+        Problem::new(Kind::MEDIA_TYPE, e.to_string()).with_header("accept-encoding", "gzip, zstd, snappy")
+    })
 }
 
 /// Query parameters, in their order.

@@ -9,7 +9,8 @@ use super::problem::{Kind, Problem};
 use super::reply::Reply;
 use super::request::Request;
 use super::{
-    App, admin, components, export, forward, health, openapi, query, registration, report, self_report, view,
+    App, admin, components, export, forward, health, openapi, query, registration, remote_write, report,
+    self_report, view,
 };
 
 /// What an endpoint needs of its caller.
@@ -45,6 +46,7 @@ const fn write(method: &'static str, path: &'static str, help: &'static str) -> 
 /// Every endpoint but the pages for people.
 pub(super) const ROUTES: &[Route] = &[
     write("POST", "/api/metrics/report", "report samples of one component"),
+    write("POST", remote_write::PATH, "Prometheus remote write, 1.0 and 2.0"),
     read("GET", "/api/metrics/query", "stored samples, newest first, or aggregated in steps"),
     read("GET", "/api/metrics/prometheus", "newest value of every live series, for scrapers"),
     read("GET", "/api/metrics/components", "every component: kind, status, last report, series"),
@@ -73,6 +75,8 @@ pub(super) async fn answer(app: Arc<App>, mut request: Request) -> Reply {
     let reply = match dispatch(&app, &mut request, endpoint).await {
         Ok(reply) => reply,
         Err(problem) => {
+            let problem =
+                if endpoint == remote_write::PATH { remote_write::retried(problem) } else { problem };
             tracing::debug!(
                 path = request.path,
                 status = problem.status(),
@@ -123,6 +127,7 @@ async fn dispatch(app: &Arc<App>, request: &mut Request, endpoint: &str) -> Resu
     }
     match (route.method, route.path) {
         ("POST", "/api/metrics/report") => report::post(app, request).await,
+        ("POST", remote_write::PATH) => remote_write::post(app, request).await,
         ("GET", "/api/metrics/query") => query::get(app, request).await,
         ("GET", "/api/metrics/prometheus") => export::get(app, request).await,
         ("GET", "/api/metrics/components") => components::get(app, request),

@@ -96,6 +96,7 @@ pub(super) async fn report(app: &App, core: &Core, component: &Arc<Component>) -
         .map(|(r, labels)| NewSample {
             name: &r.name,
             kind: r.kind,
+            inferred: false,
             labels,
             help: Some(&r.help),
             unit: r.unit,
@@ -113,7 +114,7 @@ pub(super) async fn report(app: &App, core: &Core, component: &Arc<Component>) -
         }
     }
     let count = points.len();
-    core.writer.write(component, points, None).await?;
+    core.writer.write(points, None).await?;
     Ok(count)
 }
 

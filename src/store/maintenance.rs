@@ -9,6 +9,7 @@
 use sqlx::Row as _;
 
 use super::db::{Database, StoreError, Transaction, sql, sql_made};
+use super::exemplars;
 use super::partitions::{self, Kind, Partition};
 use super::sealed::{self, HOUR_MS};
 use crate::model::Millis;
@@ -153,6 +154,7 @@ impl Retention {
         let mut tx = database.begin_long().await?;
         delete_hours(&mut tx, cutoff, report).await?;
         report.deleted_samples += delete_rows(&mut tx, cutoff).await?;
+        exemplars::drop_past(&mut tx, cutoff).await?;
         tx.commit().await?;
         progress(&format!("{} samples deleted one by one", report.deleted_samples));
         Ok(())

@@ -7,6 +7,7 @@ mod adoption;
 mod blocks;
 mod components;
 mod db;
+mod exemplars;
 mod inserted;
 mod lease;
 mod load;
@@ -26,6 +27,7 @@ mod writer;
 pub use adoption::{Adoption, adopt, adoption};
 pub use components::{Components, Lookup, Registration, RuntimeRow};
 pub use db::{Database, StoreError, Transaction};
+pub use exemplars::Exemplar;
 pub use inserted::Inserted;
 pub use lease::{Claim, Claimed};
 pub use maintenance::{MaintenanceReport, MaintenanceRun, Retention};
@@ -34,10 +36,11 @@ pub use migrate::{
     Migration, MigrationState, RuntimeOwner, all as migrations, migrate, missing_rights,
     state as migration_state,
 };
+pub use names::Declared;
 pub use partitions::Partitions;
 pub use points::{Points, points};
 pub use query::{Aggregate, Page, Query, QueryError, Row};
-pub use series::{KnownSeries, NewSample, Refused, SeriesIndex};
+pub use series::{KnownSeries, NewSample, Refused, SeriesIndex, WrittenSeries};
 pub use source::{DatabaseSource, percent_encode};
 pub use stats::{PartitionSize, Sizes, TableSize};
 pub(crate) use writer::kept_reply;

@@ -10,13 +10,15 @@ use std::time::Duration;
 
 use foldhash::quality::RandomState;
 use hashbrown::HashTable;
-use parking_lot::{RwLock, RwLockReadGuard};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use sqlx::Row as _;
 
 use super::db::{Database, StoreError, Transaction, sql};
-use super::names::{Names, NewName};
+use super::names::{Declared, Names, NewName};
 use super::newest;
-use crate::model::{Component, Label, Limits, MetricType, Series, SeriesId, SeriesKey, export_line};
+use crate::model::{
+    Component, Label, Limits, MetricType, Series, SeriesId, SeriesKey, export_line, family_of,
+};
 
 /// A report with new series waits this long for those of other reports.
 const MAKING_TIMEOUT: Duration = Duration::from_secs(8);
@@ -28,6 +30,8 @@ pub struct NewSample<'a> {
     pub name: &'a str,
     /// Metric type.
     pub kind: MetricType,
+    /// Nobody declared the type: another one that its name has here is as good.
+    pub inferred: bool,
     /// Labels, sorted by name.
     pub labels: &'a [Label<'a>],
     /// Help text.
@@ -51,6 +55,8 @@ pub struct SeriesIndex {
     held: RwLock<Held>,
     hasher: RandomState,
     pub(super) names: Names,
+    /// Series whose type has changed since that was asked last.
+    retyped: Mutex<Vec<Arc<Series>>>,
     /// New series are made one transaction at a time.
     making: tokio::sync::Mutex<()>,
     limits: Limits,
@@ -72,17 +78,39 @@ impl Held {
     }
 }
 
-/// The series of one component that are known by how it writes them.
-pub struct KnownSeries<'a> {
+/// The series that are known by how they are written.
+pub struct WrittenSeries<'a> {
     held: RwLockReadGuard<'a, Held>,
     hasher: &'a RandomState,
+}
+
+impl WrittenSeries<'_> {
+    /// Makes the keys.
+    pub fn hasher(&self) -> &impl BuildHasher {
+        self.hasher
+    }
+
+    /// The series that was written like this before; not one whose component is gone.
+    pub fn find(&self, key: SeriesKey) -> Option<&Arc<Series>> {
+        self.find_of(key, |component| !component.is_purged())
+    }
+
+    fn find_of(&self, SeriesKey(key): SeriesKey, of: impl Fn(&Component) -> bool) -> Option<&Arc<Series>> {
+        let same = |series: &Arc<Series>| series.key.load(Ordering::Relaxed) == key && of(&series.component);
+        self.held.by_key.find(key, same)
+    }
+}
+
+/// The series of one component that are known by how it writes them.
+pub struct KnownSeries<'a> {
+    written: WrittenSeries<'a>,
     component: &'a Component,
 }
 
 impl KnownSeries<'_> {
     /// The key of a series whose fields are written like this.
     pub fn key(&self, fields: &[&str]) -> SeriesKey {
-        let mut hasher = self.hasher.build_hasher();
+        let mut hasher = self.written.hasher.build_hasher();
         self.component.id.0.hash(&mut hasher);
         for field in fields {
             field.hash(&mut hasher);
@@ -91,11 +119,8 @@ impl KnownSeries<'_> {
     }
 
     /// The series that was written like this before.
-    pub fn find(&self, SeriesKey(key): SeriesKey) -> Option<&Arc<Series>> {
-        let same = |series: &Arc<Series>| {
-            series.key.load(Ordering::Relaxed) == key && series.component.id == self.component.id
-        };
-        self.held.by_key.find(key, same)
+    pub fn find(&self, key: SeriesKey) -> Option<&Arc<Series>> {
+        self.written.find_of(key, |component| component.id == self.component.id)
     }
 }
 
@@ -108,6 +133,7 @@ impl SeriesIndex {
             held: RwLock::default(),
             hasher: RandomState::default(),
             names: Names::default(),
+            retyped: Mutex::default(),
             making: tokio::sync::Mutex::default(),
             limits,
         }
@@ -168,13 +194,17 @@ impl SeriesIndex {
         for (at, sample) in samples.iter().enumerate() {
             export_line(&mut line, sample.name, &component.name, &component.kind, sample.labels);
             let found = held.by_line.find(self.hash(&line), |s| *s.line == *line);
+            let kind = self.names.settle(sample);
+            let undecided = self.names.gives_way(sample.name, kind, sample.inferred);
             resolved.push(match found {
-                Some(series) if series.kind == sample.kind && series.component.id == component.id => {
+                Some(series)
+                    if !undecided && series.kind() == kind && series.component.id == component.id =>
+                {
                     Some(Ok(Arc::clone(series)))
                 }
                 _ => match self.names.get(sample.name) {
-                    Some(kind) if kind != sample.kind => {
-                        Some(Err(type_clash(sample.name, kind, sample.kind)))
+                    Some(known) if known != kind && !undecided => {
+                        Some(Err(type_clash(sample.name, known, kind)))
                     }
                     _ => {
                         missing.push(at);
@@ -203,12 +233,7 @@ impl SeriesIndex {
             return Ok(());
         }
         let mut tx = database.begin_write().await?;
-        let new_names: Vec<NewName<'_>> = open
-            .iter()
-            .map(|at| &samples[*at])
-            .filter(|s| self.names.get(s.name).is_none())
-            .map(|s| NewName { name: s.name, kind: s.kind, help: s.help, unit: s.unit })
-            .collect();
+        let new_names = self.new_names(samples, &open);
         if !new_names.is_empty() {
             let refused = self.names.claim(&mut tx, &new_names).await?;
             open.retain(|at| match refused.get(samples[*at].name) {
@@ -236,22 +261,119 @@ impl SeriesIndex {
         let old: Vec<i32> = ids.iter().filter(|(_, made)| !made).map(|(id, _)| *id).collect();
         let stored = newest::newest(&mut tx, &old).await?;
         tx.commit().await?;
-        for new in &new_names {
-            if open.iter().any(|at| samples[*at].name == new.name) {
-                self.names.hold(new.name, new.kind);
-            }
-        }
+        let claimed: HashSet<&str> = open.iter().map(|at| samples[*at].name).collect();
+        self.hold_names(new_names.iter().filter(|new| claimed.contains(new.name)));
         let mut line = Vec::new();
         for (at, (id, _)) in open.iter().zip(&ids) {
             let sample = &samples[*at];
             export_line(&mut line, sample.name, &component.name, &component.kind, sample.labels);
+            let kind = self.names.settle(sample);
+            if let Some(known) = self.names.get(sample.name).filter(|known| *known != kind) {
+                resolved[*at] = Some(Err(type_clash(sample.name, known, kind)));
+                continue;
+            }
             // Copied, not shrunk: what shrinking leaves over would lie unused between the lines.
             let own = line.as_slice().into();
-            let series = Series::new(SeriesId(*id), Arc::clone(component), sample.kind, own);
+            let series = Series::new(SeriesId(*id), Arc::clone(component), kind, own);
             restore(&series, stored.get(id));
             resolved[*at] = Some(Ok(self.hold(series)));
         }
         Ok(())
+    }
+
+    /// The names that these samples have to claim. What others of them show a name to be, it does not claim
+    /// to be something else.
+    fn new_names<'a>(&self, samples: &[NewSample<'a>], open: &[usize]) -> Vec<NewName<'a>> {
+        let claims = |s: &&NewSample<'_>| {
+            self.names.get(s.name).is_none() || self.names.gives_way(s.name, s.kind, s.inferred)
+        };
+        let wanted: Vec<&NewSample<'a>> = open.iter().map(|at| &samples[*at]).filter(claims).collect();
+        let shown: HashSet<String> = wanted
+            .iter()
+            .filter(|s| s.kind.is_grouped() || !s.inferred)
+            .map(|s| family_of(s.name, s.kind))
+            .flat_map(|family| family.suffixes().iter().map(move |suffix| format!("{}{suffix}", family.name)))
+            .collect();
+        let decides = |s: &&&NewSample<'_>| s.kind.is_grouped() || !s.inferred || !shown.contains(s.name);
+        let name = |s: &&NewSample<'a>| NewName {
+            name: s.name,
+            kind: s.kind,
+            inferred: s.inferred,
+            help: s.help,
+            unit: s.unit,
+        };
+        wanted.iter().filter(decides).map(name).collect()
+    }
+
+    /// Remembers names whose claims are committed; the series of those that had another type follow.
+    fn hold_names<'n>(&self, names: impl Iterator<Item = &'n NewName<'n>>) {
+        let mut changed = HashMap::new();
+        for name in names {
+            self.names.hold(name, &mut changed);
+        }
+        if changed.is_empty() {
+            return;
+        }
+        let held = self.held.read();
+        let mut retyped = self.retyped.lock();
+        for series in &held.by_line {
+            if let Some(kind) = changed.get(series.metric_name()).filter(|kind| **kind != series.kind()) {
+                series.set_kind(*kind);
+                retyped.push(Arc::clone(series));
+            }
+        }
+    }
+
+    /// The series whose type has changed since this was asked last: the exposition has to be told.
+    pub fn take_retyped(&self) -> Vec<Arc<Series>> {
+        std::mem::take(&mut *self.retyped.lock())
+    }
+
+    /// Takes what was declared of metrics beside their samples: families, types, help and units. It holds
+    /// for series that come, and for those that are there and whose type was only inferred. Returns the
+    /// names of those with their types.
+    pub async fn declare(
+        &self,
+        database: &Database,
+        declared: &[(&str, Declared)],
+    ) -> Result<Vec<(String, MetricType, usize)>, StoreError> {
+        let mut names = Vec::new();
+        for (place, (family, about)) in declared.iter().enumerate() {
+            self.names.declare(family, about.clone());
+            for name in self.names.names_of(family, about.kind) {
+                let kind = about.kind.or_else(|| self.names.get(&name));
+                names.extend(kind.map(|kind| (name, kind, place)));
+            }
+        }
+        let undecided =
+            |(name, kind, _): &&(String, MetricType, usize)| self.names.gives_way(name, *kind, false);
+        if names.iter().any(|name| undecided(&name)) {
+            let busy = |_| StoreError::Unavailable("new series are being made; try again".into());
+            let _one_at_a_time =
+                tokio::time::timeout(MAKING_TIMEOUT, self.making.lock()).await.map_err(busy)?;
+            let claims: Vec<NewName<'_>> = names
+                .iter()
+                .filter(undecided)
+                .map(|(name, kind, place)| NewName {
+                    name,
+                    kind: *kind,
+                    inferred: false,
+                    help: declared[*place].1.help.as_deref(),
+                    unit: declared[*place].1.unit.as_deref(),
+                })
+                .collect();
+            let mut tx = database.begin_write().await?;
+            let refused = self.names.claim(&mut tx, &claims).await?;
+            describe(&mut tx, &claims).await?;
+            tx.commit().await?;
+            self.hold_names(claims.iter().filter(|claim| !refused.contains_key(claim.name)));
+        }
+        Ok(names)
+    }
+
+    /// What was declared of a metric, by its own name or by that of the family that it may belong to.
+    pub fn declared(&self, metric: &str) -> Option<Declared> {
+        self.names.declared(metric)
     }
 
     /// Another request may have made the series meanwhile; limits are checked for those left.
@@ -320,7 +442,13 @@ impl SeriesIndex {
     /// The series of a component that are known by how it writes them. While this is held, none is
     /// added or forgotten.
     pub fn known<'a>(&'a self, component: &'a Component) -> KnownSeries<'a> {
-        KnownSeries { held: self.held.read(), hasher: &self.hasher, component }
+        KnownSeries { written: self.written(), component }
+    }
+
+    /// The series that are known by how they are written, whoever's they are. While this is held, none is
+    /// added or forgotten.
+    pub fn written(&self) -> WrittenSeries<'_> {
+        WrittenSeries { held: self.held.read(), hasher: &self.hasher }
     }
 
     /// From now on these series are known by these keys, and by no other.
@@ -427,7 +555,20 @@ async fn insert(
         .collect()
 }
 
-fn labels_json(labels: &[Label<'_>]) -> Option<String> {
+/// Gives help and unit to the series of these names that were made without.
+async fn describe(tx: &mut Transaction, names: &[NewName<'_>]) -> Result<(), StoreError> {
+    sql("update noetl_metrics.series s set help_text = coalesce(s.help_text, u.help), unit = coalesce(s.unit, left(u.unit, 50)) \
+         from unnest($1::text[], $2::text[], $3::text[]) u(name, help, unit) \
+         where s.metric_name = u.name and (s.help_text is null and u.help is not null or s.unit is null and u.unit is not null)")
+        .bind(names.iter().map(|n| n.name).collect::<Vec<_>>())
+        .bind(names.iter().map(|n| n.help).collect::<Vec<_>>())
+        .bind(names.iter().map(|n| n.unit).collect::<Vec<_>>())
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+pub(super) fn labels_json(labels: &[Label<'_>]) -> Option<String> {
     if labels.is_empty() {
         return None;
     }

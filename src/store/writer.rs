@@ -18,7 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use super::blocks::Blocks;
 use super::db::{Database, StoreError, Timestamp, Transaction, sql};
 use super::partitions::Partitions;
-use crate::model::{Component, Millis, Point};
+use crate::model::{Millis, Point};
 
 /// Samples that may wait or be on their way at once.
 const QUEUE_SAMPLES: usize = 1_000_000;
@@ -63,7 +63,6 @@ pub struct IdempotentReply {
 }
 
 struct Job {
-    component: Arc<Component>,
     points: Vec<Point>,
     idempotent: Option<IdempotentReply>,
     done: oneshot::Sender<Result<(), WriteError>>,
@@ -95,7 +94,7 @@ pub struct Writer {
     stats: Arc<WriterStats>,
 }
 
-/// Called after each commit with what was stored.
+/// Called after each commit with what was stored, samples of one component at a time.
 type OnCommit = Box<dyn Fn(&[Point]) + Send + Sync>;
 
 impl Writer {
@@ -120,10 +119,9 @@ impl Writer {
         (Self { queue, room: Arc::new(Semaphore::new(QUEUE_SAMPLES)), stats }, handle)
     }
 
-    /// Stores samples of one component; returns after they are committed.
+    /// Stores samples; returns after they are committed.
     pub async fn write(
         &self,
-        component: &Arc<Component>,
         points: Vec<Point>,
         idempotent: Option<IdempotentReply>,
     ) -> Result<(), WriteError> {
@@ -134,7 +132,7 @@ impl Writer {
         };
         let room = Arc::clone(&self.room).try_acquire_many_owned(wanted).map_err(|_| busy())?;
         let (done, reply) = oneshot::channel();
-        let job = Job { component: Arc::clone(component), points, idempotent, done, _room: room };
+        let job = Job { points, idempotent, done, _room: room };
         self.queue.try_send(job).map_err(|e| match e {
             mpsc::error::TrySendError::Full(_) => busy(),
             mpsc::error::TrySendError::Closed(_) => WriteError::Stopping,
@@ -263,8 +261,13 @@ impl Task {
         self.stats.commit_micros.fetch_add(micros, Ordering::Relaxed);
         let now = Millis::now();
         for job in group {
-            job.component.reported(now, job.points.len() as u64);
-            (self.on_commit)(&job.points);
+            let of_one = |a: &Point, b: &Point| Arc::ptr_eq(&a.series.component, &b.series.component);
+            for points in job.points.chunk_by(of_one) {
+                if let Some(first) = points.first() {
+                    first.series.component.reported(now, points.len() as u64);
+                }
+                (self.on_commit)(points);
+            }
             // A client that went away meanwhile has nothing to be told.
             let _ = job.done.send(Ok(()));
         }
@@ -503,12 +506,10 @@ pub(crate) async fn kept_reply(database: &Database, key: &str) -> Result<Option<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::RuntimeId;
 
     fn job(room: &Arc<Semaphore>) -> Job {
-        let component = Arc::new(Component::new(RuntimeId(1), "w", "worker_pool", Millis(0)));
         let room = Arc::clone(room).try_acquire_owned().unwrap();
-        Job { component, points: Vec::new(), idempotent: None, done: oneshot::channel().0, _room: room }
+        Job { points: Vec::new(), idempotent: None, done: oneshot::channel().0, _room: room }
     }
 
     #[tokio::test]

@@ -10,6 +10,7 @@ use crate::harness::{Contract, SOON, eventually, gauge};
 
 const WRITES: &[(&str, &str)] = &[
     ("POST", "/api/metrics/report"),
+    ("POST", "/api/v1/write"),
     ("POST", "/api/metrics/self-report"),
     ("POST", "/api/metrics/cleanup"),
     ("POST", "/api/metrics/partitions/create"),

@@ -26,6 +26,7 @@ mod noetl;
 mod outage;
 mod query;
 mod registration;
+mod remote_write;
 mod replicas;
 mod report;
 mod sealed;

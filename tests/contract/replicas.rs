@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use http::Method;
+use noetl_metrics::wire::encoding::{Encoding, compress};
 use serde_json::json;
 
 use crate::durability::{Client, check_stored};
 use crate::harness::{
-    Cluster, Contract, Database, Exposition, Http, SOON, Server, eventually, free_port, gauge,
+    Cluster, Contract, Database, Exposition, Http, SOON, Server, eventually, free_port, gauge, remote_write,
 };
 
 /// Short, so that the tests are; a busy machine must still be able to renew it.
@@ -79,6 +80,11 @@ async fn a_server_that_is_not_active_forwards_and_exports_nothing() {
     let body = json!({"component_name": "w", "metrics": [gauge("m", 1.0)]});
     let reply = standby.post("/api/metrics/report", &body).await.ok();
     assert_eq!(reply["metrics_inserted"], 1);
+    let series = [remote_write::Series::new("written", &[("instance", "i")]).at(crate::harness::now(), 1.0)];
+    let body = compress(Encoding::Snappy, &remote_write::encode_v2(&series)).unwrap();
+    let headers = [("content-type", "application/x-protobuf;proto=io.prometheus.write.v2.Request")];
+    let answer = standby.send(Method::POST, "/api/v1/write", &headers, body).await.expect(204);
+    assert_eq!(answer.header("x-prometheus-remote-write-samples-written"), "1");
     // Errors, queries and pages come from the active one as they are.
     let bad = standby.post("/api/metrics/report", &json!({"component_name": "none", "metrics": []})).await;
     bad.problem(404, "unknown-component");

@@ -97,11 +97,11 @@ fn series_row(core: &Core, series: &Arc<Series>) -> Option<SeriesRow> {
     let (at, value) = series.newest.get()?;
     let own = |name: &str| matches!(name, "component" | "component_type");
     let labels = labels_of_line(&series.line).into_iter().filter(|(name, _)| !own(name));
-    let metadata = core.live.metadata(family_of(series.metric_name(), series.kind).name);
+    let metadata = core.live.metadata(family_of(series.metric_name(), series.kind()).name);
     Some(SeriesRow {
         series_id: u64::from(series.id.0.unsigned_abs()),
         name: series.metric_name().into(),
-        kind: series.kind,
+        kind: series.kind(),
         labels: labels.map(|(name, value)| Label { name, value }).collect(),
         value,
         unit: metadata.unit.map(Into::into),

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::FieldError;
-use crate::model::{Label, Limits, MetricType, is_component_kind, is_metric_name, is_reserved};
+use crate::model::{Label, Limits, MetricType, can_be, is_component_kind, is_metric_name, is_reserved};
 
 /// Kind of a component whose labels do not say another.
 pub const DEFAULT_KIND: &str = "application";
@@ -75,32 +75,22 @@ fn take<'a>(labels: &mut Vec<Label<'a>>, name: &str) -> Result<Option<Cow<'a, st
 }
 
 /// The type of a series, and whether it is only inferred: that which was declared where it can be one
-/// of such a metric, else that which its name has here, else what its form tells. What tells nothing is
-/// a gauge.
-pub fn infer(
-    metric: &str,
-    labels: &[Label<'_>],
-    declared: Option<MetricType>,
-    known: Option<MetricType>,
-) -> (MetricType, bool) {
-    let has = |name| labels.iter().any(|(key, _)| key == name);
-    let (bound, quantile) = (has("le"), has("quantile"));
-    let of_whole = metric.ends_with("_sum") || metric.ends_with("_count");
-    let can_be = |kind: &MetricType| match kind {
-        MetricType::Histogram => (bound && metric.ends_with("_bucket")) || (of_whole && !bound && !quantile),
-        MetricType::Summary => (quantile || of_whole) && !bound,
-        MetricType::Gauge | MetricType::Counter => !bound && !quantile,
-    };
-    if let Some(declared) = declared.filter(can_be) {
+/// of such a metric, else what its form tells. What tells nothing is a gauge.
+pub fn infer(metric: &str, labels: &[Label<'_>], declared: Option<MetricType>) -> (MetricType, bool) {
+    if let Some(declared) = declared.filter(|kind| can_be(*kind, metric, labels)) {
         return (declared, false);
     }
-    let by_form = || match (bound, quantile) {
-        (true, _) => MetricType::Histogram,
-        (_, true) => MetricType::Summary,
-        _ if metric.ends_with("_total") => MetricType::Counter,
-        _ => MetricType::Gauge,
+    let has = |name| labels.iter().any(|(key, _)| key == name);
+    let kind = if has("le") {
+        MetricType::Histogram
+    } else if has("quantile") {
+        MetricType::Summary
+    } else if metric.ends_with("_total") {
+        MetricType::Counter
+    } else {
+        MetricType::Gauge
     };
-    (known.filter(can_be).unwrap_or_else(by_form), true)
+    (kind, true)
 }
 
 #[cfg(test)]
@@ -161,23 +151,22 @@ mod tests {
     }
 
     #[test]
-    fn types_are_declared_or_known_or_inferred() {
+    fn types_are_declared_or_inferred() {
         use MetricType::{Counter, Gauge, Histogram, Summary};
         let le = &[("le", "1")][..];
-        for (metric, given, declared, known, expected) in [
-            ("a", &[][..], Some(Counter), Some(Gauge), (Counter, false)),
-            ("a_bucket", le, Some(Histogram), None, (Histogram, false)),
-            ("a_count", &[], Some(Histogram), None, (Histogram, false)),
+        for (metric, given, declared, expected) in [
+            ("a", &[][..], Some(Counter), (Counter, false)),
+            ("a_bucket", le, Some(Histogram), (Histogram, false)),
+            ("a_count", &[], Some(Histogram), (Histogram, false)),
             // A family's type does not fit all that a sender counts to it.
-            ("a_created", &[], Some(Histogram), None, (Gauge, true)),
-            ("a_created", &[], Some(Summary), None, (Gauge, true)),
-            ("a_count", &[], None, Some(Summary), (Summary, true)),
-            ("a_count", &[], None, None, (Gauge, true)),
-            ("a_total", &[], None, None, (Counter, true)),
-            ("a_bucket", le, Some(Gauge), Some(Gauge), (Histogram, true)),
-            ("a", &[("quantile", "0.5")], None, None, (Summary, true)),
+            ("a_created", &[], Some(Histogram), (Gauge, true)),
+            ("a_created", &[], Some(Summary), (Gauge, true)),
+            ("a_count", &[], None, (Gauge, true)),
+            ("a_total", &[], None, (Counter, true)),
+            ("a_bucket", le, Some(Gauge), (Histogram, true)),
+            ("a", &[("quantile", "0.5")], None, (Summary, true)),
         ] {
-            assert_eq!(infer(metric, &labels(given), declared, known), expected, "{metric} {given:?}");
+            assert_eq!(infer(metric, &labels(given), declared), expected, "{metric} {given:?}");
         }
     }
 }

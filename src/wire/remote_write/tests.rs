@@ -60,7 +60,7 @@ fn a_golden_body_of_1_0_is_read() {
         \x12\x10\x09\0\0\0\0\0\0\xf0\x3f\x10\x80\xd0\x95\xff\xbc\x31";
     let series = read_back(Message::V1, body).unwrap();
     let expected = Series::new("up", &[("job", "a")]).at(1_700_000_000_000, 1.0);
-    assert_eq!(series, [expected.clone()]);
+    assert_eq!(series, std::slice::from_ref(&expected));
     assert_eq!(encode_v1(&[expected]), body);
 }
 
@@ -71,7 +71,7 @@ fn a_golden_body_of_2_0_is_read() {
         \x2a\x17\x0a\x02\x01\x02\x12\x0b\x09\0\0\0\0\0\0\0\x40\x10\x01\x2a\x04\x08\x01\x18\x03";
     let series = read_back(Message::V2, body).unwrap();
     let expected = Series::new("up_total", &[]).at(1, 2.0).about(COUNTER, "Help", "");
-    assert_eq!(series, [expected.clone()]);
+    assert_eq!(series, std::slice::from_ref(&expected));
     assert_eq!(encode_v2(&[expected]), body);
 }
 

@@ -30,7 +30,7 @@ impl<'a> Item<'a> {
     ) -> Result<Known, FieldError> {
         let at = times.read(self.timestamp)?;
         let value = value_of("metric_value", &parse("metric_value", self.value)?)?;
-        check_count(series.kind, || series.metric_name(), value)?;
+        check_count(series.kind(), || series.metric_name(), value)?;
         Ok(Known { series: Arc::clone(series), value, at })
     }
 

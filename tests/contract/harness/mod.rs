@@ -6,6 +6,7 @@ mod exposition;
 mod http;
 mod postgres;
 mod proxy;
+pub mod remote_write;
 mod server;
 mod target;
 

@@ -1,6 +1,6 @@
 //! The messages of remote write 1.0 and 2.0 as senders make them, by another library than the program
 //! reads them with. The unit tests and the benchmark use this file too.
-#![allow(dead_code, reason = "not every user makes every message")]
+#![allow(dead_code, unreachable_pub, reason = "used from several crates, each of which makes some")]
 
 use prost::Message as _;
 
@@ -131,12 +131,15 @@ pub const GAUGE: i32 = 2;
 pub const HISTOGRAM: i32 = 3;
 pub const SUMMARY: i32 = 5;
 
+/// Labels, time and value.
+pub type Exemplar = (Vec<(String, String)>, i64, f64);
+
 /// A series with what is written of it, from which both messages are made.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Series {
     pub labels: Vec<(String, String)>,
     pub samples: Vec<(i64, f64)>,
-    pub exemplars: Vec<(Vec<(String, String)>, i64, f64)>,
+    pub exemplars: Vec<Exemplar>,
     pub histograms: usize,
     /// Type, help and unit.
     pub about: Option<(i32, String, String)>,
@@ -178,7 +181,7 @@ pub fn encode_v1(series: &[Series]) -> Vec<u8> {
     let labels = |pairs: &[(String, String)]| -> Vec<v1::Label> {
         pairs.iter().map(|(name, value)| v1::Label { name: name.clone(), value: value.clone() }).collect()
     };
-    let exemplar = |(pairs, timestamp, value): &(Vec<(String, String)>, i64, f64)| v1::Exemplar {
+    let exemplar = |(pairs, timestamp, value): &Exemplar| v1::Exemplar {
         labels: labels(pairs),
         value: *value,
         timestamp: *timestamp,

@@ -1,0 +1,212 @@
+//! What is done with a request of remote write: its series are found, its samples and exemplars stored.
+
+use std::sync::Arc;
+
+use super::super::App;
+use super::super::core::Core;
+use super::super::problem::Problem;
+use super::unknown::Unknown;
+use crate::model::{Label, Limits, Millis, Point, Series, is_stale};
+use crate::store::{Declared, Exemplar};
+use crate::wire::remote_write::{RemoteWrite, Sample, Written};
+use crate::wire::report::Rejected;
+
+/// Characters that all labels of an exemplar may have, as OpenMetrics has it.
+const EXEMPLAR_CHARS: usize = 128;
+
+/// What became of a request.
+#[derive(Debug, Default)]
+pub(super) struct Taken {
+    /// Samples committed, and series that ended.
+    pub(super) samples: usize,
+    /// Exemplars committed.
+    pub(super) exemplars: usize,
+    /// Series of which something was refused, by their places in the request.
+    pub(super) refused: Vec<Rejected>,
+}
+
+/// What a request brings, by and by.
+#[derive(Default)]
+struct Brought<'w> {
+    points: Vec<Point>,
+    ended: Vec<Point>,
+    exemplars: Vec<Exemplar<'w>>,
+    refused: Vec<Rejected>,
+}
+
+/// Takes a request.
+pub(super) async fn take(
+    app: &App,
+    core: &Core,
+    write: &RemoteWrite<'_>,
+    now: Millis,
+) -> Result<Taken, Problem> {
+    declare(core, write).await?;
+    let clock = Clock::new(now, &app.config.limits);
+    let mut brought = Brought::default();
+    let mut unknown = Unknown::default();
+    {
+        let known = core.series.written();
+        let keys = write.keys(known.hasher());
+        // All at once: the processor waits for the memory of several series at the same time.
+        let found: Vec<_> = keys.iter().map(|key| key.and_then(|key| known.find(key))).collect();
+        brought.points.reserve(write.series.len());
+        for (index, (series, (key, found))) in write.series.iter().zip(keys.iter().zip(found)).enumerate() {
+            match found {
+                Some(found) => brought.series(write, series, index, found, &clock),
+                None => unknown.add(index, *key),
+            }
+        }
+    }
+    for (index, result) in unknown.resolve(app, core, write).await? {
+        match result {
+            Ok(found) => {
+                if let Some(series) = write.series.get(index) {
+                    brought.series(write, series, index, &found, &clock);
+                }
+            }
+            Err((field, reason)) => brought.refuse(index, field, reason),
+        }
+    }
+    brought.store(app, core).await
+}
+
+/// What 1.0 says of metrics beside their samples.
+async fn declare(core: &Core, write: &RemoteWrite<'_>) -> Result<(), Problem> {
+    let owned = |text: Option<&str>| text.map(Into::into);
+    let declared: Vec<(&str, Declared)> = write
+        .metadata
+        .iter()
+        .map(|m| (m.family, Declared { kind: m.kind, help: owned(m.help), unit: owned(m.unit) }))
+        .collect();
+    if declared.is_empty() {
+        return Ok(());
+    }
+    for (name, kind, place) in core.series.declare(&core.database, &declared).await? {
+        let about = &declared[place].1;
+        core.live.describe(&name, kind, about.help.as_deref(), about.unit.as_deref());
+    }
+    core.regroup();
+    Ok(())
+}
+
+impl<'w> Brought<'w> {
+    fn refuse(&mut self, index: usize, field: &str, reason: String) {
+        self.refused.push(Rejected { index, field: field.into(), reason });
+    }
+
+    /// Takes what was written of a series that was found. Of what is wrong with it the first is told.
+    fn series(
+        &mut self,
+        write: &'w RemoteWrite<'_>,
+        written: &'w Written<'_>,
+        index: usize,
+        series: &Arc<Series>,
+        clock: &Clock,
+    ) {
+        let mut wrong = None;
+        for Sample { at, value } in write.samples(written) {
+            if let Err(reason) = clock.check(*at) {
+                wrong.get_or_insert(("timestamp", reason));
+                continue;
+            }
+            let point = Point { series: Arc::clone(series), at: *at, value: *value };
+            if is_stale(*value) { &mut self.ended } else { &mut self.points }.push(point);
+        }
+        for exemplar in write.exemplars(written) {
+            let at = if exemplar.sample.at.0 == 0 { clock.now } else { exemplar.sample.at };
+            let labels = clock.check(at).map_err(|reason| ("timestamp", reason)).and_then(|()| {
+                let labels = write.exemplar_labels(exemplar)?;
+                check_exemplar(&labels).map(|()| labels)
+            });
+            match labels {
+                Ok(labels) => {
+                    self.exemplars.push(Exemplar {
+                        series: series.id,
+                        at,
+                        value: exemplar.sample.value,
+                        labels,
+                    });
+                }
+                Err(error) => {
+                    wrong.get_or_insert(error);
+                }
+            }
+        }
+        if written.histograms > 0 {
+            let reason = "native histograms are not stored: let the sender keep classic ones".into();
+            wrong.get_or_insert(("histograms", reason));
+        }
+        if let Some((field, reason)) = wrong {
+            let line = String::from_utf8_lossy(&series.line);
+            let reason = format!("{}: {reason}", shown(line.trim_end()));
+            series.component.refused(1, &format!("{field}: {reason}"));
+            self.refuse(index, field, reason);
+        }
+    }
+
+    /// Stores all of it.
+    async fn store(mut self, app: &App, core: &Core) -> Result<Taken, Problem> {
+        // Samples of one time are stored together, and the older ones of a series first.
+        if !self.points.is_sorted_by_key(|point| point.at) {
+            self.points.sort_by_key(|point| point.at);
+        }
+        let points = self.points.len();
+        let taken = Taken {
+            samples: points + self.ended.len(),
+            exemplars: self.exemplars.len(),
+            refused: {
+                self.refused.sort_by_key(|r| r.index);
+                self.refused
+            },
+        };
+        app.own.rejected(&taken.refused);
+        if points > 0 {
+            core.writer.write(self.points, None).await?;
+            app.own.accepted(points);
+        }
+        core.end(&self.ended);
+        // After the samples: what was not stored is sent again, and changes nothing that was.
+        Exemplar::store(&core.database, &self.exemplars).await?;
+        Ok(taken)
+    }
+}
+
+/// The times that are taken.
+struct Clock {
+    now: Millis,
+    latest: Millis,
+}
+
+impl Clock {
+    fn new(now: Millis, limits: &Limits) -> Self {
+        Self { now, latest: now.plus(limits.future_ms).min(Millis::MAX) }
+    }
+
+    fn check(&self, at: Millis) -> Result<(), String> {
+        if (0..=self.latest.0).contains(&at.0) {
+            return Ok(());
+        }
+        if at.0 < 0 {
+            return Err(format!("{} ms is before 1970", at.0));
+        }
+        let ahead = self.latest.since(self.now) / 1000;
+        Err(format!("{} ms since 1970 is more than {ahead} s ahead of the server's clock", at.0))
+    }
+}
+
+fn check_exemplar(labels: &[Label<'_>]) -> Result<(), (&'static str, String)> {
+    let chars: usize = labels.iter().map(|(key, value)| key.chars().count() + value.chars().count()).sum();
+    if chars > EXEMPLAR_CHARS {
+        let reason =
+            format!("an exemplar's labels have {chars} characters, at most {EXEMPLAR_CHARS} are allowed");
+        return Err(("exemplars", reason));
+    }
+    Ok(())
+}
+
+/// The beginning of a series' name and labels, short enough for an error.
+pub(super) fn shown(series: &str) -> &str {
+    let end = series.char_indices().nth(200).map_or(series.len(), |(at, _)| at);
+    &series[..end]
+}
