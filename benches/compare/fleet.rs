@@ -6,6 +6,8 @@
 
 use noetl_metrics::model::Millis;
 
+use crate::remote;
+
 /// Name, type, help and unit of the metrics that every component reports.
 const METRICS: [(&str, &str, &str, &str); 10] = [
     ("bench_step_duration_seconds", "gauge", "How long the last run of the step took", "seconds"),
@@ -112,11 +114,28 @@ impl Series {
         }
     }
 
-    /// The value at a tick.
+    /// The value at a tick, which is what [`Self::write_value`] writes.
     pub(crate) fn value(self, tick: u64) -> f64 {
-        let mut text = [0; VALUE_WIDTH];
-        self.write_value(tick, &mut text);
-        String::from_utf8_lossy(&text).trim().parse().unwrap_or(f64::NAN)
+        let number = self.0 as u64;
+        if self.kind() == "counter" {
+            (number % 1000 + tick * (1 + number % 7)) as f64
+        } else {
+            ((number * 37 + tick * 7919) % 1_000_000) as f64 / 100.0
+        }
+    }
+
+    /// Names and values of its labels, sorted, as a sender of remote write has them.
+    pub(crate) fn written_labels(self) -> Vec<(&'static str, String)> {
+        let [node, queue, status, step] = self.labels();
+        vec![
+            ("__name__", self.name().to_owned()),
+            ("component", self.component()),
+            ("component_type", KIND.to_owned()),
+            ("node", node),
+            ("queue", queue),
+            ("status", status),
+            ("step", step),
+        ]
     }
 }
 
@@ -135,10 +154,12 @@ fn component(index: usize) -> String {
     format!("worker-{index:04}")
 }
 
-/// A whole HTTP request with one JSON report, of which times and values are overwritten in place.
+/// A whole HTTP request with one report, of which times and values are overwritten in place.
 pub(crate) struct Report {
     /// Head and body.
     pub(crate) request: Vec<u8>,
+    /// The body of one by remote write before it is compressed; nothing of a JSON report.
+    written: Option<Vec<u8>>,
     first: usize,
     times: Vec<usize>,
     values: Vec<usize>,
@@ -172,11 +193,28 @@ impl Report {
         );
         let shift = |places: Vec<usize>| places.into_iter().map(|at| at + head.len()).collect();
         let (times, values) = (shift(times), shift(values));
-        Self { request: (head + &body).into_bytes(), first: series.start, times, values }
+        Self { request: (head + &body).into_bytes(), written: None, first: series.start, times, values }
+    }
+
+    fn written(series: std::ops::Range<usize>) -> Self {
+        let body = remote::body(series.clone());
+        let (times, values) = (body.times, body.values);
+        Self { request: Vec::new(), written: Some(body.bytes), first: series.start, times, values }
     }
 
     /// Puts time and values of a tick in.
-    pub(crate) fn set(&mut self, at: &str, tick: u64) {
+    pub(crate) fn set(&mut self, begin: i64, tick: u64) {
+        if let Some(body) = &mut self.written {
+            let at = remote::time(millis_of(begin, tick));
+            for (index, (time, value)) in self.times.iter().zip(&self.values).enumerate() {
+                body[*time..*time + at.len()].copy_from_slice(&at);
+                body[*value..*value + 8]
+                    .copy_from_slice(&Series(self.first + index).value(tick).to_le_bytes());
+            }
+            remote::pack(body, &mut self.request);
+            return;
+        }
+        let at = time_of(begin, tick);
         for (index, (time, value)) in self.times.iter().zip(&self.values).enumerate() {
             self.request[*time..*time + TIME_WIDTH].copy_from_slice(at.as_bytes());
             Series(self.first + index).write_value(tick, &mut self.request[*value..*value + VALUE_WIDTH]);
@@ -205,6 +243,13 @@ impl Fleet {
     pub(crate) fn new(series: usize, report_samples: usize) -> Self {
         let starts = (0..series).step_by(report_samples);
         let reports = starts.map(|at| Report::new(at..(at + report_samples).min(series))).collect();
+        Self { series, reports, tick: 0, begin: Millis::now().0 - BEGIN_MS }
+    }
+
+    /// The same by remote write.
+    pub(crate) fn written(series: usize, request_samples: usize) -> Self {
+        let starts = (0..series).step_by(request_samples);
+        let reports = starts.map(|at| Report::written(at..(at + request_samples).min(series))).collect();
         Self { series, reports, tick: 0, begin: Millis::now().0 - BEGIN_MS }
     }
 
@@ -237,6 +282,6 @@ pub(crate) fn millis_of(begin: i64, tick: u64) -> i64 {
 }
 
 /// Time of a tick as reports write it.
-pub(crate) fn time_of(begin: i64, tick: u64) -> String {
+fn time_of(begin: i64, tick: u64) -> String {
     Millis(millis_of(begin, tick)).rfc3339()
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::error::{BenchError, Result, failed};
-use crate::fleet::{Fleet, Report, time_of};
+use crate::fleet::{Fleet, Report};
 use crate::http::Connection;
 use crate::usage::own_cpu_seconds;
 
@@ -61,11 +61,10 @@ fn send_share(
     let mut connection = Connection::open(address)?;
     let (mut samples, mut tick, began) = (0, first_tick, Instant::now());
     loop {
-        let at = time_of(begin, tick);
         for report in &mut share {
-            report.set(&at, tick);
+            report.set(begin, tick);
             let answer = connection.send(&report.request)?;
-            if answer.status != 200 || contains(&answer.body, b"rejected") {
+            if !matches!(answer.status, 200 | 204) || contains(&answer.body, b"rejected") {
                 let body = String::from_utf8_lossy(&answer.body).chars().take(500).collect::<String>();
                 return failed(format!("a report was answered {}: {body}", answer.status));
             }
@@ -89,14 +88,22 @@ pub(crate) struct Pace {
     pub(crate) at_least: Duration,
 }
 
-/// Sends reports at their moments while something is done beside them; returns the 99th percentile of
-/// the seconds from the moment at which a report was due to its answer.
+/// What a load that leaves room did.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Kept {
+    /// The 99th percentile of the seconds from the moment at which a report was due to its answer.
+    pub(crate) p99: f64,
+    /// Reports answered in a second.
+    pub(crate) reports_per_second: f64,
+}
+
+/// Sends reports at their moments while something is done beside them.
 pub(crate) fn paced(
     address: SocketAddr,
     fleet: &mut Fleet,
     pace: Pace,
     beside: impl FnOnce() -> Result<()>,
-) -> Result<f64> {
+) -> Result<Kept> {
     let (begin, first_tick) = (fleet.begin(), fleet.tick);
     let shares = shares(fleet);
     let gap = Duration::from_secs_f64(shares.len() as f64 / pace.reports_per_second);
@@ -121,9 +128,11 @@ pub(crate) fn paced(
         }
         result.map(|()| (all, last))
     })?;
+    let seconds = began.elapsed().as_secs_f64();
     fleet.tick = last_tick;
     taken.sort_by(f64::total_cmp);
-    Ok(taken.get(taken.len() * 99 / 100).copied().unwrap_or(f64::NAN))
+    let p99 = taken.get(taken.len() * 99 / 100).copied().unwrap_or(f64::NAN);
+    Ok(Kept { p99, reports_per_second: taken.len() as f64 / seconds })
 }
 
 /// One connection's part: the first report is due at a moment, each other one a gap later.
@@ -138,15 +147,14 @@ fn paced_share(
     let mut connection = Connection::open(address)?;
     let (mut taken, mut tick) = (Vec::new(), first_tick);
     loop {
-        let at = time_of(begin, tick);
         for report in &mut share {
             if over() {
                 return Ok((taken, tick + 1));
             }
             std::thread::sleep(due.saturating_duration_since(Instant::now()));
-            report.set(&at, tick);
+            report.set(begin, tick);
             let answer = connection.send(&report.request)?;
-            if answer.status != 200 {
+            if !matches!(answer.status, 200 | 204) {
                 return failed(format!("a report was answered {}", answer.status));
             }
             taken.push(due.elapsed().as_secs_f64());

@@ -25,7 +25,10 @@ mod noetl;
 mod peers;
 mod postgres;
 mod process;
+mod remote;
 mod rows;
+#[path = "../../tests/contract/harness/remote_write.rs"]
+mod sender;
 mod server;
 mod stats;
 mod stubs;

@@ -31,8 +31,10 @@ def start_server(database_url: str, tmp_path: Path) -> Iterator[StartServer]:
     """Starts servers, by default on the test's database; they end with the test."""
     with ExitStack() as stack:
 
-        def start(*flags: str, url: str = database_url, **env: str) -> Server:
-            server = Server(url, tmp_path / "server.log", *flags, **env)
+        def start(
+            *flags: str, url: str = database_url, port: int | None = None, **env: str
+        ) -> Server:
+            server = Server(url, tmp_path / "server.log", *flags, port=port, **env)
             stack.enter_context(running(server.process))
             stack.callback(server.http.close)
             return server.wait_ready()

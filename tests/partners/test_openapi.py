@@ -17,6 +17,7 @@ METHODS = {"get", "post", "put", "patch", "delete"}
 # The HTTP contract: what there must be, whatever else is described.
 CONTRACT = {
     ("post", "/api/metrics/report"),
+    ("post", "/api/v1/write"),
     ("get", "/api/metrics/query"),
     ("post", "/api/metrics/self-report"),
     ("get", "/api/metrics/prometheus"),

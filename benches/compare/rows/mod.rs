@@ -1,9 +1,11 @@
 //! One module for each row of the table.
 
 pub(crate) mod agent;
+pub(crate) mod beside;
 pub(crate) mod ingest;
 pub(crate) mod insert;
 pub(crate) mod memory;
+pub(crate) mod remote_write;
 pub(crate) mod scrape;
 pub(crate) mod seal;
 pub(crate) mod start;
@@ -37,10 +39,12 @@ impl Bench<'_> {
 pub(crate) type Measure = fn(&Bench<'_>) -> Result<Row>;
 
 /// All rows that are measured so far, by their number.
-pub(crate) const ALL: [(u32, Measure); 8] = [
+pub(crate) const ALL: [(u32, Measure); 10] = [
     (1, ingest::measure),
+    (2, remote_write::measure),
     (3, insert::measure),
     (4, scrape::measure),
+    (5, beside::measure),
     (6, storage::measure),
     (8, seal::measure),
     (9, agent::measure),

@@ -144,7 +144,7 @@ fn meanwhile(bench: &Bench<'_>) -> Result<[Line; 2]> {
     std::thread::sleep(Duration::from_secs(3));
     let mut p99 = |retention: Option<&str>| {
         let beside = || retention.map_or(Ok(()), |retention| maintain(&url, retention).map(|_| ()));
-        paced(server.address, &mut fleet, pace, beside)
+        Ok::<_, crate::error::BenchError>(paced(server.address, &mut fleet, pace, beside)?.p99)
     };
     // At rest before, between and after.
     let mut rests = vec![p99(None)?];

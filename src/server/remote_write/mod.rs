@@ -28,6 +28,12 @@ pub(super) const WRITTEN: [&str; 3] = [
 /// Series that an answer names as refused.
 const NAMED: usize = 100;
 
+/// A compressed message.
+#[derive(utoipa::ToSchema)]
+#[schema(value_type = String, format = Binary)]
+#[allow(dead_code, reason = "only describes the body")]
+struct Packed(Vec<u8>);
+
 /// Write samples by Prometheus remote write, 1.0 or 2.0
 ///
 /// Returns after the samples are committed. The labels name the component; one that is not registered is.
@@ -36,10 +42,9 @@ const NAMED: usize = 100;
 /// how much was written. The body is compressed by snappy where no `Content-Encoding` says otherwise.
 #[utoipa::path(post, path = "/api/v1/write", operation_id = "remoteWrite", tag = "reports",
     request_body(content(
-        (Vec<u8> = "application/x-protobuf"),
-        (Vec<u8> = "application/x-protobuf;proto=io.prometheus.write.v2.Request")
+        (Packed = "application/x-protobuf"),
+        (Packed = "application/x-protobuf;proto=io.prometheus.write.v2.Request")
     ), description = "prometheus.WriteRequest or io.prometheus.write.v2.Request, compressed"),
-    params(("Content-Encoding" = Option<String>, Header, description = "snappy, which is also meant where it is missing, zstd, gzip or identity")),
     responses(
         (status = 204, description = "Committed", headers(
             ("X-Prometheus-Remote-Write-Samples-Written" = u64, description = "Samples committed"),

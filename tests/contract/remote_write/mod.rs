@@ -14,8 +14,11 @@ use crate::harness::{Answer, Contract, Http, now};
 const V1: &str = "application/x-protobuf";
 const V2: &str = "application/x-protobuf;proto=io.prometheus.write.v2.Request";
 
+type Encode = fn(&[Series]) -> Vec<u8>;
+type Headers<'a> = &'a [(&'a str, &'a str)];
+
 /// The messages, each with its content type and how it is made.
-const MESSAGES: [(&str, fn(&[Series]) -> Vec<u8>); 2] = [(V1, encode_v1), (V2, encode_v2)];
+const MESSAGES: [(&str, Encode); 2] = [(V1, encode_v1), (V2, encode_v2)];
 
 /// The quiet NaN that ends a series.
 const STALE: f64 = f64::from_bits(0x7ff0_0000_0000_0002);
@@ -107,7 +110,7 @@ async fn a_sender_may_say_the_encoding_and_the_version_in_several_ways() {
     let contract = Contract::start().await;
     let at = now();
     let body = |n: i64| encode_v1(&[Series::new("m", &[]).at(at + n, n as f64)]);
-    let ways: [(&[(&str, &str)], Option<Encoding>); 6] = [
+    let ways: [(Headers<'_>, Option<Encoding>); 6] = [
         (&[("content-type", V1), ("content-encoding", "snappy")], Some(Encoding::Snappy)),
         (&[("content-type", V1), ("content-encoding", "zstd")], Some(Encoding::Zstd)),
         (&[("content-type", V1), ("content-encoding", "gzip")], Some(Encoding::Gzip)),

@@ -39,8 +39,10 @@ def run(*arguments: str, **options: Any) -> str:
 class Server:
     """A server that is ready, and calls of its endpoints."""
 
-    def __init__(self, database_url: str, log: Path, *flags: str, **env: str):
-        self.port = free_port()
+    def __init__(
+        self, database_url: str, log: Path, *flags: str, port: int | None = None, **env: str
+    ):
+        self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         command = [program(), "server", "--listen", f"127.0.0.1:{self.port}"]
         self.process = Process([*command, "--database-url", database_url, *flags], log, env=env)
