@@ -12,8 +12,6 @@ use crate::model::{MetricType, can_be, family_of};
 
 /// Families of which something is remembered that was declared; what is declared of more is forgotten.
 const MOST_DECLARED: usize = 20_000;
-/// Bytes of a help text that are remembered until its first series comes.
-const DECLARED_HELP_BYTES: usize = 1024;
 
 /// Metric names that are claimed, and by which type.
 #[derive(Debug, Default)]
@@ -40,7 +38,7 @@ pub(super) struct NewName<'a> {
     pub(super) unit: Option<&'a str>,
 }
 
-/// What was declared of a metric.
+/// What was declared of a metric. The texts are short: all of it is remembered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Declared {
     /// Its type.
@@ -128,11 +126,7 @@ impl Names {
     }
 
     /// Remembers what was declared of a family; what it said before of it is forgotten.
-    pub(super) fn declare(&self, family: &str, mut declared: Declared) {
-        if let Some(help) = &mut declared.help {
-            let end = help.floor_char_boundary(DECLARED_HELP_BYTES);
-            *help = help[..end].into();
-        }
+    pub(super) fn declare(&self, family: &str, declared: Declared) {
         if self.declared.read().get(family) == Some(&declared) {
             return;
         }

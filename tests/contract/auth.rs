@@ -10,7 +10,6 @@ use crate::harness::{Contract, SOON, eventually, gauge};
 
 const WRITES: &[(&str, &str)] = &[
     ("POST", "/api/metrics/report"),
-    ("POST", "/api/v1/write"),
     ("POST", "/api/metrics/self-report"),
     ("POST", "/api/metrics/cleanup"),
     ("POST", "/api/metrics/partitions/create"),
@@ -86,6 +85,10 @@ async fn writing_needs_a_token_and_reading_does_not() {
             assert_eq!(answer.header("www-authenticate"), "Bearer", "{method} {path}");
         }
     }
+    // Its body is no JSON, which whoever may write learns.
+    let write = async |token| send(&contract, "POST", "/api/v1/write", token).await;
+    write(None).await.problem(401, "unauthenticated");
+    write(Some("Bearer first-token")).await.problem(415, "unsupported-media-type");
     assert_eq!(contract.value::<i64>("select count(*) from noetl.runtime where name = 'w'").await, 0);
     for path in READS {
         contract.get(path).await.expect(200);

@@ -6,13 +6,18 @@ use super::super::App;
 use super::super::core::Core;
 use super::super::problem::Problem;
 use super::unknown::Unknown;
-use crate::model::{Label, Limits, Millis, Point, Series, is_stale};
+use crate::model::{Label, Limits, Millis, Point, Series, is_metric_name, is_stale};
 use crate::store::{Declared, Exemplar};
-use crate::wire::remote_write::{RemoteWrite, Sample, Written};
+use crate::wire::remote_write::{Metadata, RemoteWrite, Sample, Written};
 use crate::wire::report::Rejected;
 
 /// Characters that all labels of an exemplar may have, as OpenMetrics has it.
 const EXEMPLAR_CHARS: usize = 128;
+
+/// Bytes of a unit that are kept.
+pub(super) const UNIT_BYTES: usize = 50;
+/// Bytes of a help text that is declared beside its metric's samples, and is held in memory.
+const HELP_BYTES: usize = 1024;
 
 /// What became of a request.
 #[derive(Debug, Default)]
@@ -41,7 +46,7 @@ pub(super) async fn take(
     write: &RemoteWrite<'_>,
     now: Millis,
 ) -> Result<Taken, Problem> {
-    declare(core, write).await?;
+    declare(core, write, &app.config.limits).await?;
     let clock = Clock::new(now, &app.config.limits);
     let mut brought = Brought::default();
     let mut unknown = Unknown::default();
@@ -72,13 +77,15 @@ pub(super) async fn take(
 }
 
 /// What 1.0 says of metrics beside their samples.
-async fn declare(core: &Core, write: &RemoteWrite<'_>) -> Result<(), Problem> {
-    let owned = |text: Option<&str>| text.map(Into::into);
-    let declared: Vec<(&str, Declared)> = write
-        .metadata
-        .iter()
-        .map(|m| (m.family, Declared { kind: m.kind, help: owned(m.help), unit: owned(m.unit) }))
-        .collect();
+async fn declare(core: &Core, write: &RemoteWrite<'_>, limits: &Limits) -> Result<(), Problem> {
+    let can_be_stored = |m: &&Metadata<'_>| is_metric_name(m.family) && m.family.len() <= limits.name_bytes;
+    let about = |m: &Metadata<'_>| Declared {
+        kind: m.kind,
+        help: cut(m.help, limits.help_bytes.min(HELP_BYTES)),
+        unit: cut(m.unit, UNIT_BYTES),
+    };
+    let declared: Vec<(&str, Declared)> =
+        write.metadata.iter().filter(can_be_stored).map(|m| (m.family, about(m))).collect();
     if declared.is_empty() {
         return Ok(());
     }
@@ -203,6 +210,12 @@ fn check_exemplar(labels: &[Label<'_>]) -> Result<(), (&'static str, String)> {
         return Err(("exemplars", reason));
     }
     Ok(())
+}
+
+/// Help or unit as far as it can be stored; nothing where PostgreSQL's text can't hold it.
+pub(super) fn cut(text: Option<&str>, most: usize) -> Option<Box<str>> {
+    let text = text.filter(|text| !text.contains('\0'))?;
+    Some(text[..text.floor_char_boundary(most)].into())
 }
 
 /// The beginning of a series' name and labels, short enough for an error.

@@ -7,15 +7,13 @@ use std::sync::Arc;
 use super::super::App;
 use super::super::core::Core;
 use super::super::problem::{Kind, Problem};
-use super::take::shown;
+use super::take::{UNIT_BYTES, cut, shown};
 use crate::model::{Component, Label, Limits, MetricType, Series, SeriesKey, check_labels};
 use crate::store::{Declared, Lookup, NewSample, Registration, StoreError};
 use crate::wire::remote_write::{DEFAULT_KIND, FieldError, Identity, RemoteWrite, identify, infer};
 
 /// Components that may be up at once for another one to be registered by what a sender writes.
 const MOST_COMPONENTS: usize = 10_000;
-/// Bytes of a unit that are kept.
-const UNIT_BYTES: usize = 50;
 
 /// Series that are to be found, by their places in the request.
 #[derive(Debug, Default)]
@@ -90,13 +88,8 @@ fn describe<'w>(
     let inline = write.about(written);
     let mut about = core.series.declared(&metric).unwrap_or_default();
     about.kind = inline.kind.or(about.kind);
-    // PostgreSQL's text can't hold U+0000.
-    let given = |text: Option<&str>, most: usize| {
-        let text = text.filter(|text| !text.contains('\0'))?;
-        Some(Box::from(&text[..text.floor_char_boundary(most)]))
-    };
-    about.help = given(inline.help.or(about.help.as_deref()), limits.help_bytes);
-    about.unit = given(inline.unit.or(about.unit.as_deref()), UNIT_BYTES);
+    about.help = cut(inline.help.or(about.help.as_deref()), limits.help_bytes);
+    about.unit = cut(inline.unit.or(about.unit.as_deref()), UNIT_BYTES);
     let (kind, inferred) = infer(&metric, &labels, about.kind);
     check_labels(&metric, kind, &mut labels, limits).map_err(|e| at(("labels", e.to_string())))?;
     let component_name = (component.into_owned(), component_kind.map(std::borrow::Cow::into_owned));

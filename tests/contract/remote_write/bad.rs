@@ -90,6 +90,24 @@ async fn bodies_that_are_no_request_are_refused_and_the_server_goes_on() {
 }
 
 #[tokio::test]
+async fn what_can_not_be_kept_of_metadata_spoils_nothing() {
+    let contract = Contract::start().await;
+    all_taken(&write(&contract, &[good(1)]).await, 1);
+    let long = "x".repeat(5000);
+    for (family, help, unit) in
+        [("good", "a\0b", "c\0d"), ("a.b", "", ""), (&long, &long, &long), ("good", &long, &long)]
+    {
+        let declared = Series::new(family, &[]).about(GAUGE, help, unit);
+        let body = encode_v1(&[declared, good(1)]);
+        let answer = send(&contract, V1, &body).await;
+        assert!(matches!(answer.status, 204 | 400), "{}", answer.text());
+        assert_eq!(written(&answer)[0], "1", "{family}");
+    }
+    let [row] = &contract.query("metric_name=good&limit=1").await[..] else { panic!("one row") };
+    assert_eq!(row["unit"].as_str().map(str::len), Some(50));
+}
+
+#[tokio::test]
 async fn limits_are_those_of_reports() {
     let contract =
         Contract::with(&["--max-labels", "3", "--max-component-series", "2", "--max-body-bytes", "2000"])
