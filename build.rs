@@ -8,4 +8,6 @@ fn main() {
     let version = version.and_then(|out| String::from_utf8(out.stdout).ok()).unwrap_or_default();
     println!("cargo::rustc-env=NOETL_METRICS_RUSTC={}", version.trim());
     println!("cargo::rerun-if-changed=build.rs");
+    // They are part of the program.
+    println!("cargo::rerun-if-changed=migrations");
 }

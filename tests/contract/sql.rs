@@ -1,8 +1,10 @@
 //! `noetl.metrics` and `noetl.metric`: the documented table, for those who speak SQL.
 
 use serde_json::json;
+use sqlx::Row as _;
 
 use crate::harness::{Contract, gauge, gauge_at, now, time};
+use crate::maintenance::maintain;
 use crate::report::values;
 
 const COLUMNS: &str =
@@ -174,4 +176,31 @@ async fn series_reference_components_and_history_outlives_them() {
     assert_eq!((&rows[0]["runtime_id"], &rows[0]["component_type"]), (&json!(null), &json!("worker_pool")));
     let kept = "select count(*) from noetl.metrics where metric_name = 'm' and runtime_id is null";
     assert_eq!(contract.value::<i64>(kept).await, 1);
+}
+
+#[tokio::test]
+async fn hours_are_found_from_every_time_zone() {
+    let contract = Contract::start().await;
+    contract.register("w").await;
+    let hour = (now() / 3_600_000 - 3) * 3_600_000;
+    let times: Vec<i64> = (0..6).map(|part| hour + part * 600_000 + 1).collect();
+    contract.report("w", times.iter().map(|at| gauge_at("m", 1.0, *at)).collect()).await.ok();
+    assert_eq!(
+        maintain(&contract, &["--retention-raw", "90d"]).await["merged_samples"],
+        6,
+        "they are sealed"
+    );
+    for zone in ["UTC", "Asia/Kolkata", "America/St_Johns", "Asia/Kathmandu"] {
+        for (passed, from) in times.iter().enumerate() {
+            let sql = format!(
+                "begin; set local timezone = '{zone}'; select count(*) from noetl.metrics_between('{}', '{}') where metric_name = 'm'; commit",
+                time(*from),
+                time(hour + 3_600_000)
+            );
+            let rows =
+                sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).fetch_all(&contract.database.pool).await.unwrap();
+            let found: i64 = rows[0].get(0);
+            assert_eq!(found, 6 - passed as i64, "{zone} from {}", time(*from));
+        }
+    }
 }
