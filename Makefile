@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test partners chart lint bench generate image noetl cluster cluster-down e2e clean
+.PHONY: help run test soak partners chart lint bench generate image noetl cluster cluster-down e2e clean
 MAKEFLAGS += --no-print-directory
 
 # rustup puts cargo where a shell that started earlier does not look yet.
@@ -34,6 +34,9 @@ test: ## Install what is missing, run all tests: unit, contract, and against rea
 	@scripts/setup.sh test
 	cargo test --locked
 	@$(MAKE) partners chart
+
+soak: ## Run the store against its model for hours (HISTORIES, KILLS, BUSY seconds); goes on where it was ended
+	@scripts/soak.sh
 
 partners: ## Only the tests against real partners (ARGS="-k pgbouncer")
 	@scripts/setup.sh test

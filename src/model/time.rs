@@ -1,5 +1,7 @@
 //! Points in time: milliseconds since 1970-01-01T00:00:00Z, and how reports write them.
 
+#[cfg(debug_assertions)]
+use std::cell::Cell;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
@@ -7,6 +9,12 @@ use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 /// Milliseconds since 1970-01-01T00:00:00Z. A sample's time has this resolution.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Millis(pub i64);
+
+#[cfg(debug_assertions)]
+thread_local! {
+    /// What this thread takes for the time, where a test says so.
+    static PRETENDED: Cell<Option<Millis>> = const { Cell::new(None) };
+}
 
 /// Why a timestamp of a report was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -25,8 +33,19 @@ impl Millis {
 
     /// The machine's clock.
     pub fn now() -> Self {
+        #[cfg(debug_assertions)]
+        if let Some(now) = PRETENDED.get() {
+            return now;
+        }
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+    }
+
+    /// From now on this thread takes this for the time: for tests in which hours pass. It is not there
+    /// in what is built to be run.
+    #[cfg(debug_assertions)]
+    pub fn pretend(now: Self) {
+        PRETENDED.set(Some(now));
     }
 
     /// This time moved by `ms` milliseconds; stays within `i64`.

@@ -195,8 +195,7 @@ impl Cluster {
         let create = format!("create database {name} template {template}");
         sqlx::raw_sql(sqlx::AssertSqlSafe(create)).execute(&admin).await.expect("a database is created");
         admin.close().await;
-        let url = self.url(&name);
-        Database { pool: pool(&url), name, url, port: self.port }
+        Database::at(self.url(&name))
     }
 }
 
@@ -236,6 +235,13 @@ pub struct Database {
 }
 
 impl Database {
+    /// One that was made before.
+    pub fn at(url: String) -> Self {
+        let name = url.rsplit('/').next().unwrap_or_default().to_owned();
+        let port = url.rsplit(':').next().and_then(|rest| rest.split('/').next()?.parse().ok());
+        Self { pool: pool(&url), name, port: port.expect("a port"), url }
+    }
+
     /// One column of all rows.
     pub async fn column<T>(&self, sql: impl Into<String>) -> Vec<T>
     where
