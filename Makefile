@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test soak partners chart lint bench generate image noetl cluster cluster-down e2e clean
+.PHONY: help run test soak versions partners chart lint bench generate image noetl cluster cluster-down e2e clean
 MAKEFLAGS += --no-print-directory
 
 # rustup puts cargo where a shell that started earlier does not look yet.
@@ -37,6 +37,10 @@ test: ## Install what is missing, run all tests: unit, contract, and against rea
 
 soak: ## Run the store against its model for hours (HISTORIES, KILLS, BUSY seconds); goes on where it was ended
 	@scripts/soak.sh
+
+versions: ## The store's tests on other major versions of PostgreSQL (ARGS="16 18")
+	@scripts/setup.sh run
+	@scripts/versions.sh $(ARGS)
 
 partners: ## Only the tests against real partners (ARGS="-k pgbouncer")
 	@scripts/setup.sh test

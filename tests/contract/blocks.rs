@@ -39,16 +39,12 @@ pub async fn shown(contract: &Contract) -> (Vec<String>, Vec<String>) {
 /// Moves all blocks but the server's own back by some hours, and makes the hour that they are then in.
 pub async fn move_back(contract: &Contract, hours: i64) -> String {
     let hour = now() - hours * HOUR;
-    contract
-        .run(
-            "delete from noetl_metrics.block b where not exists (select from noetl_metrics.series s \
-              where s.series_id = any(b.series_ids) and s.metric_name !~ '^noetl_')",
-        )
-        .await;
+    let of_others = "exists (select from noetl_metrics.series s where s.series_id = any(b.series_ids) and s.metric_name !~ '^noetl_')";
+    contract.run(format!("delete from noetl_metrics.block b where not {of_others}")).await;
     contract.run(format!("select noetl_metrics.create_partitions('{}', 1)", time(hour))).await;
     contract
         .run(format!(
-            "update noetl_metrics.block set \"timestamp\" = '{}'::timestamptz + (\"timestamp\" - date_trunc('hour', \"timestamp\"))",
+            "update noetl_metrics.block b set \"timestamp\" = '{}'::timestamptz + (\"timestamp\" - date_trunc('hour', \"timestamp\")) where {of_others}",
             time(hour - hour.rem_euclid(HOUR))
         ))
         .await;

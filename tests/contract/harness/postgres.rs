@@ -3,8 +3,8 @@
 //! A cluster ends with the test binary, however that ends: a small shell holds the other end of a
 //! pipe, and when the pipe closes it ends PostgreSQL and removes the cluster's directory.
 
-use std::io::Write as _;
-use std::net::TcpListener;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -131,12 +131,19 @@ impl Cluster {
         supervisor
     }
 
+    /// Whether it takes a client: packages of PostgreSQL have no pg_isready.
     fn answers(&self) -> bool {
-        let asked = self
-            .command(&self.bin.join("pg_isready"))
-            .args(["-q", "-h", "127.0.0.1", "-p", &self.port.to_string()])
-            .status();
-        asked.is_ok_and(|status| status.success())
+        const HELLO: &[u8] = b"\0\0\0\x29\0\x03\0\0user\0postgres\0database\0postgres\0\0";
+        let ask = || {
+            let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
+            stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+            stream.write_all(HELLO)?;
+            let mut kind = [0];
+            stream.read_exact(&mut kind)?;
+            std::io::Result::Ok(kind)
+        };
+        // It asks for a password or says that none is needed; while it starts it answers with an error.
+        ask().is_ok_and(|kind| kind == *b"R")
     }
 
     fn is_running(&self) -> bool {
@@ -268,7 +275,7 @@ fn programs() -> PathBuf {
     told.into_iter()
         .chain(std::env::split_paths(&path).filter_map(real))
         .chain(packaged.into_iter().rev().map(|(_, dir)| dir))
-        .find(|dir| ["initdb", "postgres", "pg_isready"].iter().all(|p| dir.join(p).is_file()))
+        .find(|dir| ["initdb", "postgres"].iter().all(|p| dir.join(p).is_file()))
         .expect("PostgreSQL's programs: install postgresql, or say where they are in PG_BIN")
 }
 
