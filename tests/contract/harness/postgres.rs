@@ -164,7 +164,8 @@ impl Cluster {
         }
     }
 
-    fn log(&self) -> String {
+    /// What PostgreSQL said.
+    pub fn log(&self) -> String {
         std::fs::read_to_string(self.dir.join("log")).unwrap_or_default()
     }
 
