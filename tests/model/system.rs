@@ -288,10 +288,10 @@ impl Server {
             let id = self.ids[&samples[0].key.component];
             let known = self.components.by_id(&self.database, id).await.map_err(fault)?;
             let component = known.ok_or("the component is gone")?;
-            ready.push((self.points(&component, samples).await?, component));
+            ready.push(self.points(&component, samples).await?);
         }
-        let write = async |(points, component): (Vec<Point>, Arc<Component>)| {
-            let done: Result<(), WriteError> = self.writer.write(&component, points, None).await;
+        let write = async |points: Vec<Point>| {
+            let done: Result<(), WriteError> = self.writer.write(points, None).await;
             acknowledged.set(acknowledged.get() + usize::from(done.is_ok()));
             done.map_err(fault)
         };
@@ -310,6 +310,7 @@ impl Server {
             .map(|((sample, (name, _)), labels)| NewSample {
                 name,
                 kind: kind(sample.key.metric),
+                inferred: false,
                 labels,
                 help: None,
                 unit: None,
