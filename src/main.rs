@@ -118,6 +118,7 @@ async fn maintain(args: &cli::MaintenanceArgs) -> Result<(), String> {
         cli::Output::Text => {
             let verb = if args.dry_run { "would drop" } else { "dropped" };
             println!("{verb} {} partitions {:?}", report.dropped_partitions.len(), report.dropped_partitions);
+            println!("rolled up {} hours that were sealed without", report.rolled_up_hours);
             println!(
                 "sealed {} samples, brought {} late ones into their hours",
                 report.sealed_samples, report.merged_samples

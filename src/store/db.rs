@@ -113,6 +113,12 @@ const BEGIN: &str = "BEGIN; SET LOCAL synchronous_commit = on; SET LOCAL stateme
 const BEGIN_WRITE: &str = "BEGIN; SET LOCAL synchronous_commit = on; SET LOCAL statement_timeout = '30s'; \
                            SET LOCAL lock_timeout = '4s'; SET LOCAL idle_in_transaction_session_timeout = '10s'";
 
+/// What a query begins with: its statements all see one state of the database, and no partition that
+/// they may look at is dropped meanwhile.
+const BEGIN_QUERY: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = '30s'; \
+                           SET LOCAL lock_timeout = '10s'; SET LOCAL idle_in_transaction_session_timeout = '60s'; \
+                           LOCK TABLE ONLY noetl_metrics.sample, ONLY noetl_metrics.chunk, ONLY noetl_metrics.rollup_day IN ACCESS SHARE MODE";
+
 /// What a transaction begins with whose statements all see one state of the database, and that may
 /// take long.
 const BEGIN_SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ; SET LOCAL synchronous_commit = on; \
@@ -178,6 +184,11 @@ impl Database {
     /// Begins a transaction with bounds on time.
     pub async fn begin(&self) -> Result<Transaction, StoreError> {
         Ok(self.pool().begin_with(BEGIN).await?)
+    }
+
+    /// Begins a transaction of a query, with bounds on time.
+    pub async fn begin_query(&self) -> Result<Transaction, StoreError> {
+        Ok(self.pool().begin_with(BEGIN_QUERY).await?)
     }
 
     /// Begins a transaction of the active server that writes.

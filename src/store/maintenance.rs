@@ -6,6 +6,8 @@
 //! nothing needs VACUUM FULL. One run at a time: it holds a lock in a transaction of its own, which
 //! ends with it in whatever way, and the next run finishes what a killed one left.
 
+use std::time::{Duration, Instant};
+
 use sqlx::Row as _;
 
 use super::db::{Database, StoreError, Transaction, sql, sql_made};
@@ -13,6 +15,9 @@ use super::exemplars;
 use super::partitions::{self, Kind, Partition};
 use super::sealed::{self, HOUR_MS};
 use crate::model::Millis;
+
+/// For so long one run makes roll-ups of what an earlier version sealed without; the next one goes on.
+const ROLL_UP_FOR: Duration = Duration::from_mins(5);
 
 /// How long samples are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +35,8 @@ pub struct MaintenanceReport {
     pub created_partitions: Vec<String>,
     /// Partitions that were dropped.
     pub dropped_partitions: Vec<String>,
+    /// Hours that were sealed without roll-ups, as earlier versions did, and have them now.
+    pub rolled_up_hours: u64,
     /// Samples of hours that are over, and were not sealed before.
     pub sealed_samples: u64,
     /// Late samples that were brought into their hour.
@@ -98,6 +105,7 @@ impl Retention {
         let orphans = detached(database, Kind::Hour).await?.into_iter().filter(|p| p.to <= cutoff);
         let (from, over) = (cutoff.floor(HOUR_MS), partitions::surely_over());
         let mut tx = database.begin_long().await?;
+        report.rolled_up_hours = sealed::unrolled(&mut tx).await?.len() as u64;
         report.sealed_samples = sealed::count(&mut tx, "unsealed", from, over).await?;
         report.merged_samples = sealed::count(&mut tx, "sample_late", from, over).await?;
         for partition in past.into_iter().chain(orphans) {
@@ -122,6 +130,9 @@ impl Retention {
         for partition in bring_back(database, cutoff).await? {
             progress(&format!("{partition} is a partition again: an earlier run had detached it"));
         }
+        // Before any of them are dropped.
+        let until = Instant::now() + ROLL_UP_FOR;
+        report.rolled_up_hours = roll_up(database, until, progress).await?;
         let mut tx = database.begin_long().await?;
         report.created_partitions = partitions::create(&mut tx, Millis::now(), 3).await?;
         tx.commit().await?;
@@ -157,8 +168,29 @@ impl Retention {
         exemplars::drop_past(&mut tx, cutoff).await?;
         tx.commit().await?;
         progress(&format!("{} samples deleted one by one", report.deleted_samples));
+        for day in sealed::pack_days(database, over, until).await? {
+            progress(&format!("packed the roll-ups of {}", day.rfc3339()));
+        }
         Ok(())
     }
+}
+
+/// Makes the roll-ups of hours that were sealed without, until a moment; returns how many hours.
+async fn roll_up(database: &Database, until: Instant, progress: &impl Fn(&str)) -> Result<u64, StoreError> {
+    let mut tx = database.begin().await?;
+    let missing = sealed::unrolled(&mut tx).await?;
+    tx.commit().await?;
+    let mut done = 0;
+    for hour in missing.iter().take_while(|_| Instant::now() < until) {
+        sealed::roll_up(database, *hour).await?;
+        done += 1;
+        progress(&format!(
+            "rolled up {}, {done} of {} hours without roll-ups",
+            hour.rfc3339(),
+            missing.len()
+        ));
+    }
+    Ok(done)
 }
 
 impl MaintenanceReport {

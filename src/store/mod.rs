@@ -11,6 +11,7 @@ mod exemplars;
 mod inserted;
 mod lease;
 mod load;
+mod loose;
 mod maintenance;
 mod migrate;
 mod names;
@@ -22,6 +23,7 @@ mod sealed;
 mod series;
 mod source;
 mod stats;
+mod steps;
 mod writer;
 
 pub use adoption::{Adoption, adopt, adoption};

@@ -115,6 +115,7 @@ impl Partitions {
         // Else maintenance is at it, which seals too.
         if keep_house(&mut house, false).await? {
             sealed = seal_over(database, Millis(0), open_from, HOURS_AT_ONCE).await?;
+            sealed::pack_days(database, open_from, Instant::now()).await?;
         }
         house.rollback().await?;
         let known = self.known.load_full();

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use sqlx::Row as _;
 
 use super::db::{Database, StoreError, Transaction, sql, sql_made};
-use super::sealed::HOUR_MS;
+use super::sealed::{HOUR_MS, Ids};
+use super::steps::Steps;
 use crate::model::{MetricType, Millis, SeriesId};
 
 /// What to look for. A filter that is `None` lets everything pass.
@@ -131,25 +132,25 @@ impl Default for Page {
 }
 
 /// A sample as it is stored.
-struct Found {
-    series: i32,
-    at: Millis,
-    value: f64,
-    created: Millis,
+pub(super) struct Found {
+    pub(super) series: i32,
+    pub(super) at: Millis,
+    pub(super) value: f64,
+    pub(super) created: Millis,
 }
 
 impl Query {
     /// Runs the query.
     pub async fn run(&self, database: &Database) -> Result<Vec<Row>, QueryError> {
         let _turn = database.query_turn().await?;
-        let mut tx = database.begin().await?;
-        let ids = self.series(&mut tx).await?;
-        if ids.as_ref().is_some_and(Vec::is_empty) {
+        let mut tx = database.begin_query().await?;
+        let ids = self.series(&mut tx).await?.map(Ids::of);
+        if ids.as_ref().is_some_and(|ids| ids.all().is_empty()) {
             return Ok(Vec::new());
         }
         let found = match self.step {
-            None => self.samples(&mut tx, ids.as_deref()).await?,
-            Some((step, aggregate)) => self.steps(&mut tx, ids.as_deref(), step, aggregate).await?,
+            None => self.samples(&mut tx, ids.as_ref().map(Ids::all)).await?,
+            Some((step, aggregate)) => self.steps(ids.as_ref(), step, aggregate).run(&mut tx).await?,
         };
         let rows = describe(&mut tx, found, self.step.is_some()).await?;
         tx.commit().await?;
@@ -237,40 +238,10 @@ impl Query {
         rows.iter().map(found).collect()
     }
 
-    async fn steps(
-        &self,
-        tx: &mut Transaction,
-        ids: Option<&[i32]>,
-        step: i64,
-        aggregate: Aggregate,
-    ) -> Result<Vec<Found>, StoreError> {
+    fn steps<'a>(&self, ids: Option<&'a Ids>, step: i64, aggregate: Aggregate) -> Steps<'a> {
         let end = self.end.unwrap_or_else(Millis::now);
-        let start = self.start.unwrap_or_else(|| end.plus(-3_600_000));
-        let value = match aggregate {
-            // avg() also squares what it adds up, which overflows much earlier.
-            Aggregate::Avg => "sum(value) / count(*)".to_owned(),
-            Aggregate::Min => "min(value)".to_owned(),
-            Aggregate::Max => "max(value)".to_owned(),
-            Aggregate::Sum => "sum(value)".to_owned(),
-            Aggregate::Count => "count(*)::double precision".to_owned(),
-            Aggregate::Last => "(array_agg(value order by ms desc))[1]".to_owned(),
-            Aggregate::Rate => format!("coalesce(sum(increase), 0) / ({step}::double precision / 1000)"),
-        };
-        let after = self.after.map_or_else(String::new, |page| {
-            format!("having (ms / {step} * {step}, series_id) < ({}, {})", page.at.0, page.series)
-        });
-        let text = format!(
-            "with v as (select series_id, value, floor(extract(epoch from \"timestamp\") * 1000)::bigint as ms from ({}) b), \
-             w as (select *, case when lag(value) over s is null then null when value >= lag(value) over s \
-                     then value - lag(value) over s else value end as increase \
-                   from v window s as (partition by series_id order by ms)) \
-             select series_id, ms / {step} * {step}, {value}, ms / {step} * {step} from w \
-             group by series_id, ms / {step} * {step} {after} order by 2 desc, 1 desc limit {}",
-            all_samples(ids, start, end),
-            self.limit
-        );
-        let rows = sql_made(text).bind(ids).fetch_all(&mut **tx).await?;
-        rows.iter().map(found).collect()
+        let start = self.start.unwrap_or_else(|| end.plus(-HOUR_MS));
+        Steps { ids, start, end, step, aggregate, limit: self.limit, after: self.after }
     }
 }
 

@@ -30,6 +30,7 @@ mod registration;
 mod remote_write;
 mod replicas;
 mod report;
+mod rollups;
 mod sealed;
 mod shared;
 mod sql;

@@ -10,8 +10,10 @@ use crate::model::Millis;
 const ROOM: usize = 8192 - 24 - 4 - 256;
 /// Times of one chunk at most: even as doubles, one series has room.
 const TIMES: usize = 720;
-/// Bytes of a series in the arrays of ids, shapes and starts.
-const HEAD: usize = 12;
+/// Bytes of a series in the array of ids.
+const ID: usize = 4;
+/// Bytes of what a series has of values in the arrays of shapes and starts.
+const HEAD: usize = 8;
 
 /// One row.
 #[derive(Clone, Debug, PartialEq)]
@@ -79,8 +81,34 @@ impl Group {
     }
 }
 
+/// Values on their way into a chunk.
+struct Encoded<'a> {
+    shape: Shape,
+    whole: Option<(Line, Vec<i64>)>,
+    doubles: &'a [f64],
+}
+
+impl<'a> Encoded<'a> {
+    fn of(values: &'a [f64]) -> Self {
+        let whole = Whole::of(values).and_then(|whole| Some((Line::of(&whole.numbers)?, whole)));
+        if let Some((line, Whole { divisor, numbers })) = whole {
+            let shape = Shape::Whole {
+                divisor,
+                width: line.width,
+                base_width: signed_width(line.base),
+                rise_width: signed_width(line.rise),
+            };
+            return Self { shape, whole: Some((line, numbers)), doubles: &[] };
+        }
+        let same = values.windows(2).all(|pair| matches!(pair, [a, b] if a.to_bits() == b.to_bits()));
+        let (shape, doubles) =
+            if same { (Shape::Same, values.get(..1).unwrap_or(&[])) } else { (Shape::Doubles, values) };
+        Self { shape, whole: None, doubles }
+    }
+}
+
 impl Chunk {
-    fn new(hour: Millis, times: &[i64]) -> Self {
+    pub(super) fn new(hour: Millis, times: &[i64]) -> Self {
         let axis = Line::of(times).unwrap_or_default();
         let mut bits = Bits::default();
         axis.write(times, &mut bits);
@@ -89,34 +117,48 @@ impl Chunk {
 
     /// Adds a series, unless it has no room.
     fn add(&mut self, id: i32, values: &[f64]) -> bool {
-        let whole = Whole::of(values).and_then(|whole| Some((Line::of(&whole.numbers)?, whole)));
-        let same = values.windows(2).all(|pair| matches!(pair, [a, b] if a.to_bits() == b.to_bits()));
-        let (shape, bits, doubles) = match &whole {
-            Some((line, whole)) => {
-                let shape = Shape::Whole {
-                    divisor: whole.divisor,
-                    width: line.width,
-                    base_width: signed_width(line.base),
-                    rise_width: signed_width(line.rise),
-                };
-                (shape, shape.bits(values.len()), 0)
-            }
-            None if same => (Shape::Same, 0, 1),
-            None => (Shape::Doubles, 0, values.len()),
-        };
-        let bytes = (self.bits.len() + bits).div_ceil(8) + 8 * (self.doubles.len() + doubles);
-        if bytes + HEAD * (self.series.len() + 1) > ROOM {
+        self.add_all(id, &[values])
+    }
+
+    /// Adds a series that has several values for each time, unless all of them together have no room.
+    /// Those that are the same share their place.
+    pub(super) fn add_all(&mut self, id: i32, all: &[&[f64]]) -> bool {
+        let same = |a: &[f64], b: &[f64]| a.iter().map(|v| v.to_bits()).eq(b.iter().map(|v| v.to_bits()));
+        let twin =
+            |i: usize| all.iter().take(i).position(|earlier| all.get(i).is_some_and(|v| same(earlier, v)));
+        let encoded: Vec<Result<Encoded<'_>, usize>> = all
+            .iter()
+            .enumerate()
+            .map(|(i, values)| twin(i).map_or_else(|| Ok(Encoded::of(values)), Err))
+            .collect();
+        let own = || encoded.iter().flatten();
+        let bits = self.bits.len() + own().map(|one| one.shape.bits(self.times)).sum::<usize>();
+        let doubles = self.doubles.len() + own().map(|one| one.doubles.len()).sum::<usize>();
+        let heads = HEAD * (self.series.len() + all.len()) + ID * (self.series.len() / all.len().max(1) + 1);
+        if bits.div_ceil(8) + 8 * doubles + heads > ROOM {
             return false;
         }
-        let start = if doubles > 0 { self.doubles.len() } else { self.bits.len() };
-        self.series.push(Packed { id, shape, start });
-        self.doubles.extend(values.iter().take(doubles));
-        if let (Some((line, whole)), Shape::Whole { base_width, rise_width, .. }) = (whole, shape) {
-            push_signed(&mut self.bits, line.base, base_width);
-            push_signed(&mut self.bits, line.rise, rise_width);
-            line.write(&whole.numbers, &mut self.bits);
+        let begin = self.series.len();
+        for one in &encoded {
+            let packed = match one {
+                Ok(one) => Some(self.put(id, one)),
+                Err(twin) => self.series.get(begin + twin).copied(),
+            };
+            self.series.extend(packed);
         }
         true
+    }
+
+    fn put(&mut self, id: i32, one: &Encoded<'_>) -> Packed {
+        let start = if one.doubles.is_empty() { self.bits.len() } else { self.doubles.len() };
+        self.doubles.extend(one.doubles);
+        if let (Some((line, numbers)), Shape::Whole { base_width, rise_width, .. }) = (&one.whole, one.shape)
+        {
+            push_signed(&mut self.bits, line.base, base_width);
+            push_signed(&mut self.bits, line.rise, rise_width);
+            line.write(numbers, &mut self.bits);
+        }
+        Packed { id, shape: one.shape, start }
     }
 
     /// Its times, in order. Nothing where the row is damaged.
@@ -133,6 +175,21 @@ impl Chunk {
     pub(super) fn values(&self, of: &Packed) -> Option<Vec<f64>> {
         let value = self.reader(of)?;
         (0..self.times).map(value).collect()
+    }
+
+    /// The values of one of its series at some of its times.
+    pub(super) fn values_at(
+        &self,
+        of: &Packed,
+        times: std::ops::Range<usize>,
+        into: &mut Vec<f64>,
+    ) -> Option<()> {
+        let value = self.reader(of)?;
+        into.clear();
+        for i in times {
+            into.push(value(i)?);
+        }
+        Some(())
     }
 
     /// The value of one of its series at its last time.
@@ -258,7 +315,7 @@ mod tests {
     }
 
     fn bytes(chunk: &Chunk) -> usize {
-        chunk.bits.len().div_ceil(8) + 8 * chunk.doubles.len() + HEAD * chunk.series.len()
+        chunk.bits.len().div_ceil(8) + 8 * chunk.doubles.len() + (ID + HEAD) * chunk.series.len()
     }
 
     fn values(n: usize) -> impl Strategy<Value = Vec<f64>> {

@@ -129,6 +129,11 @@ impl Whole {
         Some(Self { divisor, numbers })
     }
 
+    /// The value that a number stands for, if it is one that comes back to its last bit.
+    pub(super) fn exact(number: i64, divisor: Divisor) -> Option<f64> {
+        (number.unsigned_abs() < EXACT).then(|| Self::value(number, divisor))
+    }
+
     /// The value that a number stands for.
     pub(super) fn value(number: i64, divisor: Divisor) -> f64 {
         over(number, divisor.value())

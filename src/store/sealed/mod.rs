@@ -4,13 +4,23 @@
 //! bits for each of its values. Any value can be decoded by itself, here or in SQL
 //! (`noetl_metrics.sealed`), and comes back bit by bit.
 
+mod backfill;
 mod bits;
+mod bucket;
 mod chunk;
 mod code;
+mod ids;
 mod newest;
+mod read;
+mod rollup;
 mod samples;
 mod seal;
 mod table;
 
+pub(super) use backfill::{pack_days, roll_up, unrolled};
+pub(super) use bucket::{Bucket, rise};
+pub(super) use ids::Ids;
 pub(super) use newest::newest;
+pub(super) use read::read;
+pub(super) use rollup::read as read_rollups;
 pub(super) use seal::{HOUR_MS, count, delete, lock, merge_late, remove, seal};

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::bucket::Bucket;
 use super::chunk::{Chunk, Group};
 use crate::model::Millis;
 
@@ -51,8 +52,8 @@ impl Samples {
         (before - self.all.len()) as u64
     }
 
-    /// The chunks that hold them, and how many samples that are.
-    pub(super) fn pack(mut self) -> (Vec<Chunk>, u64) {
+    /// Puts them in the order of series and time, each time of a series once.
+    pub(super) fn sort(&mut self) {
         self.all.sort_by_key(|(id, ms, _)| (*id, *ms));
         // Of those with one series and time, the last: the later one is moved over the earlier.
         self.all.dedup_by(|later, kept| {
@@ -62,6 +63,22 @@ impl Samples {
             }
             same
         });
+    }
+
+    /// What the samples of each of some series come to. They are [in order](Self::sort), and so are
+    /// the ids.
+    pub(super) fn buckets(&self, ids: &[i32]) -> Vec<(i32, Bucket)> {
+        let of = |one: &[(i32, i32, f64)]| {
+            let (id, ..) = one.first()?;
+            ids.binary_search(id).ok()?;
+            let values: Vec<f64> = one.iter().map(|(.., value)| *value).collect();
+            Some((*id, Bucket::of_rounded(&values)?))
+        };
+        self.all.chunk_by(|a, b| a.0 == b.0).filter_map(of).collect()
+    }
+
+    /// The chunks that hold them. They are [in order](Self::sort).
+    pub(super) fn pack(&self) -> Vec<Chunk> {
         let mut groups: Vec<Group> = Vec::new();
         let mut by_times: HashMap<Vec<i32>, usize> = HashMap::new();
         for one in self.all.chunk_by(|a, b| a.0 == b.0) {
@@ -75,8 +92,7 @@ impl Samples {
                 group.series.push((*id, one.iter().map(|(.., value)| *value).collect()));
             }
         }
-        let samples = self.all.len() as u64;
-        (groups.iter().flat_map(|group| group.pack(self.hour)).collect(), samples)
+        groups.iter().flat_map(|group| group.pack(self.hour)).collect()
     }
 }
 
@@ -93,8 +109,11 @@ mod tests {
             samples.push(id, Millis(3_600_000 + ms), value);
         }
         assert_eq!(samples.series(), [1, 2, 3]);
-        let (chunks, count) = samples.pack();
-        assert_eq!((chunks.len(), count), (2, 5));
+        samples.sort();
+        let chunks = samples.pack();
+        assert_eq!((chunks.len(), samples.len()), (2, 5));
+        let [(1, one), (3, three)] = samples.buckets(&[1, 3])[..] else { panic!("two are asked for") };
+        assert_eq!((one.count, one.first, one.increase, three.sum), (2.0, 2.0, 2.0, 5.0));
         let of = |chunk: &Chunk| -> Vec<(i32, Vec<f64>)> {
             chunk.series.iter().map(|of| (of.id, chunk.values(of).unwrap())).collect()
         };

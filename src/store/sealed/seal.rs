@@ -1,4 +1,5 @@
-//! Sealing: the samples of an hour that is over become chunks; late ones are brought into theirs.
+//! Sealing: the samples of an hour that is over become chunks; late ones are brought into theirs. What
+//! changes of an hour changes its roll-ups in the same transaction.
 //!
 //! One at a time: who changes chunks holds a lock until the end of the transaction.
 
@@ -7,6 +8,7 @@ use std::collections::HashSet;
 use futures_util::TryStreamExt as _;
 use sqlx::{PgConnection, Row as _};
 
+use super::rollup::{self, Before};
 use super::samples::Samples;
 use super::table;
 use crate::model::Millis;
@@ -16,7 +18,7 @@ use crate::store::db::{Database, StoreError, Timestamp, Transaction, sql, sql_ma
 pub(in crate::store) const HOUR_MS: i64 = 3_600_000;
 
 /// Samples that are packed at once; more are packed series by series.
-const AT_ONCE: u64 = 2_000_000;
+pub(super) const AT_ONCE: u64 = 2_000_000;
 
 /// Late samples that are brought into their hour at once.
 const LATE_AT_ONCE: u64 = 100_000;
@@ -44,6 +46,7 @@ pub(in crate::store) async fn seal(database: &Database, hour: Millis) -> Result<
     if all == 0 {
         return Ok(Some(0));
     }
+    let before = Before::of(&mut tx, hour).await?;
     let mut sealed = 0;
     let windows = i32::try_from(all / AT_ONCE + 1).unwrap_or(i32::MAX);
     let width = greatest / windows + 1;
@@ -52,7 +55,7 @@ pub(in crate::store) async fn seal(database: &Database, hour: Millis) -> Result<
         let most = if window == windows { i32::MAX } else { width * window };
         let samples = unsealed(&mut tx, hour, least, most).await?;
         sealed += samples.len() as u64;
-        add(&mut tx, hour, samples).await?;
+        add(&mut tx, hour, before, samples).await?;
         least = most.saturating_add(1);
     }
     // Nothing is deleted that was not packed.
@@ -100,7 +103,8 @@ async fn unsealed(on: &mut PgConnection, hour: Millis, least: i32, most: i32) ->
 }
 
 /// Brings late samples into hours that are over, and of these into those from `from` on; returns how
-/// many. An hour that still has samples which are not sealed waits until they are.
+/// many. An hour that still has samples which are not sealed waits until they are; one whose samples are
+/// gone takes none any more, since its roll-ups say more than they would.
 pub(in crate::store) async fn merge_late(
     database: &Database,
     from: Millis,
@@ -132,6 +136,8 @@ async fn late_hours(on: &mut PgConnection, from: Millis, over: Millis) -> Result
                       where \"timestamp\" >= $1 and \"timestamp\" < $2) h \
                     where not exists (select from noetl_metrics.unsealed u \
                       where u.\"timestamp\" >= h.hour and u.\"timestamp\" < h.hour + interval '1 hour') \
+                    and (not exists (select from noetl_metrics.rolled_hour r where r.hour = h.hour) \
+                      or exists (select from noetl_metrics.sealed_hour s where s.hour = h.hour)) \
                     order by 1")
     .bind(Timestamp(from))
     .bind(Timestamp(over))
@@ -163,13 +169,14 @@ async fn merge_hour(tx: &mut Transaction, hour: Millis) -> Result<u64, StoreErro
          order by series_id, \"timestamp\" limit {LATE_AT_ONCE} for update"
     );
     let rows = sql_made(text).bind(Timestamp(hour)).fetch_all(&mut **tx).await?;
+    let before = Before::of(tx, hour).await?;
     let mut samples = Samples::of(hour);
     let mut places: Vec<String> = Vec::with_capacity(rows.len());
     for row in &rows {
         samples.push(row.try_get(0)?, Millis(row.try_get(1)?), row.try_get(2)?);
         places.push(row.try_get(3)?);
     }
-    add(tx, hour, samples).await?;
+    add(tx, hour, before, samples).await?;
     sql("delete from noetl_metrics.sample_late where ctid = any($1::text[]::tid[])")
         .bind(places)
         .execute(&mut **tx)
@@ -184,15 +191,17 @@ pub(in crate::store) async fn remove(
     series: &HashSet<i32>,
 ) -> Result<u64, StoreError> {
     lock(tx, true).await?;
-    let mut samples = Samples::of(hour);
-    let ids: Vec<i32> = series.iter().copied().collect();
-    let gone = take_chunks(tx, hour, &ids, &mut samples).await?;
+    let before = Before::of(tx, hour).await?;
+    let mut ids: Vec<i32> = series.iter().copied().collect();
+    ids.sort_unstable();
+    let (mut samples, gone) = take_chunks(tx, hour, before, &ids).await?;
+    let had = samples.series();
     let removed = samples.remove(series);
-    put_chunks(tx, hour, samples, gone).await?;
+    put_chunks(tx, hour, before, samples, gone, Touched { ids, had }).await?;
     Ok(removed)
 }
 
-/// Deletes the hours from one to another; returns how many samples went. Whoever calls it has
+/// Deletes the samples of hours from one to another, whose roll-ups stay; returns how many went. Whoever calls it has
 /// [the lock](lock).
 pub(in crate::store) async fn delete(
     tx: &mut Transaction,
@@ -214,15 +223,16 @@ pub(in crate::store) async fn delete(
 }
 
 /// Adds samples to an hour; where it has some of the same series and time, the new ones override them.
-async fn add(tx: &mut Transaction, hour: Millis, new: Samples) -> Result<(), StoreError> {
+async fn add(tx: &mut Transaction, hour: Millis, before: Before, new: Samples) -> Result<(), StoreError> {
     if new.is_empty() {
         return Ok(());
     }
     table::create_day(tx, hour).await?;
-    let mut samples = Samples::of(hour);
-    let gone = take_chunks(tx, hour, &new.series(), &mut samples).await?;
+    let ids = new.series();
+    let (mut samples, gone) = take_chunks(tx, hour, before, &ids).await?;
+    let had = samples.series();
     samples.append(new);
-    put_chunks(tx, hour, samples, gone).await
+    put_chunks(tx, hour, before, samples, gone, Touched { ids, had }).await
 }
 
 /// Samples and chunks that were taken out of an hour.
@@ -232,25 +242,27 @@ struct Taken {
     chunks: i64,
 }
 
+/// The series that change, and all that had samples in the chunks that were taken out; both in order.
+struct Touched {
+    ids: Vec<i32>,
+    had: Vec<i32>,
+}
+
 /// Takes out the chunks of an hour that have some of these series, with all series that they have.
 async fn take_chunks(
     tx: &mut Transaction,
     hour: Millis,
+    before: Before,
     ids: &[i32],
-    samples: &mut Samples,
-) -> Result<Taken, StoreError> {
+) -> Result<(Samples, Taken), StoreError> {
     let text = format!(
         "delete from noetl_metrics.chunk c where c.hour = $1 and c.series_ids && $2::integer[] returning {}",
         table::COLUMNS
     );
-    let mut taken = Taken::default();
-    // Nearly always there are none, which is cheaper to find out than that none overlaps.
-    let any = sql("select exists (select from noetl_metrics.sealed_hour where hour = $1)")
-        .bind(Timestamp(hour))
-        .fetch_one(&mut **tx)
-        .await?;
-    if !any.try_get::<bool, _>(0)? {
-        return Ok(taken);
+    let (mut samples, mut taken) = (Samples::of(hour), Taken::default());
+    // Nearly always there are none.
+    if !before.sealed {
+        return Ok((samples, taken));
     }
     for row in sql_made(text).bind(Timestamp(hour)).bind(ids).fetch_all(&mut **tx).await? {
         let chunk = table::read(&row)?;
@@ -264,31 +276,47 @@ async fn take_chunks(
         }
         taken.chunks += 1;
     }
-    Ok(taken)
+    Ok((samples, taken))
 }
 
 /// Packs samples into chunks of the hour, in place of what was taken out.
 async fn put_chunks(
     tx: &mut Transaction,
     hour: Millis,
-    samples: Samples,
+    before: Before,
+    mut samples: Samples,
     gone: Taken,
+    touched: Touched,
 ) -> Result<(), StoreError> {
     // As long as a core is busy with it, the others' requests must not wait.
-    let packed = tokio::task::spawn_blocking(move || samples.pack()).await;
-    let (chunks, samples) = packed.map_err(|e| StoreError::Unavailable(e.to_string()))?;
+    let packed = tokio::task::spawn_blocking(move || {
+        samples.sort();
+        // Of others only some of the samples may be here.
+        let buckets = samples.buckets(&touched.ids);
+        let had = |id: i32| touched.had.binary_search(&id).is_ok();
+        let has = |id: i32| buckets.binary_search_by_key(&id, |(id, _)| *id).is_ok();
+        let lost: Vec<i32> = touched.ids.iter().copied().filter(|id| had(*id) && !has(*id)).collect();
+        let new = buckets.iter().filter(|(id, _)| !had(*id)).count();
+        (samples.pack(), samples.len(), buckets, lost, new)
+    });
+    let (chunks, samples, buckets, lost, new) =
+        packed.await.map_err(|e| StoreError::Unavailable(e.to_string()))?;
     for chunk in &chunks {
-        table::insert(tx, chunk).await?;
+        table::insert(tx, table::CHUNK, chunk, 1).await?;
     }
     sql("insert into noetl_metrics.sealed_hour (hour, samples, chunks) values ($1, $2, $3) \
          on conflict (hour) do update set samples = sealed_hour.samples + excluded.samples, \
            chunks = sealed_hour.chunks + excluded.chunks, sealed_at = now()")
     .bind(Timestamp(hour))
-    .bind(samples.cast_signed() - gone.samples)
-    .bind(i64::try_from(chunks.len()).unwrap_or(i64::MAX) - gone.chunks)
+    .bind(counted(samples) - gone.samples)
+    .bind(counted(chunks.len()) - gone.chunks)
     .execute(&mut **tx)
     .await?;
-    Ok(())
+    rollup::put(tx, hour, before, buckets, &lost, counted(new) - counted(lost.len())).await
+}
+
+fn counted(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 /// Makes this transaction the only one that changes chunks; waits for it, or says that it is not.

@@ -1,4 +1,5 @@
-//! Chunks in the database.
+//! Chunks in the database: those of samples, and those of roll-ups, which have several numbers of each
+//! series.
 
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row as _};
@@ -7,7 +8,10 @@ use super::bits::Bits;
 use super::chunk::{Chunk, Packed, Shape};
 use super::code::Line;
 use crate::model::Millis;
-use crate::store::db::{StoreError, Timestamp, sql};
+use crate::store::db::{StoreError, Timestamp, sql, sql_made};
+
+/// Where samples are.
+pub(super) const CHUNK: &str = "chunk";
 
 /// What [`read`] wants of a row, in its order.
 pub(super) const COLUMNS: &str = "(extract(epoch from c.hour) * 1000)::bigint, c.times, c.time_base, c.time_rise, c.time_width, \
@@ -19,14 +23,22 @@ pub(super) async fn create_day(on: &mut PgConnection, hour: Millis) -> Result<()
     Ok(())
 }
 
-/// Stores a chunk.
-pub(super) async fn insert(on: &mut PgConnection, chunk: &Chunk) -> Result<(), StoreError> {
-    let ids: Vec<i32> = chunk.series.iter().map(|of| of.id).collect();
+/// Stores a chunk that has so many numbers of each series.
+pub(super) async fn insert(
+    on: &mut PgConnection,
+    table: &str,
+    chunk: &Chunk,
+    numbers: usize,
+) -> Result<(), StoreError> {
+    let ids: Vec<i32> = chunk.series.iter().step_by(numbers).map(|of| of.id).collect();
     let shapes: Vec<i32> = chunk.series.iter().map(|of| of.shape.to_code()).collect();
     let starts: Vec<i32> = chunk.series.iter().map(|of| small(of.start)).collect();
-    sql("insert into noetl_metrics.chunk (hour, least_id, greatest_id, times, time_base, time_rise, time_width, \
+    let text = format!(
+        "insert into noetl_metrics.{table} (hour, least_id, greatest_id, times, time_base, time_rise, time_width, \
            series_ids, shapes, starts, bits, doubles) \
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)")
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
+    );
+    sql_made(text)
         .bind(Timestamp(chunk.hour))
         .bind(ids.iter().min().copied())
         .bind(ids.iter().max().copied())
@@ -54,7 +66,9 @@ pub(super) fn read(row: &PgRow) -> Result<Chunk, StoreError> {
     let hour = Millis(row.try_get(0)?);
     let (ids, shapes, starts): (Vec<i32>, Vec<i32>, Vec<i32>) =
         (row.try_get(5)?, row.try_get(6)?, row.try_get(7)?);
-    let series = ids.into_iter().zip(shapes).zip(starts).map(|((id, code), start)| {
+    let numbers = shapes.len().checked_div(ids.len()).unwrap_or(1);
+    let ids = ids.into_iter().flat_map(|id| std::iter::repeat_n(id, numbers));
+    let series = ids.zip(shapes).zip(starts).map(|((id, code), start)| {
         Some(Packed { id, shape: Shape::from_code(code)?, start: usize::try_from(start).ok()? })
     });
     let axis = Line {

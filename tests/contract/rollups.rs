@@ -1,0 +1,301 @@
+//! Roll-ups: a step of whole hours has the same value, whether it is made of them or of samples.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::harness::{Contract, now, time};
+use crate::maintenance::maintain;
+
+const HOUR: i64 = 3_600_000;
+const LONG: [&str; 2] = ["--retention-raw", "300d"];
+const AGGREGATES: [&str; 7] = ["avg", "min", "max", "sum", "count", "last", "rate"];
+
+/// A generator of numbers that come out the same each time.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, below: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % below
+    }
+}
+
+/// The begin of the hour that was so many hours ago.
+fn hour(ago: i64) -> i64 {
+    now() - now().rem_euclid(HOUR) - ago * HOUR
+}
+
+fn sample(series: u64, value: &Value, at: i64) -> Value {
+    json!({"metric_name": "c_total", "metric_type": "gauge", "metric_value": value, "timestamp": time(at),
+           "labels": {"s": series.to_string()}})
+}
+
+/// Puts samples into hours that are over, as a server would have left them: partitions made, rows in
+/// them, nothing sealed.
+async fn store(contract: &Contract, samples: Vec<Value>) {
+    for some in samples.chunks(5000) {
+        contract.report("w", some.to_vec().into()).await.ok();
+    }
+}
+
+/// Random samples of some series over some hours; counters that restart now and then, gauges of two
+/// decimals, whole numbers, and values that are no finite number.
+fn random_samples(random: &mut Random, hours: i64, oldest: i64) -> Vec<Value> {
+    let mut samples = Vec::new();
+    for series in 0..6_u64 {
+        let (mut at, mut value) = (hour(oldest), 0.0);
+        while at < hour(oldest - hours) {
+            let one = match series {
+                5 if random.below(40) == 0 => json!("NaN"),
+                5 if random.below(40) == 0 => json!(["+Inf", "-Inf"][random.below(2) as usize]),
+                3 => json!(f64::from(random.below(10_000) as u32).sqrt()),
+                _ => json!(value),
+            };
+            samples.push(sample(series, &one, at));
+            value = match series {
+                0 => 7.25,
+                1 => ((value + random.below(100) as f64 / 100.0 - 0.5) * 100.0).round() / 100.0,
+                _ if random.below(30) == 0 => random.below(3) as f64,
+                _ => value + random.below(1000) as f64,
+            };
+            at += 1 + i64::try_from(random.below(if series == 4 { 9_000_000 } else { 400_000 })).unwrap();
+        }
+    }
+    samples
+}
+
+/// All rows of a query, page by page: what each series has at each step.
+async fn steps(contract: &Contract, parameters: &str) -> BTreeMap<(i64, String), String> {
+    let mut all = BTreeMap::new();
+    let mut token = String::new();
+    let mut before = None;
+    loop {
+        let path = format!("/api/metrics/query?metric_name=c_total&{parameters}&page_token={token}");
+        let reply = contract.get(&path).await.ok();
+        for row in reply["metrics"].as_array().unwrap() {
+            let at = noetl_metrics::model::parse_timestamp(row["timestamp"].as_str().unwrap()).unwrap().0;
+            let series = row["labels"]["s"].as_str().unwrap().to_owned();
+            assert!(before.is_none_or(|before| at <= before), "newest first");
+            before = Some(at);
+            let twice = all.insert((at, series), row["metric_value"].to_string());
+            assert_eq!(twice, None, "{parameters}");
+        }
+        match reply["next_page_token"].as_str() {
+            Some(next) => next.clone_into(&mut token),
+            None => return all,
+        }
+    }
+}
+
+/// What `noetl.metrics` shows, as a table: it is asked many times.
+async fn take_down(contract: &Contract, from: i64, to: i64) {
+    contract.run("drop table if exists seen").await;
+    contract
+        .run(format!(
+            "create table seen as select labels->>'s' as s, metric_value as value, \
+               floor(extract(epoch from \"timestamp\") * 1000)::bigint as ms \
+             from noetl.metrics where metric_name = 'c_total' and \"timestamp\" between '{}' and '{}'",
+            time(from),
+            time(to)
+        ))
+        .await;
+}
+
+/// What SQL makes of [these samples](take_down).
+async fn by_sql(contract: &Contract, step: i64, aggregate: &str) -> BTreeMap<(i64, String), String> {
+    let value = match aggregate {
+        "avg" => "sum(value) / count(*)",
+        "count" => "count(*)::double precision",
+        "last" => "(array_agg(value order by ms desc))[1]",
+        "rate" => "coalesce(sum(increase), 0)",
+        "min" => "min(value)",
+        "max" => "max(value)",
+        _ => "sum(value)",
+    };
+    let scale = if aggregate == "rate" { step as f64 / 1000.0 } else { 1.0 };
+    let rows = contract
+        .column::<String>(format!(
+            "with w as (select *, case when lag(value) over o is null then null when value >= lag(value) over o \
+                     then value - lag(value) over o else value end as increase from seen window o as (partition by s order by ms)) \
+             select (ms / {step} * {step}) || ' ' || s || ' ' || ({value}) / {scale}::double precision from w group by ms / {step}, s"
+        ))
+        .await;
+    let read = |row: String| {
+        let mut parts = row.splitn(3, ' ').map(str::to_owned);
+        let at = parts.next().unwrap().parse().unwrap();
+        ((at, parts.next().unwrap()), parts.next().unwrap())
+    };
+    rows.into_iter().map(read).collect()
+}
+
+fn number(text: &str) -> f64 {
+    let text = text.trim_matches('"');
+    text.replace("Infinity", "inf").replace("Inf", "inf").parse().unwrap()
+}
+
+fn assert_same(
+    found: &BTreeMap<(i64, String), String>,
+    expected: &BTreeMap<(i64, String), String>,
+    what: &str,
+) {
+    assert_eq!(found.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>(), "{what}");
+    for (place, value) in expected {
+        let (found, expected) = (number(&found[place]), number(value));
+        let same = found.to_bits() == expected.to_bits()
+            || (found.is_nan() && expected.is_nan())
+            || (found - expected).abs() <= 1e-9 * expected.abs().max(1e3);
+        assert!(same, "{what} at {place:?}: {found} instead of {expected}");
+    }
+}
+
+async fn compare(contract: &Contract, from: i64, to: i64, when: &str) {
+    take_down(contract, from, to).await;
+    for (step, ms, limit) in
+        [("1h", HOUR, 47), ("2h", 2 * HOUR, 1000), ("1d", 24 * HOUR, 5), ("90m", HOUR * 3 / 2, 1000)]
+    {
+        for aggregate in AGGREGATES {
+            let range = format!(
+                "step={step}&agg={aggregate}&start_time={}&end_time={}&limit={limit}",
+                time(from),
+                time(to)
+            );
+            let found = steps(contract, &range).await;
+            let expected = by_sql(contract, ms, aggregate).await;
+            assert!(!expected.is_empty(), "{when}");
+            assert_same(&found, &expected, &format!("{when}: {aggregate} of {step}"));
+        }
+    }
+}
+
+async fn count(contract: &Contract, relation: &str) -> i64 {
+    contract.value(format!("select count(*) from noetl_metrics.{relation}")).await
+}
+
+/// What the view of roll-ups has, beside what the sealed samples come to.
+async fn assert_view_is_true(contract: &Contract) {
+    let differ = "select count(*) from ( \
+        select series_id, hour, count(*) as count, min(value), max(value), (array_agg(value order by \"timestamp\"))[1] as first, \
+          (array_agg(value order by \"timestamp\" desc))[1] as last from noetl_metrics.sealed group by 1, 2) s \
+        full join noetl_metrics.rollup r using (series_id, hour) \
+        where r.count is distinct from s.count or r.min is distinct from s.min or r.max is distinct from s.max \
+          or r.first is distinct from s.first or r.last is distinct from s.last";
+    assert_eq!(contract.value::<i64>(differ).await, 0);
+    let counted = "select (select sum(buckets)::bigint from noetl_metrics.rolled_hour) - (select count(*) from noetl_metrics.rollup)";
+    assert_eq!(contract.value::<i64>(counted).await, 0);
+}
+
+#[tokio::test]
+async fn steps_of_hours_are_the_same_from_roll_ups_and_from_samples() {
+    let contract = Contract::start().await;
+    contract.register("w").await;
+    let mut random = Random(11);
+    store(&contract, random_samples(&mut random, 49, 51)).await;
+    let (from, to) = (hour(51) + 1_234_567, hour(2) - 654_321);
+    compare(&contract, from, to, "all late").await;
+    maintain(&contract, &LONG).await;
+    assert_eq!(count(&contract, "sample_late").await, 0);
+    assert!(count(&contract, "rollup_day").await > 0 && count(&contract, "rollup_hour").await > 0);
+    assert_view_is_true(&contract).await;
+    compare(&contract, from, to, "sealed").await;
+    compare(&contract, hour(51), hour(0), "from hour to hour").await;
+    // Late samples of some hours, of packed days and of others, that are not merged yet.
+    let mut late = Vec::new();
+    for _ in 0..60 {
+        let at = hour(50) + i64::try_from(random.below(45 * 3_600_000)).unwrap();
+        late.push(sample(random.below(7), &json!(random.below(5000)), at));
+    }
+    contract.report("w", late.into()).await.ok();
+    assert!(count(&contract, "sample_late").await > 40);
+    compare(&contract, from, to, "not merged").await;
+    maintain(&contract, &LONG).await;
+    assert_eq!(count(&contract, "sample_late").await, 0);
+    assert_view_is_true(&contract).await;
+    compare(&contract, from, to, "merged").await;
+    // Rows that somebody puts into an hour that is sealed.
+    contract.run(format!("select noetl_metrics.create_partitions('{}', 1)", time(hour(20)))).await;
+    let by_hand = format!(
+        "insert into noetl_metrics.sample select series_id, '{}', 9 from noetl_metrics.series where metric_name = 'c_total'",
+        time(hour(20) + 1)
+    );
+    contract.run(by_hand).await;
+    compare(&contract, from, to, "by hand").await;
+    maintain(&contract, &LONG).await;
+    assert_view_is_true(&contract).await;
+    compare(&contract, from, to, "sealed once more").await;
+}
+
+#[tokio::test]
+async fn roll_ups_answer_once_the_samples_are_gone() {
+    let contract = Contract::start().await;
+    contract.register("w").await;
+    store(&contract, random_samples(&mut Random(5), 90, 100)).await;
+    maintain(&contract, &LONG).await;
+    compare(&contract, hour(102), hour(0), "with samples").await;
+    let range = format!("step=6h&start_time={}&end_time={}&limit=31", time(hour(102)), time(hour(0)));
+    let mut before = Vec::new();
+    for aggregate in AGGREGATES {
+        before.push(steps(&contract, &format!("{range}&agg={aggregate}")).await);
+    }
+    let report = maintain(&contract, &["--retention-raw", "30h"]).await;
+    assert!(report["dropped_partitions"].as_array().unwrap().len() >= 2, "{report}");
+    let oldest = "select min(hour) >= now() - interval '32 hours' from noetl_metrics.sealed";
+    assert!(contract.value::<bool>(oldest).await);
+    for (aggregate, before) in AGGREGATES.iter().zip(&before) {
+        let after = steps(&contract, &format!("{range}&agg={aggregate}")).await;
+        assert_same(&after, before, &format!("{aggregate} without samples"));
+    }
+    // What comes for such an hour is no more than what its roll-up says; it changes nothing, now and later.
+    contract.report("w", json!([sample(0, &json!(1e9), hour(80) + 5)])).await.ok();
+    for _ in 0..2 {
+        for (aggregate, before) in AGGREGATES.iter().zip(&before) {
+            let after = steps(&contract, &format!("{range}&agg={aggregate}")).await;
+            assert_same(&after, before, &format!("{aggregate} with one that is too late"));
+        }
+        maintain(&contract, &LONG).await;
+    }
+}
+
+#[tokio::test]
+async fn hours_that_were_sealed_without_get_their_roll_ups() {
+    let contract = Contract::start().await;
+    contract.register("w").await;
+    store(&contract, random_samples(&mut Random(3), 60, 70)).await;
+    maintain(&contract, &LONG).await;
+    let (from, to) = (hour(72), hour(1));
+    // As an earlier version left it.
+    contract
+        .run("truncate noetl_metrics.rollup_hour, noetl_metrics.rollup_day, noetl_metrics.rolled_hour")
+        .await;
+    compare(&contract, from, to, "without").await;
+    // A late one meanwhile.
+    contract.report("w", json!([sample(1, &json!(3.5), hour(69) + 5)])).await.ok();
+    contract.run("delete from noetl_metrics.rolled_hour where hour > now() - interval '40 hours'").await;
+    let report = maintain(&contract, &LONG).await;
+    assert!(report["rolled_up_hours"].as_u64().unwrap() >= 59, "{report}");
+    assert_view_is_true(&contract).await;
+    compare(&contract, from, to, "with").await;
+    assert_eq!(maintain(&contract, &LONG).await["rolled_up_hours"], 0);
+}
+
+#[tokio::test]
+async fn roll_ups_of_a_metric_whose_own_time_is_over_go_with_its_samples() {
+    let contract = Contract::start().await;
+    contract.register("w").await;
+    let mut samples = random_samples(&mut Random(9), 60, 70);
+    samples.extend((0..300).map(|i| {
+        json!({"metric_name": "short", "metric_type": "gauge", "metric_value": i, "timestamp": time(hour(69) + i * 600_000)})
+    }));
+    store(&contract, samples).await;
+    maintain(&contract, &LONG).await;
+    contract.post("/api/metrics/ttl/set?metric_name=short&ttl_days=2", &json!({})).await.ok();
+    for _ in 0..2 {
+        maintain(&contract, &LONG).await;
+        assert_view_is_true(&contract).await;
+        let of = "select count(*) from noetl_metrics.rollup join noetl_metrics.series using (series_id) where metric_name = 'short'";
+        let old = format!("{of} and hour < now() - interval '49 hours'");
+        assert_eq!(contract.value::<i64>(old).await, 0);
+        assert!(contract.value::<i64>(of).await > 20);
+    }
+    compare(&contract, hour(72), hour(0), "the others").await;
+}
