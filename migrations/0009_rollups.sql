@@ -85,3 +85,7 @@ select c.relname::text as name,
 from pg_inherits i
 join pg_class c on c.oid = i.inhrelid
 where i.inhparent = 'noetl_metrics.rollup_day'::regclass;
+
+alter table noetl_metrics.maintenance_run
+  add over_size_partitions bigint not null default 0,
+  add store_bytes bigint not null default 0;

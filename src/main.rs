@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches};
 use noetl_metrics::cli::{self, Cli, Role};
 use noetl_metrics::server::page::data::Flag;
-use noetl_metrics::store::{self, Database, Retention};
+use noetl_metrics::store::{self, Database, MaintenanceReport, Retention};
 use noetl_metrics::{agent, crd, operator, server, telemetry};
 
 fn main() -> ExitCode {
@@ -109,27 +109,44 @@ async fn migrate(args: &cli::MigrateArgs) -> Result<(), String> {
 
 async fn maintain(args: &cli::MaintenanceArgs) -> Result<(), String> {
     let database = Database::new(args.database.source()?, 2).map_err(|e| e.to_string())?;
-    let raw_ms = i64::try_from(args.retention_raw.as_millis()).map_err(|e| e.to_string())?;
-    let retention = Retention { raw_ms, dry_run: args.dry_run };
+    let retention = Retention { dry_run: args.dry_run, ..args.retention.with_raw(args.retention_raw)? };
     let report =
         retention.run(&database, |step| tracing::info!("{step}")).await.map_err(|e| e.to_string())?;
     match args.output {
         cli::Output::Json => println!("{}", serde_json::to_string(&report).map_err(|e| e.to_string())?),
-        cli::Output::Text => {
-            let verb = if args.dry_run { "would drop" } else { "dropped" };
-            println!("{verb} {} partitions {:?}", report.dropped_partitions.len(), report.dropped_partitions);
-            println!("rolled up {} hours that were sealed without", report.rolled_up_hours);
-            println!(
-                "sealed {} samples, brought {} late ones into their hours",
-                report.sealed_samples, report.merged_samples
-            );
-            println!(
-                "deleted {} samples one by one, kept {} longer",
-                report.deleted_samples, report.kept_samples
-            );
-        }
+        cli::Output::Text => print_report(&report, args.dry_run),
     }
     Ok(())
+}
+
+fn print_report(report: &MaintenanceReport, dry_run: bool) {
+    let by_kind = |bytes: Vec<(&str, u64)>| {
+        let all: Vec<String> = bytes.into_iter().map(|(kind, bytes)| format!("{kind} {bytes}")).collect();
+        if all.is_empty() { "none".to_owned() } else { all.join(", ") }
+    };
+    let verb = if dry_run { "would drop" } else { "dropped" };
+    println!("{verb} {} partitions {:?}", report.dropped_partitions.len(), report.dropped_partitions);
+    println!("{verb} bytes: {}", by_kind(report.freed.by_kind()));
+    if !report.over_size_partitions.is_empty() {
+        println!("of these, since all tables take more than they may: {:?}", report.over_size_partitions);
+    }
+    println!("rolled up {} hours that were sealed without", report.rolled_up_hours);
+    println!(
+        "sealed {} samples, brought {} late ones into their hours",
+        report.sealed_samples, report.merged_samples
+    );
+    println!(
+        "deleted {} samples one by one, kept {} longer, deleted {} roll-ups",
+        report.deleted_samples, report.kept_samples, report.deleted_rollups
+    );
+    let store = &report.store;
+    println!("there are {} samples and {} hourly roll-ups", store.samples, store.rollups);
+    println!("bytes: {} in all: {}", store.bytes.total(), by_kind(store.bytes.by_kind()));
+    let partitions = &store.partitions;
+    println!(
+        "partitions: {} of hours, {} of days, {} of months of roll-ups",
+        partitions.hours, partitions.days, partitions.months
+    );
 }
 
 /// Resolves at the first SIGTERM or SIGINT; the second ends the process at once.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::admin::RetentionArgs;
 use super::scrape::ScrapeArgs;
 use super::values::duration;
 use crate::demo::{DemoConfig, default_data_dir};
@@ -34,6 +35,9 @@ pub struct DemoArgs {
     /// How long samples are kept.
     #[arg(long, env = "NOETL_METRICS_RETENTION_RAW", default_value = "7d", value_parser = duration)]
     pub retention_raw: Duration,
+    /// What else is kept.
+    #[command(flatten)]
+    pub retention: RetentionArgs,
     /// What is scraped.
     #[command(flatten)]
     pub scrape: ScrapeArgs,
@@ -51,7 +55,7 @@ impl DemoArgs {
             pg_bin: self.pg_bin,
             metrics_interval: self.metrics_interval,
             textfile_dir: self.textfile_dir,
-            retention_raw: self.retention_raw,
+            retention: self.retention.with_raw(self.retention_raw)?,
             scrape: self.scrape.into_config()?,
             changed_flags,
         })

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use super::admin::RetentionArgs;
 use super::values::{base_url, duration};
 use crate::model::Limits;
 use crate::server::page::data::Flag;
@@ -134,6 +135,9 @@ pub struct ServerArgs {
     /// POST /api/metrics/cleanup has to (with 7d).
     #[arg(long, env = "NOETL_METRICS_RETENTION_RAW", value_parser = duration)]
     pub retention_raw: Option<Duration>,
+    /// What else is kept where retention is enforced.
+    #[command(flatten)]
+    pub retention: RetentionArgs,
     /// Bytes of a request's body, as sent and after decompression.
     #[arg(long, env = "NOETL_METRICS_MAX_BODY_BYTES", default_value_t = Limits::default().body_bytes)]
     pub max_body_bytes: usize,
@@ -153,6 +157,9 @@ pub struct ServerArgs {
     #[arg(long, env = "NOETL_METRICS_MAX_FUTURE", default_value = "10m", value_parser = duration)]
     pub max_future: Duration,
 }
+
+/// Samples are kept for this long where clean-up is asked for and nothing else was said.
+const DEFAULT_RAW: Duration = Duration::from_hours(7 * 24);
 
 impl ServerArgs {
     /// The configuration, checked.
@@ -187,7 +194,8 @@ impl ServerArgs {
             runtime: self.runtime,
             name: self.server_name,
             metrics_interval: self.metrics_interval,
-            retention_raw: self.retention_raw,
+            retention: self.retention.with_raw(self.retention_raw.unwrap_or(DEFAULT_RAW))?,
+            enforce_retention: self.retention_raw.is_some(),
             limits: Limits {
                 body_bytes: self.max_body_bytes,
                 labels: self.max_labels,

@@ -40,12 +40,20 @@ pub fn base_url(s: &str) -> Result<String, String> {
     }
 }
 
-/// A size in bytes: a bare number, or one with `KiB`, `MiB` or `GiB` (`64MiB`).
+/// A size in bytes: a bare number, or one with a unit (`64MiB`, `50GB`).
 ///
 /// # Errors
 /// A sentence that says what is accepted; also for 0.
 pub fn bytes(s: &str) -> Result<usize, String> {
-    const UNITS: [(&str, u64); 3] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
+    const UNITS: [(&str, u64); 7] = [
+        ("KiB", 1 << 10),
+        ("MiB", 1 << 20),
+        ("GiB", 1 << 30),
+        ("TiB", 1 << 40),
+        ("MB", 1_000_000),
+        ("GB", 1_000_000_000),
+        ("TB", 1_000_000_000_000),
+    ];
     let s = s.trim();
     let with_unit = UNITS.iter().find_map(|(unit, factor)| Some((s.strip_suffix(unit)?, *factor)));
     let (number, factor) = with_unit.unwrap_or((s, 1));
@@ -57,8 +65,8 @@ pub fn bytes(s: &str) -> Result<usize, String> {
         .filter(|bytes| *bytes > 0)
         .ok_or_else(|| {
             format!(
-                "{s:?} is not a size above 0; write bytes (67108864) or a number with KiB, MiB or \
-                 GiB (64MiB)"
+                "{s:?} is not a size above 0; write bytes (67108864) or a number with KiB, MiB, GiB, TiB, \
+                 MB, GB or TB (64MiB)"
             )
         })
 }
@@ -96,7 +104,8 @@ mod tests {
         assert_eq!(bytes("67108864"), Ok(64 << 20));
         assert_eq!(bytes("64MiB"), Ok(64 << 20));
         assert_eq!(bytes("512 KiB"), Ok(512 << 10));
-        for text in ["0", "", "MiB", "64MB", "-1", "99999999999GiB"] {
+        assert_eq!(bytes("50GB"), Ok(50_000_000_000));
+        for text in ["0", "", "MiB", "64M", "-1", "99999999999GiB"] {
             assert!(bytes(text).unwrap_err().contains("64MiB"), "{text}");
         }
     }

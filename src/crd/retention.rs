@@ -14,10 +14,14 @@ pub struct Retention {
     /// Age at which samples are dropped: hours, days or weeks (12h, 7d, 4w).
     #[schemars(length(max = 5), regex(pattern = AGE))]
     pub raw: String,
-    /// Age at which hourly roll-ups are dropped, from the version on that makes them.
+    /// Age at which hourly roll-ups are dropped; 400d, or `raw` where that is longer.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 5), regex(pattern = AGE))]
     pub hourly: Option<String>,
+    /// Bytes of all tables, as 50GB or 20GiB: above, the oldest days of samples go, never the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 9), regex(pattern = r"^[1-9][0-9]{0,5}[MGT]i?B$"))]
+    pub max_size: Option<String>,
     /// When retention is enforced, as a CronJob says it: minute, hour, day, month, day of the week,
     /// in UTC.
     #[schemars(
@@ -29,6 +33,6 @@ pub struct Retention {
 
 impl Default for Retention {
     fn default() -> Self {
-        Self { raw: "7d".to_owned(), hourly: None, schedule: "17 * * * *".to_owned() }
+        Self { raw: "7d".to_owned(), hourly: None, max_size: None, schedule: "17 * * * *".to_owned() }
     }
 }

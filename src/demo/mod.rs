@@ -16,6 +16,7 @@ use crate::agent::{self, AgentConfig, ScrapeConfig, ServerUrl};
 use crate::model::Limits;
 use crate::server::page::data::Flag;
 use crate::server::{self, AuthConfig, ServerConfig, ServerEvent};
+use crate::store::Retention;
 
 /// How the demo runs.
 #[derive(Clone, Debug)]
@@ -30,8 +31,8 @@ pub struct DemoConfig {
     pub metrics_interval: Duration,
     /// Metrics in text files.
     pub textfile_dir: Option<PathBuf>,
-    /// How long samples are kept.
-    pub retention_raw: Duration,
+    /// What is kept.
+    pub retention: Retention,
     /// What is scraped beside that.
     pub scrape: ScrapeConfig,
     /// Flags that differ from their defaults, for the status page.
@@ -146,7 +147,8 @@ fn server_config(config: &DemoConfig, listen: SocketAddr, database_url: &str) ->
         runtime: None,
         name: "noetl-server".into(),
         metrics_interval: config.metrics_interval,
-        retention_raw: Some(config.retention_raw),
+        retention: config.retention,
+        enforce_retention: true,
         limits: Limits::default(),
         changed_flags: config.changed_flags.clone(),
     }

@@ -7,10 +7,8 @@ use super::core::HOURS_AHEAD;
 use super::problem::{Kind, Problem, ProblemBody};
 use super::reply::Reply;
 use super::request::Request;
-use crate::store::{Lookup, Retention, extend_component_ttl, set_metric_ttl};
+use crate::store::{Lookup, extend_component_ttl, set_metric_ttl};
 
-/// Raw samples are kept for this long where the server was not told: 7 d.
-pub(super) const DEFAULT_RETENTION_MS: i64 = 7 * 86_400_000;
 /// Partitions can be made this many days ahead.
 const MAX_DAYS_AHEAD: i32 = 31;
 /// Longest time to live, about ten years.
@@ -43,7 +41,7 @@ pub(super) struct CleanupReply {
 pub(super) async fn cleanup(app: &Arc<App>, request: &Request) -> Result<Reply, Problem> {
     request.params.only(&[])?;
     let core = &app.core()?;
-    let report = retention(app).run(&core.database, |step| tracing::info!(step, "clean-up")).await?;
+    let report = app.config.retention.run(&core.database, |step| tracing::info!(step, "clean-up")).await?;
     core.partitions.refresh(&core.database).await?;
     let dropped_count = report.dropped_partitions.len();
     Ok(Reply::json(&CleanupReply {
@@ -53,12 +51,6 @@ pub(super) async fn cleanup(app: &Arc<App>, request: &Request) -> Result<Reply, 
         dropped_count,
         deleted_samples: report.deleted_samples,
     }))
-}
-
-/// The retention that the server was told, or the default.
-pub(super) fn retention(app: &App) -> Retention {
-    let told = app.config.retention_raw.and_then(|d| i64::try_from(d.as_millis()).ok());
-    Retention { raw_ms: told.unwrap_or(DEFAULT_RETENTION_MS), dry_run: false }
 }
 
 /// What was made.

@@ -3,10 +3,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+
 use super::ServerConfig;
 use crate::live::Live;
 use crate::model::{Component, Millis, Point, Series, SeriesId};
-use crate::store::{Components, Database, Partitions, SeriesIndex, StoreError, Writer, migrate};
+use crate::store::{
+    Components, Database, MaintenanceRun, Partitions, SeriesIndex, StoreError, Writer, migrate,
+};
 
 /// Hours of partitions that the server keeps ahead.
 pub(super) const HOURS_AHEAD: i32 = 3;
@@ -27,6 +31,8 @@ pub struct Core {
     pub writer: Writer,
     /// A component that is silent for longer is not exported, in milliseconds.
     pub stale_after_ms: i64,
+    /// The newest run of retention that ended, by whomever, as it was last looked at.
+    pub retention_run: Mutex<Option<MaintenanceRun>>,
 }
 
 impl Core {
@@ -79,7 +85,8 @@ impl Core {
         let exported = Arc::clone(&live);
         let on_commit = move |points: &[Point]| export(&exported, points);
         let (writer, _) = Writer::start(database.clone(), Arc::clone(&partitions), Box::new(on_commit));
-        Ok(Self { database, components, series, live, partitions, writer, stale_after_ms })
+        let retention_run = Mutex::default();
+        Ok(Self { database, components, series, live, partitions, writer, stale_after_ms, retention_run })
     }
 
     /// Samples of one component that are in the database by another way than the writer's.

@@ -41,7 +41,7 @@ use warp::Filter;
 
 use crate::host::{HostPaths, HostReader};
 use crate::model::{Limits, Millis};
-use crate::store::{Database, DatabaseSource, RuntimeOwner, Sizes, StoreError};
+use crate::store::{Database, DatabaseSource, Retention, RuntimeOwner, Sizes, StoreError};
 
 pub use self::auth::{AuthConfig, KubernetesAuth, ServiceAccounts};
 pub use self::core::Core;
@@ -78,8 +78,10 @@ pub struct ServerConfig {
     pub name: String,
     /// How often it does.
     pub metrics_interval: Duration,
-    /// Retention that the server enforces itself, hourly; `None` leaves it to `maintenance`.
-    pub retention_raw: Option<Duration>,
+    /// What is kept.
+    pub retention: Retention,
+    /// Whether the server enforces retention itself, hourly; else it is left to `maintenance`.
+    pub enforce_retention: bool,
     /// What a report may hold.
     pub limits: Limits,
     /// Flags that differ from their defaults, secrets masked, for the status page.

@@ -148,6 +148,18 @@ impl OwnMetrics {
             let (open, idle) = core.database.connections();
             gauge("noetl_metrics_database_connections", "Open connections to PostgreSQL.", i64::from(open));
             gauge("noetl_metrics_database_connections_idle", "Connections that nothing uses.", count(idle));
+            if let Some(run) = &*core.retention_run.lock() {
+                gauge(
+                    "noetl_metrics_retention_store_bytes",
+                    "Bytes of all tables at the end of the newest run of retention.",
+                    run.store_bytes,
+                );
+                gauge(
+                    "noetl_metrics_retention_over_size_partitions",
+                    "Days that the newest run of retention dropped since the tables took more than they may.",
+                    run.over_size_partitions,
+                );
+            }
             let stats = core.writer.stats();
             let load = |a: &std::sync::atomic::AtomicU64| a.load(std::sync::atomic::Ordering::Relaxed);
             counter("noetl_metrics_commits_total", "Write transactions committed.", load(&stats.commits));

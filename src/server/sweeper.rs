@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::core::{Core, HOURS_AHEAD};
-use super::{App, admin, self_report};
+use super::{App, self_report};
 use crate::model::{Component, Millis, RuntimeId, Series};
-use crate::store::{Inserted, StoreError, adopt, adoption};
+use crate::store::{Inserted, StoreError, adopt, adoption, maintenance_runs};
 
 /// A series without a new sample for a day leaves memory, even if its component goes on.
 const IDLE_SERIES_MS: i64 = 86_400_000;
@@ -83,6 +83,12 @@ async fn keep_house(app: &App, core: &Core, every: Duration) {
         if reported.is_none_or(|at| at.elapsed() >= app.config.metrics_interval) {
             reported = Some(Instant::now());
             report(app, core).await;
+            match maintenance_runs(&core.database, 5).await {
+                Ok(runs) => {
+                    *core.retention_run.lock() = runs.into_iter().find(|run| run.finished_at.is_some())
+                }
+                Err(error) => tracing::warn!(%error, "runs of retention could not be looked at"),
+            }
         }
     }
 }
@@ -132,14 +138,13 @@ async fn keep_adopting(core: &Core) {
 }
 
 async fn keep_retention(app: &App, core: &Core) {
-    if app.config.retention_raw.is_none() {
+    if !app.config.enforce_retention {
         return;
     }
     let mut ticks = ticks(RETENTION_EVERY);
     loop {
         ticks.tick().await;
-        let retention = admin::retention(app);
-        if let Err(error) = retention.run(&core.database, |step| tracing::debug!(step)).await {
+        if let Err(error) = app.config.retention.run(&core.database, |step| tracing::debug!(step)).await {
             tracing::warn!(%error, "retention could not be enforced");
         }
     }

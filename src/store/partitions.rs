@@ -28,6 +28,8 @@ pub(super) enum Kind {
     Hour,
     /// A day of sealed samples.
     Day,
+    /// A month of roll-ups.
+    Month,
 }
 
 /// One partition.
@@ -53,6 +55,7 @@ impl Kind {
         match self {
             Self::Hour => "sample",
             Self::Day => "chunk",
+            Self::Month => "rollup_day",
         }
     }
 }
@@ -279,9 +282,11 @@ pub(super) async fn list(tx: &mut Transaction, kind: Kind) -> Result<Vec<Partiti
     let (view, closed) = match kind {
         Kind::Hour => ("partition", "closed"),
         Kind::Day => ("day", "true"),
+        Kind::Month => ("month", "true"),
     };
     let text = format!(
-        "select name, extract(epoch from from_time)::bigint * 1000, detach_pending, {closed} \
+        "select name, extract(epoch from from_time)::bigint * 1000, detach_pending, {closed}, \
+           extract(epoch from to_time)::bigint * 1000 \
          from noetl_metrics.{view} order by from_time"
     );
     let rows = sql_made(text).fetch_all(&mut **tx).await?;
@@ -290,17 +295,20 @@ pub(super) async fn list(tx: &mut Transaction, kind: Kind) -> Result<Vec<Partiti
 
 /// Tables that were partitions of a kind and are none any more, oldest first.
 pub(super) async fn detached(tx: &mut Transaction, kind: Kind) -> Result<Vec<Partition>, StoreError> {
-    let (form, pattern) = match kind {
-        Kind::Hour => ("YYYYMMDD_HH24 TZH", "^sample_[0-9]{8}_[0-9]{2}$"),
-        Kind::Day => ("YYYYMMDD TZH", "^chunk_[0-9]{8}$"),
+    let (form, pattern, length) = match kind {
+        Kind::Hour => ("YYYYMMDD_HH24 TZH", "^sample_[0-9]{8}_[0-9]{2}$", "1 hour"),
+        Kind::Day => ("YYYYMMDD TZH", "^chunk_[0-9]{8}$", "1 day"),
+        Kind::Month => ("YYYYMM TZH", "^rollup_[0-9]{6}$", "1 month"),
     };
-    let rows = sql("select relname::text, \
-                      extract(epoch from to_timestamp(substr(relname, strpos(relname, '_') + 1) || ' +00', $1))::bigint * 1000, false, \
-                      exists (select from pg_index where indrelid = pg_class.oid and indisunique) \
-                    from pg_class where relnamespace = 'noetl_metrics'::regnamespace and relkind = 'r' \
+    let rows = sql("select relname::text, extract(epoch from from_time)::bigint * 1000, false, \
+                      exists (select from pg_index where indrelid = pg_class.oid and indisunique), \
+                      extract(epoch from (from_time at time zone 'UTC' + $3::text::interval) at time zone 'UTC')::bigint * 1000 \
+                    from pg_class, to_timestamp(substr(relname, strpos(relname, '_') + 1) || ' +00', $1) from_time \
+                    where relnamespace = 'noetl_metrics'::regnamespace and relkind = 'r' \
                       and not relispartition and relname ~ $2 order by 1")
         .bind(form)
         .bind(pattern)
+        .bind(length)
         .fetch_all(&mut **tx)
         .await?;
     rows.iter().map(|row| partition(kind, row)).collect()
@@ -321,16 +329,11 @@ pub(super) async fn attach(tx: &mut Transaction, partition: &Partition) -> Resul
 }
 
 fn partition(kind: Kind, row: &sqlx::postgres::PgRow) -> Result<Partition, StoreError> {
-    let from = Millis(row.try_get(1)?);
-    let to = match kind {
-        Kind::Hour => from.plus(HOUR_MS),
-        Kind::Day => from.plus(24 * HOUR_MS),
-    };
     Ok(Partition {
         kind,
         name: row.try_get(0)?,
-        from,
-        to,
+        from: Millis(row.try_get(1)?),
+        to: Millis(row.try_get(4)?),
         detach_pending: row.try_get(2)?,
         closed: row.try_get(3)?,
     })

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Contract, now, time};
-use crate::maintenance::maintain;
+use crate::harness::{Contract, SOON, eventually, now, time};
+use crate::maintenance::{command, maintain};
 
 const HOUR: i64 = 3_600_000;
 const LONG: [&str; 2] = ["--retention-raw", "300d"];
@@ -298,4 +298,85 @@ async fn roll_ups_of_a_metric_whose_own_time_is_over_go_with_its_samples() {
         assert!(contract.value::<i64>(of).await > 20);
     }
     compare(&contract, hour(72), hour(0), "the others").await;
+}
+
+#[tokio::test]
+async fn months_of_roll_ups_go_once_they_are_past() {
+    let contract = Contract::start().await;
+    contract.register("w").await;
+    let days = |days: i64| hour(days * 24) + 60_000;
+    let samples = [200, 199, 100, 40, 1].map(|ago| sample(0, &json!(ago), days(ago)));
+    store(&contract, samples.to_vec()).await;
+    maintain(&contract, &LONG).await;
+    let shorter = ["--retention-raw", "2d", "--retention-hourly", "1d"];
+    let refused = crate::harness::spawn(command(&contract, &shorter)).wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("--retention-hourly must not be shorter"), "{said}");
+
+    let flags = ["--retention-raw", "2d", "--retention-hourly", "120d"];
+    let mut planned = maintain(&contract, &[&flags[..], &["--dry-run"]].concat()).await;
+    let mut done = maintain(&contract, &flags).await;
+    let month = format!("rollup_{}", &time(days(200))[..7].replace('-', ""));
+    assert!(done["dropped_partitions"].as_array().unwrap().contains(&json!(month)), "{done}");
+    assert!(done["deleted_rollups"].as_u64().unwrap() >= 1 && done["freed"]["rollups"].as_u64().unwrap() > 0);
+    assert_eq!(
+        done["store"]["rollups"],
+        contract.value::<i64>("select count(*) from noetl_metrics.rollup").await
+    );
+    for report in [&mut planned, &mut done] {
+        report["created_partitions"].take();
+        report["store"].take();
+    }
+    assert_eq!(planned, done);
+    let range = format!("agg=last&step=1h&start_time={}&end_time={}", time(days(300)), time(now()));
+    let left: Vec<String> = steps(&contract, &range).await.into_values().collect();
+    assert!(left.ends_with(&["100.0".into(), "40.0".into(), "1.0".into()]) && left.len() <= 4, "{left:?}");
+}
+
+#[tokio::test]
+async fn the_oldest_days_go_while_the_store_is_too_large() {
+    let mut contract = Contract::start().await;
+    contract.server.kill();
+    let contract = Contract::on(contract.database, &["--metrics-interval", "1s"]).await;
+    contract.ready().await;
+    contract.register("w").await;
+    let samples = (0..5).flat_map(|day| (0..200).map(move |i| sample(i, &json!(day), hour(30 + day * 24))));
+    store(&contract, samples.collect()).await;
+    maintain(&contract, &LONG).await;
+    let days = contract.column::<String>("select name from noetl_metrics.day order by 1").await;
+    assert!(days.len() >= 5);
+    let bytes = "select sum(pg_total_relation_size(oid))::bigint from pg_class where relnamespace = 'noetl_metrics'::regnamespace and relkind = 'r'";
+    let (all, day): (i64, i64) = (
+        contract.value(bytes).await,
+        contract.value(format!("select pg_total_relation_size('noetl_metrics.{}')", days[0])).await,
+    );
+    // A little more than one day less: two go.
+    let most = (all - day - day / 2).to_string();
+    let flags = ["--once", "--retention-raw", "300d", "--retention-max-size", &most];
+    let planned = maintain(&contract, &[&flags[..], &["--dry-run"]].concat()).await;
+    let done = maintain(&contract, &flags).await;
+    for report in [&planned, &done] {
+        assert_eq!(report["over_size_partitions"], json!(days[..2]), "{report}");
+        assert_eq!(report["dropped_partitions"], json!(days[..2]));
+        assert_eq!(report["freed"]["chunks"], report["freed_bytes"]);
+    }
+    assert_eq!(planned["freed"], done["freed"]);
+    assert_eq!(done["store"]["partitions"]["days"], days.len() - 2);
+    let total: i64 = done["store"]["bytes"].as_object().unwrap().values().map(|b| b.as_i64().unwrap()).sum();
+    assert!(total < all, "{total} of {all}");
+    let left = contract.column::<String>("select name from noetl_metrics.day order by 1").await;
+    assert_eq!(left, days[2..]);
+    // Never the last one.
+    let done = maintain(&contract, &["--retention-raw", "300d", "--retention-max-size", "1MB"]).await;
+    assert_eq!(done["over_size_partitions"], json!(days[2..days.len() - 1]));
+    // Their roll-ups are still there.
+    let range =
+        format!("agg=count&step=1h&start_time={}&end_time={}&limit=10000", time(hour(200)), time(now()));
+    assert_eq!(steps(&contract, &range).await.len(), 1000);
+    eventually("the server's own metrics say so", SOON, async || {
+        let metrics = contract.get_as("/metrics", "text/plain").await.expect(200);
+        let line = format!("noetl_metrics_retention_over_size_partitions {}", days.len() - 3);
+        metrics.text().contains(&line).then_some(())
+    })
+    .await;
 }

@@ -36,7 +36,9 @@ pub(super) fn migrate(checked: &Checked) -> Job {
 /// The CronJob.
 pub(super) fn retention(checked: &Checked) -> CronJob {
     let retention = &checked.spec.retention;
-    let args = vec!["maintenance".to_owned(), format!("--retention-raw={}", retention.raw)];
+    let mut args = vec!["maintenance".to_owned(), format!("--retention-raw={}", retention.raw)];
+    args.extend(retention.hourly.iter().map(|age| format!("--retention-hourly={age}")));
+    args.extend(retention.max_size.iter().map(|size| format!("--retention-max-size={size}")));
     let labels = checked.names.labels(Component::Retention);
     CronJob {
         metadata: metadata(checked, &checked.names.retention, Component::Retention),

@@ -222,7 +222,7 @@ fn retention(now_ms: i64, data: &Retention) -> Markup {
             @if data.hourly_seconds.is_some() {
                 (fact("Hourly roll-ups for", &kept(data.hourly_seconds)))
             }
-            (fact("Database at most", &html! {
+            (fact("All tables at most", &html! {
                 @match data.max_bytes {
                     Some(bytes) => (size(bytes)),
                     None => span.none { "without limit" },

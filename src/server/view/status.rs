@@ -1,11 +1,11 @@
 //! The status page: what runs, with which settings, on which database.
 
+use super::super::App;
 use super::super::core::Core;
 use super::super::page::data::{
     Build, Limit, Migration, Partition, Partitions, Retention, RetentionRun, Status, TableSize,
 };
 use super::super::problem::Problem;
-use super::super::{App, admin};
 use crate::model::{Millis, parse_timestamp};
 use crate::store::{maintenance_runs, migrations};
 
@@ -43,9 +43,9 @@ pub(super) async fn fill(app: &App, core: &Core) -> Result<Status, Problem> {
             .collect(),
         partitions: partitions(core, &sizes),
         retention: Retention {
-            raw_seconds: u64::try_from(admin::retention(app).raw_ms / 1000).ok(),
-            hourly_seconds: None,
-            max_bytes: None,
+            raw_seconds: u64::try_from(app.config.retention.raw_ms / 1000).ok(),
+            hourly_seconds: u64::try_from(app.config.retention.hourly_ms / 1000).ok(),
+            max_bytes: app.config.retention.max_bytes,
             runs: runs(core, RUNS).await?,
         },
         targets: super::targets::all(core),

@@ -144,7 +144,7 @@ pub struct Retention {
     pub raw_seconds: Option<u64>,
     /// Seconds for which hourly roll-ups are kept.
     pub hourly_seconds: Option<u64>,
-    /// Bytes the database may take.
+    /// Bytes that all tables may take.
     pub max_bytes: Option<u64>,
     /// The newest runs, newest first.
     pub runs: Vec<RetentionRun>,
