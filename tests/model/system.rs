@@ -350,7 +350,10 @@ impl Server {
     }
 
     pub async fn maintain(&self, raw_ms: i64) -> Checked<MaintenanceReport> {
-        Retention { raw_ms, dry_run: false }.run(&self.database, |_| {}).await.map_err(fault)
+        Retention { raw_ms, hourly_ms: raw_ms, max_bytes: None, dry_run: false }
+            .run(&self.database, |_| {})
+            .await
+            .map_err(fault)
     }
 
     /// Series of a component leave memory.
