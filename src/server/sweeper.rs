@@ -85,7 +85,7 @@ async fn keep_house(app: &App, core: &Core, every: Duration) {
             report(app, core).await;
             match maintenance_runs(&core.database, 5).await {
                 Ok(runs) => {
-                    *core.retention_run.lock() = runs.into_iter().find(|run| run.finished_at.is_some())
+                    *core.retention_run.lock() = runs.into_iter().find(|run| run.finished_at.is_some());
                 }
                 Err(error) => tracing::warn!(%error, "runs of retention could not be looked at"),
             }
