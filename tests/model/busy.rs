@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use noetl_metrics::model::Millis;
 use noetl_metrics::store::{Page, Query};
+use tokio::sync::RwLock;
 
 use crate::history::{COMPONENTS, mix};
 use crate::reference::{HOUR, Key, Rows, Sample, time};
@@ -23,6 +24,9 @@ const KEPT: i64 = 6 * HOUR;
 /// What ninety-nine of a hundred reports take at most: who waits for a lock waits longer. That all of
 /// it shares one thread with what reads and checks is part of it.
 const P99: Duration = Duration::from_secs(2);
+/// The other tests of the model hold it for reading, for as long as a history or a kill takes. Here it is
+/// measured how long things take, so they wait.
+pub static TURNS: RwLock<()> = RwLock::const_new(());
 /// Between two questions of a reader.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -218,6 +222,7 @@ impl Busy {
 #[tokio::test]
 async fn readers_see_each_sample_once_while_hours_are_sealed_and_dropped() {
     let seconds = std::env::var("BUSY").map_or(20, |text| text.parse().expect("BUSY is a number of seconds"));
+    let _alone = TURNS.write().await;
     let system = System::start(1_710_028_800_000).await.unwrap();
     let busy = Busy {
         system,

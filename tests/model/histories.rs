@@ -9,6 +9,7 @@ use std::time::Duration;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 
 use crate::agree::{check, learn, same};
+use crate::busy::TURNS;
 use crate::history::{History, Report, Step, Work, history};
 use crate::questions::ask;
 use crate::reference::{HOUR, Reference, Sample, rows_of, samples_of};
@@ -91,6 +92,7 @@ fn one(seed: u64) -> Result<(), String> {
 
 /// Lives through a history.
 async fn live(history: &History) -> Checked {
+    let _turn = TURNS.read().await;
     let mut system = System::start(MIDNIGHT + history.begin).await?;
     let mut reference = Reference::default();
     let mut last: Vec<(Report, Vec<Sample>)> = Vec::new();

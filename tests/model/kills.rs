@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use sqlx::Row as _;
 
 use crate::agree::same;
+use crate::busy::TURNS;
 use crate::harness::{Cluster, Contract, Http, now, spawn};
 use crate::histories::{range, rng};
 use crate::history::{COMPONENTS, report};
@@ -126,6 +127,7 @@ async fn nothing_acknowledged_is_lost_or_doubled_by_kill_9() {
         clients.push(Client { number, http, reference: Reference::default(), retries: 0 });
     }
     for seed in range("KILLS", "0..10") {
+        let _turn = TURNS.read().await;
         let mut runner = rng(seed);
         let mut pick =
             |strategy: std::ops::Range<u64>| strategy.new_tree(&mut runner).expect("a number").current();
