@@ -12,6 +12,7 @@ from openapi_spec_validator import validate
 from support.process import ROOT, clean_environment
 from support.server import Server, metric, run
 
+HERE = str(Path(__file__).parent)
 METHODS = {"get", "post", "put", "patch", "delete"}
 
 # The HTTP contract: what there must be, whatever else is described.
@@ -119,7 +120,7 @@ def test_fuzzer_finds_no_violation(start_server, tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         timeout=170,
-        env=clean_environment(),
+        env={**clean_environment(), "PYTHONPATH": HERE, "SCHEMATHESIS_HOOKS": "support.fuzzing"},
         cwd=tmp_path,
     )
 
