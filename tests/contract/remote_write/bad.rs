@@ -94,9 +94,12 @@ async fn what_can_not_be_kept_of_metadata_spoils_nothing() {
     let contract = Contract::start().await;
     all_taken(&write(&contract, &[good(1)]).await, 1);
     let long = "x".repeat(5000);
-    for (family, help, unit) in
-        [("good", "a\0b", "c\0d"), ("a.b", "", ""), (&long, &long, &long), ("good", &long, &long)]
-    {
+    for (family, help, unit) in [
+        ("good", long.as_str(), long.as_str()),
+        ("good", "a\0b", "c\0d"),
+        ("a.b", "", ""),
+        (&long, &long, &long),
+    ] {
         let declared = Series::new(family, &[]).about(GAUGE, help, unit);
         let body = encode_v1(&[declared, good(1)]);
         let answer = send(&contract, V1, &body).await;
