@@ -69,11 +69,21 @@ pub(crate) fn vmagent(
 
 /// A single `VictoriaMetrics` without data.
 pub(crate) fn victoria_metrics(directory: &Path) -> Result<Peer> {
-    let address = free_address()?;
     let data = directory.join("victoria-metrics-data");
     if data.exists() {
         std::fs::remove_dir_all(&data).context(data.display().to_string())?;
     }
+    on(data, directory)
+}
+
+/// The same `VictoriaMetrics`, started again.
+pub(crate) fn again(mut peer: Peer, directory: &Path) -> Result<Peer> {
+    peer.process.stop()?;
+    on(peer.data.clone(), directory)
+}
+
+fn on(data: PathBuf, directory: &Path) -> Result<Peer> {
+    let address = free_address()?;
     let mut command = command("victoria-metrics")?;
     command.arg(format!("-storageDataPath={}", data.display())).arg("-retentionPeriod=10y");
     command.arg(format!("-httpListenAddr={address}"));

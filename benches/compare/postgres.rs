@@ -25,6 +25,9 @@ pub(crate) const SETTINGS: &[(&str, &str)] = &[
 /// A running cluster.
 pub(crate) struct Cluster {
     process: Process,
+    bin: PathBuf,
+    directory: PathBuf,
+    user: Option<(u32, u32)>,
     port: u16,
     runtime: Runtime,
     /// `postgres --version`.
@@ -41,39 +44,37 @@ impl Cluster {
         if let Some((uid, gid)) = user {
             chown(&data, Some(uid), Some(gid)).context(data.display().to_string())?;
         }
-        let run = |program: &str| {
-            let mut command = Command::new(bin.join(program));
-            command.current_dir(&data).env("LC_ALL", "C.UTF-8");
-            if let Some((uid, gid)) = user {
-                command.uid(uid).gid(gid);
-            }
-            command
-        };
-        let mut init = run("initdb");
+        let mut init = command(&bin, "initdb", &data, user);
         init.args(["--auth=trust", "--username=bench", "--encoding=UTF8", "--no-sync", "-D"]).arg(&data);
         let made = init.output().context("initdb")?;
         if !made.status.success() {
             return failed(format!("initdb: {}", String::from_utf8_lossy(&made.stderr).trim()));
         }
         let port = free_address()?.port();
-        let mut command = run("postgres");
-        command.arg("-D").arg(&data).args(["-p", &port.to_string(), "-k", "", "-h", "127.0.0.1"]);
-        for (name, value) in SETTINGS {
-            command.arg("-c").arg(format!("{name}={value}"));
-        }
-        // SIGINT: at once, whoever is connected.
-        let process = Process::start("postgres-cluster", &mut command, directory)?.ends_by("-INT");
-        let version = run("postgres").arg("--version").output().context("postgres --version")?;
+        let process = launch(&bin, directory, user, port)?;
+        let version =
+            command(&bin, "postgres", &data, user).arg("--version").output().context("postgres --version")?;
         let version = String::from_utf8_lossy(&version.stdout).trim().replace("postgres (PostgreSQL) ", "");
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().context("runtime")?;
-        let mut cluster = Self { process, port, runtime, version };
-        let probe = cluster.url("postgres");
-        let Self { process, runtime, .. } = &mut cluster;
-        process.wait_until(Duration::from_millis(50), || {
-            runtime.block_on(PgConnection::connect(&probe)).is_ok()
-        })?;
+        let directory = directory.to_owned();
+        let mut cluster = Self { process, bin, directory, user, port, runtime, version };
+        cluster.wait_until_ready()?;
         Ok(cluster)
+    }
+
+    /// Ends it and starts it again: its own cache is cold.
+    pub(crate) fn restart(&mut self) -> Result<()> {
+        self.process.stop()?;
+        self.process = launch(&self.bin, &self.directory, self.user, self.port)?;
+        self.wait_until_ready()
+    }
+
+    fn wait_until_ready(&mut self) -> Result<()> {
+        let probe = self.url("postgres");
+        let Self { process, runtime, .. } = self;
+        process
+            .wait_until(Duration::from_millis(50), || runtime.block_on(PgConnection::connect(&probe)).is_ok())
     }
 
     /// Id of the postmaster; all of PostgreSQL is below it.
@@ -118,6 +119,26 @@ impl Cluster {
     pub(crate) fn wait<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         self.runtime.block_on(work)
     }
+}
+
+fn command(bin: &Path, program: &str, data: &Path, user: Option<(u32, u32)>) -> Command {
+    let mut command = Command::new(bin.join(program));
+    command.current_dir(data).env("LC_ALL", "C.UTF-8");
+    if let Some((uid, gid)) = user {
+        command.uid(uid).gid(gid);
+    }
+    command
+}
+
+fn launch(bin: &Path, directory: &Path, user: Option<(u32, u32)>, port: u16) -> Result<Process> {
+    let data = directory.join("postgres");
+    let mut command = command(bin, "postgres", &data, user);
+    command.arg("-D").arg(&data).args(["-p", &port.to_string(), "-k", "", "-h", "127.0.0.1"]);
+    for (name, value) in SETTINGS {
+        command.arg("-c").arg(format!("{name}={value}"));
+    }
+    // SIGINT: at once, whoever is connected.
+    Ok(Process::start("postgres-cluster", &mut command, directory)?.ends_by("-INT"))
 }
 
 /// Folder of PostgreSQL's programs: `PG_BIN`, or the newest that the distribution installed.

@@ -18,9 +18,15 @@ pub(super) struct Loose {
     at: i64,
     is_late: bool,
     pub(super) value: f64,
+    /// When it was stored: for one that is in time its own time.
+    pub(super) created: Millis,
 }
 
 impl Loose {
+    const fn in_time(at: i64, value: f64) -> Self {
+        Self { at, is_late: false, value, created: Millis(at.div_euclid(1000)) }
+    }
+
     pub(super) const fn at(&self) -> Millis {
         Millis(self.at.div_euclid(1000))
     }
@@ -46,34 +52,36 @@ impl LooseSamples {
         let mut loose = Self::default();
         // Times are written as literals so that partitions are pruned when the statement is planned.
         let time = format!("\"timestamp\" between '{}' and '{}'", from.rfc3339(), to.rfc3339());
-        let micros = "(extract(epoch from \"timestamp\") * 1000000)::bigint";
+        let micros = |column: &str| format!("(extract(epoch from {column}) * 1000000)::bigint");
+        let (at, created) = (micros("\"timestamp\""), micros("created_at"));
         let only = if ids.is_some() { "series_id = any($1)" } else { "$1::integer[] is null" };
         let named = ids.map(Ids::all);
-        for (table, is_late) in [("sample", false), ("sample_late", true)] {
-            let text = format!(
-                "select series_id, {micros}, value from noetl_metrics.{table} where {only} and {time}"
-            );
-            let mut rows = sql_made(text).bind(named).fetch(&mut **tx);
-            while let Some(row) = rows.try_next().await? {
-                loose.push(row.try_get(0)?, Loose { at: row.try_get(1)?, is_late, value: row.try_get(2)? });
-                if loose.len > most {
-                    return Ok(None);
-                }
-            }
-        }
         let bounds = named.and_then(|ids| Some((ids.first()?, ids.last()?)));
         let near = bounds.map_or_else(String::new, |(least, greatest)| {
             format!("and least_id <= {greatest} and greatest_id >= {least}")
         });
-        let text =
-            format!("select {micros}, series_ids, \"values\" from noetl_metrics.block where {time} {near}");
-        let mut blocks = sql_made(text).fetch(&mut **tx);
-        while let Some(row) = blocks.try_next().await? {
+        // One statement: the way to the database is most of what a small query takes.
+        let text = format!(
+            "select {at}, array[series_id], array[value], null::bigint from noetl_metrics.sample where {only} and {time} \
+             union all \
+             select {at}, array[series_id], array[value], {created} from noetl_metrics.sample_late where {only} and {time} \
+             union all \
+             select {at}, series_ids, \"values\", null from noetl_metrics.block where {time} {near}"
+        );
+        let mut rows = sql_made(text).bind(named).fetch(&mut **tx);
+        while let Some(row) = rows.try_next().await? {
             let (at, series, values): (i64, Vec<i32>, Vec<f64>) =
                 (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+            let created: Option<i64> = row.try_get(3)?;
             for (id, value) in series.into_iter().zip(values) {
                 if ids.is_none_or(|ids| ids.has(id)) {
-                    loose.push(id, Loose { at, is_late: false, value });
+                    let sample = Loose::in_time(at, value);
+                    let late = |created: i64| Loose {
+                        is_late: true,
+                        created: Millis(created.div_euclid(1000)),
+                        ..sample
+                    };
+                    loose.push(id, created.map_or(sample, late));
                 }
             }
             if loose.len > most {
@@ -91,7 +99,7 @@ impl LooseSamples {
 
     /// Adds a sealed sample, which may be overridden.
     pub(super) fn push_sealed(&mut self, series: i32, at: Millis, value: f64) {
-        self.all.entry(series).or_default().push(Loose { at: at.0 * 1000, is_late: false, value });
+        self.all.entry(series).or_default().push(Loose::in_time(at.0 * 1000, value));
     }
 
     /// Whether the series has any in an hour.
@@ -127,7 +135,7 @@ mod tests {
     #[test]
     fn late_samples_override_those_of_their_time() {
         let mut loose = LooseSamples::default();
-        let late = |at: i64, value| Loose { at, is_late: true, value };
+        let late = |at: i64, value| Loose { is_late: true, ..Loose::in_time(at, value) };
         loose.push(1, late(5_000, 50.0));
         loose.push(1, late(5_500, 55.0));
         loose.push_sealed(1, Millis(5), 5.0);

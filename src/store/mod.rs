@@ -16,6 +16,7 @@ mod maintenance;
 mod migrate;
 mod names;
 mod newest;
+mod pages;
 mod partitions;
 mod points;
 mod query;

@@ -1,10 +1,13 @@
 //! Stored samples, newest first, by filters; or aggregated in steps of time.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
+use serde_json::value::RawValue;
 use sqlx::Row as _;
 
-use super::db::{Database, StoreError, Transaction, sql, sql_made};
+use super::db::{Database, StoreError, Transaction, sql};
+use super::pages::Pages;
 use super::sealed::{HOUR_MS, Ids};
 use super::steps::Steps;
 use crate::model::{MetricType, Millis, SeriesId};
@@ -85,32 +88,48 @@ impl From<sqlx::Error> for QueryError {
     }
 }
 
+/// Text that all rows of a series share.
+type Text = Arc<str>;
+
 /// A stored sample with what is known of its series.
-#[derive(Clone, Debug, PartialEq, serde::Serialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, serde::Serialize, utoipa::ToSchema)]
 pub struct Row {
     /// Id of the sample, a 64-bit number; null for an aggregated value.
     pub metric_id: Option<i64>,
     /// Id of the component; null where its row is gone.
     pub runtime_id: Option<i64>,
     /// Name of the component.
-    pub component_name: String,
+    #[serde(serialize_with = "shared")]
+    #[schema(value_type = String)]
+    pub component_name: Text,
     /// Kind of the component.
-    pub component_type: String,
+    #[serde(serialize_with = "shared")]
+    #[schema(value_type = String)]
+    pub component_type: Text,
     /// Metric name.
-    pub metric_name: String,
+    #[serde(serialize_with = "shared")]
+    #[schema(value_type = String)]
+    pub metric_name: Text,
     /// gauge, counter, histogram or summary.
-    pub metric_type: String,
+    #[serde(serialize_with = "shared")]
+    #[schema(value_type = String)]
+    pub metric_type: Text,
     /// The value; NaN, +Inf and -Inf are strings.
     #[serde(serialize_with = "number")]
     #[schema(schema_with = crate::wire::value::schema)]
     pub metric_value: f64,
     /// Labels as they were reported first.
+    #[serde(serialize_with = "shared_option")]
     #[schema(value_type = Option<std::collections::HashMap<String, String>>)]
-    pub labels: Option<serde_json::Value>,
+    pub labels: Option<Arc<RawValue>>,
     /// Help text.
-    pub help_text: Option<String>,
+    #[serde(serialize_with = "shared_option")]
+    #[schema(value_type = Option<String>)]
+    pub help_text: Option<Text>,
     /// Unit.
-    pub unit: Option<String>,
+    #[serde(serialize_with = "shared_option")]
+    #[schema(value_type = Option<String>)]
+    pub unit: Option<Text>,
     /// Time of the sample, or start of the step; RFC 3339 with milliseconds.
     pub timestamp: String,
     /// When it was stored: for a sample in time the same as `timestamp`.
@@ -123,6 +142,21 @@ pub struct Row {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]
 fn number<S: serde::Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
     crate::wire::value::serialize(*value, serializer)
+}
+
+fn shared<S: serde::Serializer, T: serde::Serialize + ?Sized>(
+    value: &Arc<T>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serde::Serialize::serialize(&**value, serializer)
+}
+
+#[expect(clippy::ref_option, reason = "the form that serde asks for")]
+fn shared_option<S: serde::Serializer, T: serde::Serialize + ?Sized>(
+    value: &Option<Arc<T>>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serde::Serialize::serialize(&value.as_deref(), serializer)
 }
 
 impl Default for Page {
@@ -149,7 +183,7 @@ impl Query {
             return Ok(Vec::new());
         }
         let found = match self.step {
-            None => self.samples(&mut tx, ids.as_ref().map(Ids::all)).await?,
+            None => self.pages(ids.as_ref()).run(&mut tx).await?,
             Some((step, aggregate)) => self.steps(ids.as_ref(), step, aggregate).run(&mut tx).await?,
         };
         let rows = describe(&mut tx, found, self.step.is_some()).await?;
@@ -188,54 +222,10 @@ impl Query {
         Ok(Some(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?))
     }
 
-    /// One page of samples. The newest times are looked at first, then wider and wider.
-    async fn samples(&self, tx: &mut Transaction, ids: Option<&[i32]>) -> Result<Vec<Found>, StoreError> {
+    /// What to look for page by page.
+    fn pages<'a>(&self, ids: Option<&'a Ids>) -> Pages<'a> {
         let start = self.start.unwrap_or(Millis(0));
-        let mut end = self.end.unwrap_or(Millis::MAX);
-        if let Some(page) = self.after {
-            end = end.min(page.at);
-        }
-        let newest = Millis::now().plus(3_600_000);
-        let mut to = end.min(newest);
-        let mut found = Vec::new();
-        if end > newest {
-            found = self.window(tx, ids, newest.plus(1).max(start), end, self.limit).await?;
-        }
-        for minutes in [65, 6 * 60, 24 * 60, 7 * 24 * 60, i64::MAX / 60_000] {
-            if found.len() >= self.limit || to < start {
-                break;
-            }
-            let from = to.plus(-minutes * 60_000).max(start);
-            let room = self.limit - found.len();
-            found.extend(self.window(tx, ids, from, to, room).await?);
-            to = from.plus(-1);
-        }
-        Ok(found)
-    }
-
-    async fn window(
-        &self,
-        tx: &mut Transaction,
-        ids: Option<&[i32]>,
-        from: Millis,
-        to: Millis,
-        limit: usize,
-    ) -> Result<Vec<Found>, StoreError> {
-        let after = self.after.map_or_else(String::new, |page| {
-            format!(
-                "where (v.\"timestamp\", v.series_id) < ('{}'::timestamptz, {})",
-                page.at.rfc3339(),
-                page.series
-            )
-        });
-        let text = format!(
-            "select v.series_id, floor(extract(epoch from v.\"timestamp\") * 1000)::bigint, v.value, \
-                    floor(extract(epoch from v.created_at) * 1000)::bigint \
-             from ({}) v {after} order by v.\"timestamp\" desc, v.series_id desc limit {limit}",
-            all_samples(ids, from, to)
-        );
-        let rows = sql_made(text).bind(ids).fetch_all(&mut **tx).await?;
-        rows.iter().map(found).collect()
+        Pages { ids, start, end: self.end.unwrap_or(Millis::MAX), limit: self.limit, after: self.after }
     }
 
     fn steps<'a>(&self, ids: Option<&'a Ids>, step: i64, aggregate: Aggregate) -> Steps<'a> {
@@ -245,39 +235,15 @@ impl Query {
     }
 }
 
-/// SQL for all samples from a time to another of these series, which are parameter 1, or of all: those
-/// that no late one overrides, and the late ones.
-pub(super) fn all_samples(ids: Option<&[i32]>, from: Millis, to: Millis) -> String {
-    // Times are written as literals so that partitions are pruned when the statement is planned.
-    let time = format!("\"timestamp\" between '{}' and '{}'", from.rfc3339(), to.rfc3339());
-    let hours = format!("hour between '{}' and '{}'", from.floor(HOUR_MS).rfc3339(), to.rfc3339());
-    let only = if ids.is_some() { "series_id = any($1)" } else { "$1::integer[] is null" };
-    // By these, blocks and chunks of other series are passed over.
-    let bounds = ids.and_then(|ids| Some((ids.iter().min()?, ids.iter().max()?)));
-    let (blocks, chunks) = bounds.map_or_else(Default::default, |(least, greatest)| {
-        (
-            format!("and least_id <= {greatest} and greatest_id >= {least}"),
-            format!("and ids && int4range({least}, {greatest}, '[]')"),
-        )
-    });
-    format!(
-        "select h.series_id, h.\"timestamp\", h.value, h.\"timestamp\" as created_at from ( \
-           select series_id, \"timestamp\", value from noetl_metrics.unsealed where {only} and {time} {blocks} \
-           union all \
-           select series_id, \"timestamp\", value from noetl_metrics.sealed where {only} and {time} and {hours} {chunks}) h \
-         where not exists (select from noetl_metrics.sample_late l where l.series_id = h.series_id and l.\"timestamp\" = h.\"timestamp\") \
-         union all \
-         select series_id, \"timestamp\", value, created_at from noetl_metrics.sample_late where {only} and {time}"
-    )
-}
-
-fn found(row: &sqlx::postgres::PgRow) -> Result<Found, StoreError> {
-    Ok(Found {
-        series: row.try_get(0)?,
-        at: Millis(row.try_get(1)?),
-        value: row.try_get(2)?,
-        created: Millis(row.try_get(3)?),
-    })
+/// How many series these are, one at least; of all, how many there may be.
+pub(super) async fn series_count(tx: &mut Transaction, ids: Option<&Ids>) -> Result<i64, StoreError> {
+    if let Some(ids) = ids {
+        return Ok(i64::try_from(ids.all().len()).unwrap_or(i64::MAX).max(1));
+    }
+    let row = sql("select coalesce(max(series_id), 0)::bigint from noetl_metrics.series")
+        .fetch_one(&mut **tx)
+        .await?;
+    Ok(row.try_get::<i64, _>(0)?.max(1))
 }
 
 /// Adds what is known of the series.
@@ -293,18 +259,25 @@ async fn describe(tx: &mut Transaction, found: Vec<Found>, aggregated: bool) -> 
         .await?;
     let mut series = HashMap::with_capacity(rows.len());
     for row in rows {
-        let labels: Option<&str> = row.try_get("labels")?;
+        // As it is written elsewhere: without blanks.
+        let labels = row.try_get::<Option<&str>, _>("labels")?.and_then(|text| {
+            let value: serde_json::Value = serde_json::from_str(text).ok()?;
+            serde_json::value::to_raw_value(&value).ok().map(Arc::from)
+        });
+        let text = |column: &str| Ok::<Text, StoreError>(row.try_get::<&str, _>(column)?.into());
+        let known =
+            |column: &str| Ok::<_, StoreError>(row.try_get::<Option<&str>, _>(column)?.map(Text::from));
         let described = Row {
             metric_id: None,
             runtime_id: row.try_get("runtime_id")?,
-            component_name: row.try_get("component_name")?,
-            component_type: row.try_get("component_type")?,
-            metric_name: row.try_get("metric_name")?,
-            metric_type: row.try_get("metric_type")?,
+            component_name: text("component_name")?,
+            component_type: text("component_type")?,
+            metric_name: text("metric_name")?,
+            metric_type: text("metric_type")?,
             metric_value: 0.0,
-            labels: labels.and_then(|t| serde_json::from_str(t).ok()),
-            help_text: row.try_get("help_text")?,
-            unit: row.try_get("unit")?,
+            labels,
+            help_text: known("help_text")?,
+            unit: known("unit")?,
             timestamp: String::new(),
             created_at: String::new(),
             place: Page::default(),
@@ -318,7 +291,7 @@ async fn describe(tx: &mut Transaction, found: Vec<Found>, aggregated: bool) -> 
             row.metric_id = (!aggregated).then(|| SeriesId(f.series).metric_id(f.at));
             row.metric_value = f.value;
             row.timestamp = f.at.rfc3339();
-            row.created_at = f.created.rfc3339();
+            row.created_at = if f.created == f.at { row.timestamp.clone() } else { f.created.rfc3339() };
             row.place = Page { at: f.at, series: f.series };
             Some(row)
         })

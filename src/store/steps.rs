@@ -120,13 +120,8 @@ impl Steps<'_> {
 
     /// Hours of the first window: as many as fill a page where all series go on all the time.
     async fn hours_at_first(&self, tx: &mut Transaction) -> Result<i64, StoreError> {
-        let series = if let Some(ids) = self.ids {
-            i64::try_from(ids.all().len()).unwrap_or(i64::MAX)
-        } else {
-            let greatest = "select coalesce(max(series_id), 0)::bigint from noetl_metrics.series";
-            sql_made(greatest.to_owned()).fetch_one(&mut **tx).await?.try_get(0)?
-        };
-        let (series, limit) = (series.max(1), i64::try_from(self.limit).unwrap_or(i64::MAX));
+        let series = super::query::series_count(tx, self.ids).await?;
+        let limit = i64::try_from(self.limit).unwrap_or(i64::MAX);
         let steps = limit / series + 1;
         let hours = steps.saturating_mul(self.step) / HOUR_MS + 1;
         Ok(hours.min(i64::try_from(PARTS).unwrap_or(i64::MAX) / series).max(1))

@@ -5,6 +5,7 @@ pub(crate) mod beside;
 pub(crate) mod ingest;
 pub(crate) mod insert;
 pub(crate) mod memory;
+pub(crate) mod query;
 pub(crate) mod remote_write;
 pub(crate) mod scrape;
 pub(crate) mod seal;
@@ -39,13 +40,14 @@ impl Bench<'_> {
 pub(crate) type Measure = fn(&Bench<'_>) -> Result<Row>;
 
 /// All rows that are measured so far, by their number.
-pub(crate) const ALL: [(u32, Measure); 10] = [
+pub(crate) const ALL: [(u32, Measure); 11] = [
     (1, ingest::measure),
     (2, remote_write::measure),
     (3, insert::measure),
     (4, scrape::measure),
     (5, beside::measure),
     (6, storage::measure),
+    (7, query::measure),
     (8, seal::measure),
     (9, agent::measure),
     (10, memory::measure),
