@@ -303,7 +303,8 @@ pub(super) async fn detached(tx: &mut Transaction, kind: Kind) -> Result<Vec<Par
     let rows = sql("select relname::text, extract(epoch from from_time)::bigint * 1000, false, \
                       exists (select from pg_index where indrelid = pg_class.oid and indisunique), \
                       extract(epoch from (from_time at time zone 'UTC' + $3::text::interval) at time zone 'UTC')::bigint * 1000 \
-                    from pg_class, to_timestamp(substr(relname, strpos(relname, '_') + 1) || ' +00', $1) from_time \
+                    from pg_class cross join lateral (select case when relname ~ $2 then \
+                      to_timestamp(substr(relname, strpos(relname, '_') + 1) || ' +00', $1) end as from_time) t \
                     where relnamespace = 'noetl_metrics'::regnamespace and relkind = 'r' \
                       and not relispartition and relname ~ $2 order by 1")
         .bind(form)
