@@ -90,7 +90,7 @@ impl Walk {
             Kind::Gauge | Kind::Full => 50.0,
             Kind::Counter => 1e6,
         };
-        Self { kind, value, random: number as u64 * 0x9e37_79b9_7f4a_7c15 + 1 }
+        Self { kind, value, random: (number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(1) }
     }
 
     /// A number from 0 to 1.

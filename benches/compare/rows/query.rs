@@ -206,8 +206,10 @@ fn ask(connection: &mut Connection, path: &str, rows: usize) -> Result<f64> {
     let answer = connection.get(path, false)?;
     let took = began.elapsed().as_secs_f64();
     let text = String::from_utf8_lossy(&answer.body);
-    // A row of ours names its metric_id; a point there is a pair with its time.
-    let found = text.matches("\"metric_id\"").count().max(text.matches("],[").count() + 1);
+    // A row of ours names its metric_id; there a point of a range is a pair, and each series has one value
+    // at a moment.
+    let count = |mark: &str| text.matches(mark).count();
+    let found = count("\"metric_id\"").max(count("],[") + 1).max(count("\"value\":["));
     if answer.status != 200 || found * 100 < rows * 90 || found > rows * 2 {
         let said: String = text.chars().take(200).collect();
         return failed(format!("{path}: {} with {found} of {rows} rows: {said}", answer.status));
