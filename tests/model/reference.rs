@@ -76,6 +76,8 @@ pub struct Reference {
     pub live: HashMap<Key, (i64, u64)>,
     /// Series that a scraper sees.
     pub exported: HashSet<Key>,
+    /// Until then samples are gone that were there: of whole hours more may be known than of samples.
+    pub gone_until: i64,
     pub metric_ttl: HashMap<u8, i32>,
     pub component_ttl: HashMap<u8, i32>,
 }
@@ -133,6 +135,7 @@ impl Reference {
             }
         }
         for (key, at) in gone {
+            self.gone_until = self.gone_until.max(at - at.rem_euclid(HOUR) + HOUR);
             self.rows.entry(key).or_default().remove(&at);
         }
         Ok(())

@@ -350,7 +350,7 @@ impl Server {
     }
 
     pub async fn maintain(&self, raw_ms: i64) -> Checked<MaintenanceReport> {
-        Retention { raw_ms, hourly_ms: raw_ms, max_bytes: None, dry_run: false }
+        Retention { raw_ms, hourly_ms: raw_ms.max(400 * 86_400_000), max_bytes: None, dry_run: false }
             .run(&self.database, |_| {})
             .await
             .map_err(fault)
