@@ -13,6 +13,7 @@ use noetl_metrics::store::{Page, Query};
 use tokio::sync::RwLock;
 
 use crate::history::{COMPONENTS, mix};
+use crate::questions::label_of;
 use crate::reference::{HOUR, Key, Rows, Sample, time};
 use crate::system::{COLUMNS, Checked, System, fault};
 
@@ -204,8 +205,8 @@ impl Busy {
         loop {
             let page = query.run(&self.system.server.database).await.map_err(fault)?;
             for row in &page {
-                let label = row.labels.as_ref().and_then(|labels| labels["i"].as_str()).unwrap_or_default();
-                let key = Key::of(&row.component_name, &row.metric_name, label).ok_or("no series")?;
+                let label = label_of(row)?;
+                let key = Key::of(&row.component_name, &row.metric_name, &label).ok_or("no series")?;
                 let twice = rows.entry(key).or_default().insert(row.place.at.0, row.metric_value.to_bits());
                 if twice.is_some() {
                     return Err(format!("{key:?} at {} is there twice", row.timestamp));

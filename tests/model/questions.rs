@@ -99,13 +99,20 @@ impl Filter {
     }
 }
 
+/// The value of the label that series of one metric differ by.
+pub fn label_of(row: &Row) -> Checked<String> {
+    let Some(labels) = &row.labels else { return Ok(String::new()) };
+    let labels: serde_json::Value = serde_json::from_str(labels.get()).map_err(fault)?;
+    Ok(labels["i"].as_str().unwrap_or_default().to_owned())
+}
+
 /// A row as both have it: its time, its series' id, and its value.
 type Plain = (i64, i32, f64);
 
 fn plain(rows: &[Row], ids: &HashMap<Key, i32>) -> Checked<Vec<Plain>> {
     let plain = |row: &Row| {
-        let label = row.labels.as_ref().and_then(|labels| labels["i"].as_str()).unwrap_or_default();
-        let key = Key::of(&row.component_name, &row.metric_name, label).ok_or("a row of no series")?;
+        let label = label_of(row)?;
+        let key = Key::of(&row.component_name, &row.metric_name, &label).ok_or("a row of no series")?;
         let id = ids.get(&key).copied().unwrap_or_default();
         if row.place.series != id || row.timestamp != time(row.place.at.0) {
             return Err(format!("{key:?} is series {id}, not that of {row:?}"));
