@@ -12,6 +12,9 @@ pub(crate) enum BenchError {
     /// `/proc` could not be read.
     #[error("/proc: {0}")]
     Proc(#[from] procfs::ProcError),
+    /// An API server refused a request, or could not be asked.
+    #[error("Kubernetes: {0}")]
+    Kubernetes(#[from] kube::Error),
     /// Something did not do what it should.
     #[error("{0}")]
     Failed(String),

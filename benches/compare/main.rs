@@ -1,4 +1,4 @@
-//! Measures the server and the agent side by side with their peers, on a PostgreSQL cluster of its
+//! Measures the server, the agent and the operator side by side with their peers, on a PostgreSQL cluster of its
 //! own, prints one table and writes it to `docs/benchmarks.md`.
 //!
 //! `compare [--quick] [ROW…]`: rows by number, all where none is named; the environment's `ROW` and
@@ -15,11 +15,13 @@
     reason = "texts are made beside what is measured"
 )]
 
+mod audit;
 mod document;
 mod error;
 mod fleet;
 mod history;
 mod http;
+mod kubernetes;
 mod load;
 mod noetl;
 mod peers;
@@ -30,6 +32,7 @@ mod rows;
 #[path = "../../tests/contract/harness/remote_write.rs"]
 mod sender;
 mod server;
+mod stand_in;
 mod stats;
 mod stubs;
 mod table;

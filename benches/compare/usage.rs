@@ -46,6 +46,11 @@ pub(crate) fn rss_bytes(root: u32) -> Result<u64> {
     Ok(tree(root)?.iter().map(kilobytes).sum::<u64>() * 1024)
 }
 
+/// The most resident memory that one process has had so far, in bytes.
+pub(crate) fn peak_rss_bytes(pid: u32) -> Result<u64> {
+    Ok(Process::new(pid.cast_signed())?.status()?.vmhwm.unwrap_or(0) * 1024)
+}
+
 /// CPU seconds of this process itself: the generator's.
 pub(crate) fn own_cpu_seconds() -> Result<f64> {
     let stat = Process::myself()?.stat()?;

@@ -5,6 +5,7 @@ pub(crate) mod beside;
 pub(crate) mod ingest;
 pub(crate) mod insert;
 pub(crate) mod memory;
+pub(crate) mod operator;
 pub(crate) mod query;
 pub(crate) mod remote_write;
 pub(crate) mod scrape;
@@ -40,7 +41,7 @@ impl Bench<'_> {
 pub(crate) type Measure = fn(&Bench<'_>) -> Result<Row>;
 
 /// All rows that are measured so far, by their number.
-pub(crate) const ALL: [(u32, Measure); 11] = [
+pub(crate) const ALL: [(u32, Measure); 12] = [
     (1, ingest::measure),
     (2, remote_write::measure),
     (3, insert::measure),
@@ -51,5 +52,6 @@ pub(crate) const ALL: [(u32, Measure); 11] = [
     (8, seal::measure),
     (9, agent::measure),
     (10, memory::measure),
+    (11, operator::measure),
     (12, start::measure),
 ];
