@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test soak versions partners chart lint bench generate image noetl cluster cluster-down e2e clean
+.PHONY: help run test soak versions partners chart lint bench profile generate image noetl cluster cluster-down e2e clean
 MAKEFLAGS += --no-print-directory
 
 # rustup puts cargo where a shell that started earlier does not look yet.
@@ -20,7 +20,7 @@ KEEP ?=
 target := $(or $(CARGO_TARGET_DIR),target)
 venv := .cache/venv/bin
 python := $(venv)/python
-shell_scripts := $(wildcard scripts/*.sh e2e/*.sh e2e/*/*.sh) .ci/run
+shell_scripts := $(wildcard scripts/*.sh scripts/profile/*.sh e2e/*.sh e2e/*/*.sh) .ci/run
 
 help: ## Say what there is (this text)
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -65,6 +65,9 @@ lint: ## Formatting, clippy, licences and sources of the crates, shell and Pytho
 
 bench: ## Measure against peers on this machine (ROW=4, QUICK=1 for a short form)
 	@ROW=$(ROW) QUICK=$(QUICK) scripts/bench.sh $(ARGS)
+
+profile: ## Flame graphs of a row of the benchmarks (ROW=1), in target/profile
+	@ROW=$(ROW) scripts/profile.sh
 
 generate: ## Write what is made from the program: docs/openapi.json, docs/cli.md, crds/; the dashboards; the chart's tables
 	@scripts/setup.sh generate

@@ -4,7 +4,8 @@
 #   scripts/bench.sh [--quick] [ROW...]    rows by number; all where none is named
 #
 # Environment: ROW (rows), QUICK=1 (a short form whose figures are not written), BENCH_DIR (where
-# the benchmark's PostgreSQL keeps its data: a folder on a real disk, /var/tmp by default), PG_BIN.
+# the benchmark's PostgreSQL keeps its data: a folder on a real disk, /var/tmp by default), PG_BIN,
+# E2E_VM_OPERATOR (a program of VictoriaMetrics' operator, the peer of row 11).
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -23,5 +24,15 @@ scripts/setup.sh run
 make_daemon prometheus-pushgateway usr/bin/prometheus-pushgateway
 make_daemon prometheus-node-exporter usr/bin/prometheus-node-exporter
 make_daemon victoria-metrics usr/bin/victoria-metrics usr/bin/vmagent
+
+# Row 11 wants an API server: of the programs that the end-to-end tests build, once.
+rows=" ${ROW:-} ${*//--quick/} "
+if [[ -z ${rows// /} || ${rows//,/ } == *" 11 "* ]]; then
+    scripts/setup.sh programs
+    e2e/cluster/build.sh kubernetes vm-crds
+    # shellcheck source=e2e/cluster/env.sh
+    BENCH_CLUSTER=$(source e2e/cluster/env.sh && echo "$cache")
+    export BENCH_CLUSTER
+fi
 
 BENCH_TOOLS=$root/.cache/tools/bin exec cargo bench --locked --bench compare -- "$@"

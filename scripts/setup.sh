@@ -10,6 +10,8 @@
 #   scripts/setup.sh image   build, and what makes the container image
 #   scripts/setup.sh e2e     image, PostgreSQL's programs, the Python packages, and what the
 #                            one-machine Kubernetes is built of and runs on
+#   scripts/setup.sh programs  what the programs of that Kubernetes are built with
+#   scripts/setup.sh profile what samples the program and draws what it saw
 #   scripts/setup.sh noetl   what NoETL itself and its NATS server are built with
 #
 # It says each thing before it does it, asks nothing, starts no service, and changes nothing where
@@ -86,6 +88,18 @@ case ${1:-} in
         install_wanted
         make_venv
         ;;
+    programs)
+        want_go
+        want_program openssl openssl "an API server wants a key for its accounts"
+        compiles_c || want gcc "one of the programs is C"
+        install_wanted
+        ;;
+    profile)
+        want_rust
+        want_perf
+        install_wanted
+        make_inferno
+        ;;
     noetl)
         want_rust
         want_go
@@ -93,7 +107,7 @@ case ${1:-} in
         install_wanted
         ;;
     *)
-        echo "usage: scripts/setup.sh build|run|test|generate|lint|image|e2e|noetl" >&2
+        echo "usage: scripts/setup.sh build|run|test|generate|lint|image|e2e|programs|profile|noetl" >&2
         exit 2
         ;;
 esac

@@ -1,4 +1,5 @@
-//! `docs/benchmarks.md`: one section for each row, replaced when that row is measured again.
+//! `docs/benchmarks.md`: one section for each row, replaced with its picture when that row is measured
+//! again.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,6 +9,7 @@ use noetl_metrics::model::Millis;
 
 use crate::error::{Context, Result};
 use crate::peers;
+use crate::picture::{self, Figure};
 use crate::postgres::{Cluster, SETTINGS};
 use crate::table::{Row, markdown};
 
@@ -16,23 +18,39 @@ const HEAD: &str = "# Benchmarks
 Written by `make bench`; `make bench ROW=4` measures one row again. Every figure compares two sides in one run on one
 machine, taken in turn, medians of several rounds. CPU seconds stand beside times, since the load generator and
 PostgreSQL share the processors with what is measured. A row that misses its target stays here.
+
+Pictures have logarithmic scales; what a cost grows with is told as a power of the size n: n to the power of 1 is growth
+in proportion.
 ";
+
+/// The folder of the pictures, beside the document.
+const PICTURES: &str = "benchmarks";
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("docs")
+}
+
+/// Draws the pictures of all rows once more, of the figures that are kept.
+pub(crate) fn redraw() -> Result<()> {
+    picture::redraw(&folder().join(PICTURES))
+}
 
 /// Puts the rows into the document and returns its path.
 pub(crate) fn write(rows: &[Row], cluster: &Cluster) -> Result<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/benchmarks.md");
+    let path = folder().join("benchmarks.md");
     let old = fs::read_to_string(&path).unwrap_or_default();
     let made = format!("{} on {}", &Millis::now().rfc3339()[..10], machine(cluster));
     let mut sections: Vec<(u32, String)> = sections(&old);
     for row in rows {
         sections.retain(|(number, _)| *number != row.number);
-        sections.push((row.number, markdown(row, &made)));
+        let figure = Figure { title: row.title.to_owned(), panels: row.panels.clone() };
+        let drawn = picture::write(&folder().join(PICTURES), row.number, &figure)?;
+        let drawn = drawn.map(|name| format!("{PICTURES}/{name}"));
+        sections.push((row.number, markdown(row, drawn.as_deref(), &made)));
     }
     sections.sort_by_key(|(number, _)| *number);
     let body: String = sections.into_iter().map(|(_, text)| format!("\n{}\n", text.trim())).collect();
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).context(folder.display().to_string())?;
-    }
+    fs::create_dir_all(folder()).context(folder().display().to_string())?;
     fs::write(&path, format!("{HEAD}{body}")).context(path.display().to_string())?;
     Ok(path)
 }

@@ -27,7 +27,7 @@ pub(crate) const OPERATOR: &str = "operator";
 pub(crate) const NAMESPACE: &str = "bench";
 
 /// How long the API server may take to serve a new kind.
-const ESTABLISHED_WITHIN: Duration = Duration::from_mins(1);
+const ESTABLISHED_WITHIN: Duration = Duration::from_mins(3);
 
 /// A running control plane.
 pub(crate) struct ControlPlane {

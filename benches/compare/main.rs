@@ -3,6 +3,7 @@
 //!
 //! `compare [--quick] [ROW…]`: rows by number, all where none is named; the environment's `ROW` and
 //! `QUICK=1` say the same. A quick run shows that everything works; its figures are not written.
+//! `compare pictures` measures nothing and draws the document's pictures once more.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is a program for a terminal")]
 #![allow(
     clippy::cast_possible_truncation,
@@ -24,7 +25,9 @@ mod http;
 mod kubernetes;
 mod load;
 mod noetl;
+mod operators;
 mod peers;
+mod picture;
 mod postgres;
 mod process;
 mod remote;
@@ -67,6 +70,7 @@ fn run(arguments: &[String]) -> Result<()> {
     match texts.as_slice() {
         ["static-file", at, file] => return stubs::serve_file(address(at)?, PathBuf::from(file)),
         ["sink", at] => return stubs::sink(address(at)?),
+        ["pictures"] | ["pictures", "--bench"] => return document::redraw(),
         _ => {}
     }
     let wanted = wanted(&texts)?;

@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 use crate::error::{Context, Result, failed};
 use crate::http::Connection;
 
-/// How long a process may take to be there, or to end.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// How long a process may take to be there, or to end: an API server needs more than half a minute of
+/// CPU to start.
+const PATIENCE: Duration = Duration::from_mins(3);
 
 /// A running program; it is stopped when dropped.
 pub(crate) struct Process {

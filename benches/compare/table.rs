@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use crate::picture::Panel;
+
 /// One measured row of the list of comparisons.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Row {
@@ -11,6 +13,8 @@ pub(crate) struct Row {
     pub(crate) title: &'static str,
     /// The figures.
     pub(crate) lines: Vec<Line>,
+    /// How costs grow, where there are several sizes; drawn beside each other.
+    pub(crate) panels: Vec<Panel>,
     /// How it was measured, and what to know when reading the figures.
     pub(crate) notes: Vec<String>,
 }
@@ -65,14 +69,18 @@ pub(crate) fn text(rows: &[Row]) -> String {
     out
 }
 
-/// The section of one row for the document.
-pub(crate) fn markdown(row: &Row, made: &str) -> String {
+/// The section of one row for the document, with the path of its picture if it has one.
+pub(crate) fn markdown(row: &Row, picture: Option<&str>, made: &str) -> String {
     let mut out = format!("## {}. {}\n\n", row.number, row.title);
     out += "| case | here | against | ratio | target | reached |\n|---|---|---|---|---|---|\n";
     for line in &row.lines {
         let _ = writeln!(out, "| {} |", line.cells().join(" | "));
     }
     out.push('\n');
+    if let Some(path) = picture {
+        let _ =
+            writeln!(out, "![{}: how the cost grows with size, on logarithmic scales]({path})\n", row.title);
+    }
     row.notes.iter().for_each(|note| {
         let _ = writeln!(out, "- {note}");
     });

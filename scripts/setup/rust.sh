@@ -3,6 +3,8 @@
 # shellcheck shell=bash
 
 cargo_deny_version=0.20
+inferno_version=0.12
+cargo_tools=$cache/cargo-tools/bin
 
 want_rust() {
     PATH=$PATH:${CARGO_HOME:-${HOME:-/nonexistent}/.cargo}/bin
@@ -26,16 +28,29 @@ want_cplusplus() {
     command -v pkg-config >/dev/null || want pkg-config "and look for libraries with it"
 }
 
-# cargo-deny from PATH or from .cache, built only where neither has it. It runs for seconds, so a
-# quick build without optimisation beats a slow one.
+# cargo-deny from PATH or from .cache.
 make_cargo_deny() {
-    local bin=$cache/cargo-tools/bin
-    [[ $(PATH=$bin:$PATH cargo-deny --version 2>/dev/null) != *" $cargo_deny_version."* ]] || return 0
-    say "building cargo-deny $cargo_deny_version into .cache/cargo-tools (some minutes, once):"
-    local install=(cargo install --locked --root "$cache/cargo-tools" "cargo-deny@^$cargo_deny_version")
+    [[ $(PATH=$cargo_tools:$PATH cargo-deny --version 2>/dev/null) == *" $cargo_deny_version."* ]] ||
+        build_tool cargo-deny "$cargo_deny_version"
+}
+
+# perf is of the kernel's own package; where it is not Debian's, its name is another.
+want_perf() { want_program perf linux-perf "takes samples of the program while it runs"; }
+
+# Draws flame graphs of what perf saw.
+make_inferno() {
+    PATH=$cargo_tools:$PATH command -v inferno-flamegraph >/dev/null ||
+        build_tool inferno "$inferno_version"
+}
+
+# build_tool CRATE VERSION: into .cache, only where it is missing. It runs for seconds, so a quick
+# build without optimisation beats a slow one.
+build_tool() {
+    say "building $1 $2 into .cache/cargo-tools (some minutes, once):"
+    local install=(cargo install --locked --root "$cache/cargo-tools" "$1@^$2")
     say "  ${install[*]}"
     CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_OPT_LEVEL=1 \
         CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_DEBUG=0 \
-        "${install[@]}" || die "cargo-deny could not be built; the reason is above." \
+        "${install[@]}" || die "$1 could not be built; the reason is above." \
         "Run by hand: ${install[*]}"
 }

@@ -9,6 +9,7 @@ use super::Bench;
 use crate::error::Result;
 use crate::fleet::{Fleet, Series, millis_of};
 use crate::load::{CONNECTIONS, Sent, Until, send};
+use crate::picture::Panel;
 use crate::server::Server;
 use crate::stats::{exponent, median, short};
 use crate::stubs;
@@ -52,13 +53,16 @@ pub(crate) fn measure(bench: &Bench<'_>) -> Result<Row> {
         ..Row::default()
     };
     for report in [100, 1000] {
-        let mut costs = Vec::new();
+        let (mut costs, mut limits) = (Vec::new(), Vec::new());
         for size in sizes {
             bench.progress(1, &format!("{size} series in reports of {report} samples"));
             let (ours, limit) = rounds(bench, *size, report)?;
             costs.push((*size as f64, 1.0 / pick(&ours, Round::per_cpu_second)));
+            limits.push((*size as f64, 1.0 / pick(&limit, Round::per_cpu_second)));
             row.lines.push(line(*size, report, &ours, &limit));
         }
+        let cost = format!("CPU a sample, {report} a report");
+        row.panels.push(Panel::new(&cost, "s", "series").curve("here", &costs).curve("COPY BINARY", &limits));
         if let Some(exponent) = exponent(&costs) {
             row.notes.push(format!(
                 "Reports of {report}: CPU a sample grows with the number of series to the power of {exponent:.2}."

@@ -9,6 +9,7 @@ use super::Bench;
 use super::ingest::{Round, pick, reports};
 use crate::error::Result;
 use crate::fleet::{COMPONENT_SERIES, Fleet, KIND, Series, millis_of};
+use crate::picture::Panel;
 use crate::server::Server;
 use crate::stats::{exponent, short};
 use crate::table::{Line, Row};
@@ -51,6 +52,11 @@ pub(crate) fn measure(bench: &Bench<'_>) -> Result<Row> {
         there.push((*size as f64, 1.0 / pick(&inserts, Round::per_second)));
         row.lines.push(line(*size, &ours, &inserts));
     }
+    row.panels.push(
+        Panel::new("time a sample", "s", "series")
+            .curve("here, 8 connections", &here)
+            .curve("INSERT", &there),
+    );
     if let (Some(here), Some(there)) = (exponent(&here), exponent(&there)) {
         row.notes.push(format!(
             "Time a sample grows with the number of series to the power of {here:.2} here, {there:.2} with INSERT."

@@ -7,6 +7,7 @@ use crate::error::Result;
 use crate::fleet::Fleet;
 use crate::http::Connection;
 use crate::peers;
+use crate::picture::Panel;
 use crate::server::Server;
 use crate::stats::{exponent, mebibytes, short};
 use crate::table::{Line, Row};
@@ -18,13 +19,14 @@ const PEER_SERIES: usize = 100_000;
 pub(crate) fn measure(bench: &Bench<'_>) -> Result<Row> {
     let sizes: &[usize] = if bench.quick { &[10_000] } else { &[10_000, 100_000, 1_000_000] };
     let mut row = Row { number: 10, title: "Resident memory for each live series", ..Row::default() };
-    let mut points = Vec::new();
+    let (mut points, mut peers) = (Vec::new(), Vec::new());
     for size in sizes {
         bench.progress(10, &format!("{size} series"));
         let (empty, full) = server(bench, *size)?;
         let each = (full - empty) / *size as f64;
         points.push((*size as f64, full - empty));
         let peer = if *size <= PEER_SERIES { Some(pushgateway(bench, *size)?) } else { None };
+        peers.extend(peer.map(|(empty, full)| (*size as f64, full - empty)));
         let (other, ratio) = match peer {
             Some((empty, full)) => {
                 let there = (full - empty) / *size as f64;
@@ -44,6 +46,9 @@ pub(crate) fn measure(bench: &Bench<'_>) -> Result<Row> {
             met: Some(each < 400.0),
         });
     }
+    row.panels.push(
+        Panel::new("memory of all series", "B", "series").curve("here", &points).curve("Pushgateway", &peers),
+    );
     if let Some(exponent) = exponent(&points) {
         row.notes.push(format!("Memory grows with the number of series to the power of {exponent:.2}."));
     }

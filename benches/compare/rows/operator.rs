@@ -2,47 +2,32 @@
 //! `VictoriaMetrics`' operator with as many `VMAgents`: until all are converged, and then at rest.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::{ListParams, PostParams};
-use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
+use kube::core::DynamicObject;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, watcher};
 use kube::{Api, Client, ResourceExt};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::Bench;
 use crate::audit::Requests;
-use crate::error::{Context, Result, failed};
-use crate::kubernetes::{ControlPlane, NAMESPACE, built};
-use crate::process::{Process, answers, free_address};
-use crate::server::program;
+use crate::error::{Result, failed};
+use crate::kubernetes::{ControlPlane, NAMESPACE};
+use crate::operators::{PEER_PROGRAM, Side, definitions, ours, peer, peer_version};
+use crate::picture::Panel;
 use crate::stand_in;
 use crate::stats::{exponent, mebibytes, seconds, short};
 use crate::table::{Line, Row};
 use crate::usage::{cpu_seconds, peak_rss_bytes};
 
-/// Names the program of the peer, as for the end-to-end tests.
-const PEER_PROGRAM: &str = "E2E_VM_OPERATOR";
 /// Resources that are created at a time.
 const AT_ONCE: usize = 16;
 /// How long all may take to converge.
 const CONVERGED_WITHIN: Duration = Duration::from_mins(30);
-
-/// An operator to be measured.
-struct Side {
-    /// Group, version, kind and plural of its resource.
-    resource: ApiResource,
-    /// The spec of each resource.
-    spec: Value,
-    /// Whether a resource says that all it asks for is there.
-    converged: fn(&Value) -> bool,
-    start: fn(&ControlPlane, &Path) -> Result<Process>,
-}
 
 /// What one operator took for one number of resources.
 struct Measured {
@@ -80,55 +65,9 @@ pub(crate) fn measure(bench: &Bench<'_>) -> Result<Row> {
         here.push((*size as f64, ours));
         there.extend(peer.map(|peer| (*size as f64, peer)));
     }
+    row.panels = panels(&here, &there);
     row.notes = notes(&here, &there);
     Ok(row)
-}
-
-fn ours() -> Side {
-    Side {
-        resource: resource("metrics.noetl.io", "v1alpha1", "NoetlMetrics", "noetlmetrics"),
-        spec: json!({"database": {"secretRef": {"name": "db"}}}),
-        converged: |status| {
-            let says = |type_: &str, what: &str| {
-                status["conditions"]
-                    .as_array()
-                    .is_some_and(|all| all.iter().any(|one| one["type"] == type_ && one["status"] == what))
-            };
-            says("Ready", "True") && says("Progressing", "False")
-        },
-        start: |plane, folder| {
-            let address = free_address()?;
-            let mut command = Command::new(program());
-            command.args(["operator", "--namespace", NAMESPACE, "--image", "example.org/noetl-metrics:1"]);
-            command.arg(format!("--listen={address}")).env("KUBECONFIG", plane.operators_kubeconfig());
-            let mut process = Process::start("operator", &mut command, folder)?;
-            process.wait_until(Duration::from_millis(100), || answers(address, "/readyz"))?;
-            Ok(process)
-        },
-    }
-}
-
-fn peer() -> Side {
-    Side {
-        resource: resource("operator.victoriametrics.com", "v1beta1", "VMAgent", "vmagents"),
-        spec: json!({"replicaCount": 1, "remoteWrite": [{"url": "http://vmsingle:8428/api/v1/write"}]}),
-        converged: |status| status["updateStatus"] == "operational",
-        start: |plane, folder| {
-            let (metrics, health) = (free_address()?, free_address()?);
-            let mut command = Command::new(std::env::var_os(PEER_PROGRAM).unwrap_or_default());
-            command.args(["--leader-elect", "--leader-elect-namespace", NAMESPACE, "--pprof-addr="]);
-            command.arg(format!("--metrics-bind-address={metrics}"));
-            command.arg(format!("--health-probe-bind-address={health}"));
-            command.env("KUBECONFIG", plane.operators_kubeconfig());
-            let mut process = Process::start("vm-operator", &mut command, folder)?;
-            process.wait_until(Duration::from_millis(100), || answers(health, "/ready"))?;
-            Ok(process)
-        },
-    }
-}
-
-fn resource(group: &str, version: &str, kind: &str, plural: &str) -> ApiResource {
-    ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), plural)
 }
 
 /// Measures one operator with this many resources, on a control plane of its own.
@@ -162,21 +101,10 @@ fn one(bench: &Bench<'_>, name: &str, side: &Side, size: usize) -> Result<Measur
     Ok(Measured { time, cpu, memory, requests, rest })
 }
 
-/// Our definition, and all of `VictoriaMetrics`: its operator wants each of them, ours makes a
-/// VMPodScrape and a VMRule for a resource where they are.
-fn definitions() -> Result<Vec<PathBuf>> {
-    let folder = built("crds")?.join("victoriametrics");
-    let mut files = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("crds/noetlmetrics.yaml")];
-    for entry in std::fs::read_dir(&folder).context(folder.display().to_string())? {
-        files.push(entry.context(folder.display().to_string())?.path());
-    }
-    Ok(files)
-}
-
 /// Waits until somebody leads.
 async fn leads(client: Client) -> Result<()> {
     let leases: Api<Lease> = Api::namespaced(client, NAMESPACE);
-    let deadline = Instant::now() + Duration::from_mins(1);
+    let deadline = Instant::now() + Duration::from_mins(3);
     while Instant::now() < deadline {
         let held = |lease: &Lease| {
             lease
@@ -277,10 +205,25 @@ fn lines(size: usize, ours: &Measured, peer: Option<&Measured>) -> Vec<Line> {
     ]
 }
 
-fn notes(here: &[(f64, Measured)], there: &[(f64, Measured)]) -> Vec<String> {
-    let grows = |side: &[(f64, Measured)], figure: fn(&Measured) -> f64| {
-        exponent(&side.iter().map(|(size, measured)| (*size, figure(measured))).collect::<Vec<_>>())
+/// One figure of all sizes.
+fn points(side: &[(f64, Measured)], figure: fn(&Measured) -> f64) -> Vec<(f64, f64)> {
+    side.iter().map(|(size, measured)| (*size, figure(measured))).collect()
+}
+
+fn panels(here: &[(f64, Measured)], there: &[(f64, Measured)]) -> Vec<Panel> {
+    let panel = |cost: &str, unit: &str, figure: fn(&Measured) -> f64| {
+        let panel = Panel::new(cost, unit, "resources").curve("here", &points(here, figure));
+        panel.curve("VictoriaMetrics' operator", &points(there, figure))
     };
+    vec![
+        panel("time until converged", "s", |side| side.time),
+        panel("CPU until converged", "s", |side| side.cpu),
+        panel("peak memory", "B", |side| side.memory),
+    ]
+}
+
+fn notes(here: &[(f64, Measured)], there: &[(f64, Measured)]) -> Vec<String> {
+    let grows = |side: &[(f64, Measured)], figure| exponent(&points(side, figure));
     let mut notes = Vec::new();
     for (name, side) in [("here", here), ("of VictoriaMetrics' operator", there)] {
         let exponents =
@@ -296,15 +239,15 @@ fn notes(here: &[(f64, Measured)], there: &[(f64, Measured)]) -> Vec<String> {
     if !writes.is_empty() {
         notes.push(format!("Written at rest: {writes:?}."));
     }
-    notes.push(
+    notes.push(format!(
         "etcd and API server without nodes and controllers, new ones for each figure, with the definitions of both \
-         operators. In the place of controllers and nodes, a stand-in gives each Job, Deployment and DaemonSet the \
-         status of one that succeeded or runs as soon as it sees it. All resources are created at once, 16 requests at a \
-         time; a resource is converged when its status says so of its newest generation: Ready and no longer \
-         Progressing here, operational there. Both operators run with their defaults; the other asks for at most 50 \
-         things a second of its own accord, and the API server answers both without a queue."
-            .into(),
-    );
+         operators, the other's of {}. In the place of controllers and nodes, a stand-in gives each Job, Deployment and \
+         DaemonSet the status of one that succeeded or runs as soon as it sees it. All resources are created at once, \
+         {AT_ONCE} requests at a time; a resource is converged when its status says so of its newest generation: Ready \
+         and no longer Progressing here, operational there. Both operators run with their defaults; the other asks for \
+         at most 50 things a second of its own accord, and the API server answers both without a queue.",
+        peer_version()
+    ));
     notes.push(
         "Requests are those in the API server's audit log, Leases included; a Lease's renewal is no write here. At \
          rest: 210 s, from 20 s after all are converged; a watch lives 200 s here. CPU at rest is that of a minute."

@@ -10,6 +10,7 @@ use crate::fleet::{Fleet, Series};
 use crate::http::Connection;
 use crate::load::{Until, send};
 use crate::peers;
+use crate::picture::Panel;
 use crate::server::Server;
 use crate::stats::{exponent, median, seconds, short};
 use crate::stubs;
@@ -34,11 +35,14 @@ pub(crate) fn measure(bench: &Bench<'_>) -> Result<Row> {
     let mut row =
         Row { number: 4, title: "CPU of a scrape, every value changed since the last one", ..Row::default() };
     let mut points = [Vec::new(), Vec::new()];
+    let (mut files, mut peers) = (points.clone(), points.clone());
     let mut memory = Vec::new();
     for (size, rounds) in sizes {
         let (bytes, costs) = one_size(bench, *size, *rounds)?;
         for (gzip, cost) in costs.iter().enumerate() {
             points[gzip].push((*size as f64, median(&cost.here)));
+            files[gzip].push((*size as f64, median(&cost.file)));
+            peers[gzip].push((*size as f64, median(&cost.pushgateway)));
             row.lines.extend(lines(*size, bytes, gzip == 1, cost));
         }
         memory.push(format!(
@@ -46,6 +50,11 @@ pub(crate) fn measure(bench: &Bench<'_>) -> Result<Row> {
             median(&costs[0].here) / median(&costs[0].memory),
             short(*size as f64)
         ));
+    }
+    for (gzip, encoding) in ["plain", "gzip"].into_iter().enumerate() {
+        let panel = Panel::new(&format!("CPU of a scrape, {encoding}"), "s", "series");
+        let panel = panel.curve("here", &points[gzip]).curve("static file", &files[gzip]);
+        row.panels.push(panel.curve("Pushgateway", &peers[gzip]));
     }
     if let (Some(plain), Some(gzip)) = (exponent(&points[0]), exponent(&points[1])) {
         row.notes.push(format!(

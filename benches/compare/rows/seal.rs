@@ -9,6 +9,7 @@ use crate::error::Result;
 use crate::fleet::Fleet;
 use crate::history::{Data, History, Sealed, maintain, migrated, seal};
 use crate::load::{Pace, paced};
+use crate::picture::Panel;
 use crate::server::Server;
 use crate::stats::{exponent, median, seconds, short};
 use crate::table::{Line, Row};
@@ -19,14 +20,21 @@ const DAY_MS: i64 = 86_400_000;
 pub(crate) fn measure(bench: &Bench<'_>) -> Result<Row> {
     let sizes: &[usize] = if bench.quick { &[1_000] } else { &[1_000, 3_000, 10_000] };
     let mut row = Row { number: 8, title: "Sealing and retention", ..Row::default() };
-    let (mut sealing, mut dropping) = (Vec::new(), Vec::new());
+    let (mut sealing, mut dropping, mut deleting) = (Vec::new(), Vec::new(), Vec::new());
     for series in sizes {
         bench.progress(8, &format!("{series} series"));
         let measured = case(bench, *series)?;
         sealing.push((*series as f64, 1.0 / measured.per_cpu_second()));
         dropping.push((*series as f64, measured.drop));
+        deleting.push((*series as f64, measured.delete));
         row.lines.extend(measured.lines(*series));
     }
+    row.panels.push(Panel::new("CPU to seal a sample", "s", "series").curve("here", &sealing));
+    row.panels.push(
+        Panel::new("time to drop a day", "s", "series")
+            .curve("here", &dropping)
+            .curve("DELETE and VACUUM", &deleting),
+    );
     bench.progress(8, "reports meanwhile");
     row.lines.extend(meanwhile(bench)?);
     if let (Some(sealing), Some(dropping)) = (exponent(&sealing), exponent(&dropping)) {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::Bench;
 use crate::error::Result;
 use crate::fleet::Fleet;
+use crate::picture::Panel;
 use crate::process::{Process, answers, free_address};
 use crate::server::{Server, command};
 use crate::stats::{exponent, median, short};
@@ -29,6 +30,7 @@ pub(crate) fn measure(bench: &Bench<'_>) -> Result<Row> {
             met: Some(middle < 1.0),
         });
     }
+    row.panels.push(Panel::new("time to be ready", "s", "series").curve("here", &points));
     if let Some(exponent) = exponent(&points) {
         row.notes.push(format!("Time grows with the number of series to the power of {exponent:.2}."));
     }
