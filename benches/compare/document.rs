@@ -20,7 +20,7 @@ machine, taken in turn, medians of several rounds. CPU seconds stand beside time
 PostgreSQL share the processors with what is measured. A row that misses its target stays here.
 
 Pictures have logarithmic scales; what a cost grows with is told as a power of the size n: n to the power of 1 is growth
-in proportion.
+in proportion. [Where the time goes](performance.md) has profiles of some rows.
 ";
 
 /// The folder of the pictures, beside the document.

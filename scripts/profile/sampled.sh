@@ -8,7 +8,7 @@ mkfifo "$data.control" "$data.answer"
 # The stack is unwound later, from a copy: the program is the one that is shipped, without frame
 # pointers. In a subshell, so that perf is no child of the program.
 (
-    perf record --quiet --freq="${FREQUENCY:-499}" --call-graph=dwarf,16384 --pid=$$ \
+    perf record --quiet --freq="${FREQUENCY:-1999}" --call-graph=dwarf,16384 --pid=$$ \
         --delay=-1 --control="fifo:$data.control,$data.answer" \
         --output="$data" </dev/null >"$data.log" 2>&1 &
     echo $! >"$data.pid"

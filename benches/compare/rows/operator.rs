@@ -84,6 +84,7 @@ fn one(bench: &Bench<'_>, name: &str, side: &Side, size: usize) -> Result<Measur
     let (audit, before) = (plane.audit()?, cpu_seconds(process.id())?);
     let time = plane.block_on(converge(plane.client(), side, size))?;
     let (cpu, requests) = (cpu_seconds(process.id())? - before, audit.requests()?);
+    bench.progress(11, &format!("{size} {kind}: {} and {} CPU", seconds(time), seconds(cpu)));
     // What its own last writes led to is over by then.
     std::thread::sleep(Duration::from_secs(if bench.quick { 5 } else { 20 }));
     bench.progress(11, &format!("{size} {kind}: at rest"));
@@ -96,6 +97,7 @@ fn one(bench: &Bench<'_>, name: &str, side: &Side, size: usize) -> Result<Measur
         requests: audit.requests()?,
     };
     let memory = peak_rss_bytes(process.id())? as f64;
+    bench.progress(11, &format!("{size} {kind}: {} in {:.1} minutes", rest.requests.all, rest.minutes));
     drop(process);
     drop(plane);
     Ok(Measured { time, cpu, memory, requests, rest })
