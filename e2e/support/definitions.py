@@ -31,7 +31,8 @@ def install(vendor: str, *, everything: bool = False) -> None:
     there = {item["metadata"]["name"] for item in kube.items("crds")}
     if absent := [file for file in files if _name(file) not in there]:
         flags = [f"--filename={file}" for file in absent]
-        kube.kubectl("apply", "--server-side", "--force-conflicts", *flags)
+        # Megabytes of schema, each of which the API server takes apart.
+        kube.kubectl("apply", "--server-side", "--force-conflicts", *flags, timeout=300)
     names = [f"crd/{_name(file)}" for file in files]
     kube.kubectl("wait", "--for=condition=Established", *names, "--timeout=60s")
 

@@ -76,6 +76,7 @@ def test_kind_that_appears_later_is_noticed(installation: Installation):
     not os.environ.get("E2E_VM_OPERATOR"),
     reason="E2E_VM_OPERATOR names no program of VictoriaMetrics' operator, which no module serves",
 )
+@pytest.mark.timeout(600)
 def test_operator_of_victoriametrics_takes_the_object(installation: Installation):
     """Its operator makes the configuration, of our object; a vmagent runs with just that."""
     space = installation.space
