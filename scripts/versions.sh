@@ -48,6 +48,6 @@ for major in "$@"; do
     fi
     export PG_BIN=$PWD/.cache/postgres/$major/native/bin
     "$PG_BIN/postgres" --version
-    SEEDS=$seeds KILLS=$kills BUSY=10 cargo test --locked --test model
+    SEEDS=$seeds KILLS=$kills cargo test --locked --test model
     cargo test --locked --test contract -- "${contract[@]}"
 done

@@ -34,9 +34,10 @@ const CLOCK: &str = "create schema clock; \
     set search_path = clock, pg_catalog; \
     alter table noetl_metrics.sample_late alter created_at set default now()";
 
-/// To compile a plan takes longer than to run it on the few rows of a history.
-const SETTINGS: &str =
-    "alter database {} set search_path = clock, pg_catalog, public; alter database {} set jit = off";
+/// To compile a plan takes longer than to run it on the few rows of a history. Who waits for a lock is
+/// in PostgreSQL's log.
+const SETTINGS: &str = "alter database {} set search_path = clock, pg_catalog, public; alter database {} set jit = off; \
+    alter database {} set log_lock_waits = on; alter database {} set deadlock_timeout = '100ms'";
 
 /// Databases whose history came to its end: to make one takes longer than to empty it.
 static LEFT: Mutex<Vec<String>> = Mutex::new(Vec::new());
