@@ -51,6 +51,8 @@ pub enum StoreError {
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         match &error {
+            // The state of an object that a statement needs does not come by waiting.
+            sqlx::Error::Database(e) if e.code().as_deref() == Some("55000") => Self::Refused(error),
             sqlx::Error::Database(e) => match e.code().as_deref().map(|c| &c[..2]) {
                 // Connection exceptions, out of resources, operator intervention, read-only, a lost
                 // race for rows or locks: all of them may be gone at the next try.

@@ -535,6 +535,50 @@ async fn what_a_killed_run_took_out_comes_back_where_the_retention_is_longer_now
 }
 
 #[tokio::test]
+async fn the_server_seals_on_beside_a_detach_that_a_killed_run_began() {
+    let mut contract = Contract::start().await;
+    contract.register("w").await;
+    contract.report("w", json!([gauge("m", 0.0)])).await.ok();
+    let (killed, others) = (now() - 3 * DAY, [now() - 5 * HOUR, now() - 4 * HOUR]);
+    contract.run(format!("select noetl_metrics.create_partitions('{}', 1)", time(killed))).await;
+    let mut reader = contract.database.pool.begin().await.unwrap();
+    sqlx::raw_sql("select count(*) from noetl_metrics.sample").execute(&mut *reader).await.unwrap();
+    let detach = format!(
+        "alter table noetl_metrics.sample detach partition noetl_metrics.{} concurrently",
+        partition(killed)
+    );
+    let detached = sqlx::raw_sql(sqlx::AssertSqlSafe(detach)).execute(&contract.database.pool);
+    let kill = async {
+        eventually("it is in the middle of a detach", SOON, async || {
+            let pending = "select count(*) from noetl_metrics.partition where detach_pending";
+            (contract.value::<i64>(pending).await > 0).then_some(())
+        })
+        .await;
+        contract
+            .run("select pg_terminate_backend(pid) from pg_stat_activity where query like '%detach partition%' and pid <> pg_backend_pid() and datname = current_database()")
+            .await;
+    };
+    let (killed, ()) = tokio::join!(detached, kill);
+    assert!(killed.is_err(), "it was not done");
+    reader.rollback().await.unwrap();
+    for at in others {
+        old_sample(&contract, "m", 1.0, at).await;
+    }
+    contract.restart().await;
+    eventually("both hours are sealed", SOON, async || {
+        let sql = "select count(*) from noetl_metrics.sealed_hour";
+        (contract.value::<i64>(sql).await == 2).then_some(())
+    })
+    .await;
+    assert_eq!(values(&contract, "m").await, [0.0, 1.0, 1.0]);
+    // Maintenance has it done, and then the partitions go too.
+    maintain(&contract, &["--retention-raw", "90d"]).await;
+    for at in others {
+        assert!(is_sealed(&contract, at).await, "{:?}", partitions(&contract).await);
+    }
+}
+
+#[tokio::test]
 async fn a_sample_that_is_stored_while_its_partition_goes_is_kept_as_long_as_was_promised() {
     let contract = Contract::start().await;
     contract.register("w").await;
