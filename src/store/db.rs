@@ -116,8 +116,9 @@ const BEGIN_WRITE: &str = "BEGIN; SET LOCAL synchronous_commit = on; SET LOCAL s
                            SET LOCAL lock_timeout = '4s'; SET LOCAL idle_in_transaction_session_timeout = '10s'";
 
 /// What a query begins with: its statements all see one state of the database, and no partition that
-/// they may look at is dropped meanwhile.
-const BEGIN_QUERY: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = '30s'; \
+/// they may look at is dropped meanwhile. What they read is small; compiling them takes longer, where
+/// PostgreSQL guesses wrong.
+const BEGIN_QUERY: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL jit = off; SET LOCAL statement_timeout = '30s'; \
                            SET LOCAL lock_timeout = '10s'; SET LOCAL idle_in_transaction_session_timeout = '60s'; \
                            LOCK TABLE ONLY noetl_metrics.sample, ONLY noetl_metrics.chunk, ONLY noetl_metrics.rollup_day IN ACCESS SHARE MODE";
 

@@ -7,6 +7,7 @@ use foldhash::fast::RandomState;
 use futures_util::TryStreamExt as _;
 use sqlx::Row as _;
 
+use super::arrays::{Doubles, Ints};
 use super::db::{StoreError, Transaction, sql_made};
 use super::sealed::{HOUR_MS, Ids};
 use crate::model::Millis;
@@ -70,8 +71,7 @@ impl LooseSamples {
         );
         let mut rows = sql_made(text).bind(named).fetch(&mut **tx);
         while let Some(row) = rows.try_next().await? {
-            let (at, series, values): (i64, Vec<i32>, Vec<f64>) =
-                (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+            let (at, Ints(series), Doubles(values)) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
             let created: Option<i64> = row.try_get(3)?;
             for (id, value) in series.into_iter().zip(values) {
                 if ids.is_none_or(|ids| ids.has(id)) {

@@ -4,9 +4,11 @@
 //! transaction mode may stand between.
 
 mod adoption;
+mod arrays;
 mod blocks;
 mod components;
 mod db;
+mod described;
 mod exemplars;
 mod inserted;
 mod lease;
@@ -30,6 +32,7 @@ mod writer;
 pub use adoption::{Adoption, adopt, adoption};
 pub use components::{Components, Lookup, Registration, RuntimeRow};
 pub use db::{Database, StoreError, Transaction};
+pub use described::Described;
 pub use exemplars::Exemplar;
 pub use inserted::Inserted;
 pub use lease::{Claim, Claimed};

@@ -1,16 +1,18 @@
 //! Stored samples, newest first, by filters; or aggregated in steps of time.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use serde_json::value::RawValue;
 use sqlx::Row as _;
 
-use super::db::{Database, StoreError, Transaction, sql};
+use super::db::{Database, StoreError, Transaction, sql, sql_made};
+use super::described::{self, Described, Known, describe};
 use super::pages::Pages;
 use super::sealed::{HOUR_MS, Ids};
 use super::steps::Steps;
 use crate::model::{MetricType, Millis, SeriesId};
+
+/// So many series at most are described when they are looked for; of more, those that the page has.
+const FEW: usize = 1000;
 
 /// What to look for. A filter that is `None` lets everything pass.
 #[derive(Clone, Debug, Default)]
@@ -88,81 +90,21 @@ impl From<sqlx::Error> for QueryError {
     }
 }
 
-/// Text that all rows of a series share.
-type Text = Arc<str>;
-
 /// A stored sample with what is known of its series.
-#[derive(Clone, Debug, serde::Serialize, utoipa::ToSchema)]
+#[derive(Clone, Debug)]
 pub struct Row {
-    /// Id of the sample, a 64-bit number; null for an aggregated value.
+    /// Id of the sample, a 64-bit number; nothing for an aggregated value.
     pub metric_id: Option<i64>,
-    /// Id of the component; null where its row is gone.
-    pub runtime_id: Option<i64>,
-    /// Name of the component.
-    #[serde(serialize_with = "shared")]
-    #[schema(value_type = String)]
-    pub component_name: Text,
-    /// Kind of the component.
-    #[serde(serialize_with = "shared")]
-    #[schema(value_type = String)]
-    pub component_type: Text,
-    /// Metric name.
-    #[serde(serialize_with = "shared")]
-    #[schema(value_type = String)]
-    pub metric_name: Text,
-    /// gauge, counter, histogram or summary.
-    #[serde(serialize_with = "shared")]
-    #[schema(value_type = String)]
-    pub metric_type: Text,
-    /// The value; NaN, +Inf and -Inf are strings.
-    #[serde(serialize_with = "number")]
-    #[schema(schema_with = crate::wire::value::schema)]
-    pub metric_value: f64,
-    /// Labels as they were reported first.
-    #[serde(serialize_with = "shared_option")]
-    #[schema(value_type = Option<std::collections::HashMap<String, String>>)]
-    pub labels: Option<Arc<RawValue>>,
-    /// Help text.
-    #[serde(serialize_with = "shared_option")]
-    #[schema(value_type = Option<String>)]
-    pub help_text: Option<Text>,
-    /// Unit.
-    #[serde(serialize_with = "shared_option")]
-    #[schema(value_type = Option<String>)]
-    pub unit: Option<Text>,
-    /// Time of the sample, or start of the step; RFC 3339 with milliseconds.
-    pub timestamp: String,
-    /// When it was stored: for a sample in time the same as `timestamp`.
-    pub created_at: String,
+    /// Its series.
+    pub series: Arc<Described>,
+    /// The value.
+    pub value: f64,
+    /// Time of the sample, or start of the step.
+    pub at: Millis,
+    /// When it was stored: for a sample in time the same as `at`.
+    pub created: Millis,
     /// Where the row stands, for the next page.
-    #[serde(skip)]
     pub place: Page,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]
-fn number<S: serde::Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
-    crate::wire::value::serialize(*value, serializer)
-}
-
-fn shared<S: serde::Serializer, T: serde::Serialize + ?Sized>(
-    value: &Arc<T>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    serde::Serialize::serialize(&**value, serializer)
-}
-
-#[expect(clippy::ref_option, reason = "the form that serde asks for")]
-fn shared_option<S: serde::Serializer, T: serde::Serialize + ?Sized>(
-    value: &Option<Arc<T>>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    serde::Serialize::serialize(&value.as_deref(), serializer)
-}
-
-impl Default for Page {
-    fn default() -> Self {
-        Self { at: Millis(0), series: 0 }
-    }
 }
 
 /// A sample as it is stored.
@@ -176,19 +118,42 @@ pub(super) struct Found {
 impl Query {
     /// Runs the query.
     pub async fn run(&self, database: &Database) -> Result<Vec<Row>, QueryError> {
-        let _turn = database.query_turn().await?;
+        let turn = database.query_turn().await?;
         let mut tx = database.begin_query().await?;
-        let ids = self.series(&mut tx).await?.map(Ids::of);
+        let found = self.found(&mut tx).await;
+        // Nothing was written, so nobody waits for its end.
+        tokio::spawn(async move {
+            let _ = tx.rollback().await;
+            drop(turn);
+        });
+        found
+    }
+
+    async fn found(&self, tx: &mut Transaction) -> Result<Vec<Row>, QueryError> {
+        let (ids, known) = self.series(tx).await?;
         if ids.as_ref().is_some_and(|ids| ids.all().is_empty()) {
             return Ok(Vec::new());
         }
         let found = match self.step {
-            None => self.pages(ids.as_ref()).run(&mut tx).await?,
-            Some((step, aggregate)) => self.steps(ids.as_ref(), step, aggregate).run(&mut tx).await?,
+            None => self.pages(ids.as_ref()).run(tx).await?,
+            Some((step, aggregate)) => self.steps(ids.as_ref(), step, aggregate).run(tx).await?,
         };
-        let rows = describe(&mut tx, found, self.step.is_some()).await?;
-        tx.commit().await?;
-        Ok(rows)
+        let known = if let Some(known) = known {
+            known
+        } else {
+            let mut ids: Vec<i32> = found.iter().map(|f| f.series).collect();
+            ids.sort_unstable();
+            ids.dedup();
+            describe(tx, ids).await?
+        };
+        Ok(found.iter().filter_map(|found| self.row(found, &known)).collect())
+    }
+
+    fn row(&self, found: &Found, known: &Known) -> Option<Row> {
+        let Found { series, at, value, created } = *found;
+        let metric_id = self.step.is_none().then(|| SeriesId(series).metric_id(at));
+        let place = Page { at, series };
+        Some(Row { metric_id, series: Arc::clone(known.get(&series)?), value, at, created, place })
     }
 
     fn filters_series(&self) -> bool {
@@ -199,18 +164,39 @@ impl Query {
             || !self.labels.is_empty()
     }
 
-    /// The series that the filters let pass; `None` where there is no filter.
-    async fn series(&self, tx: &mut Transaction) -> Result<Option<Vec<i32>>, StoreError> {
+    /// The series that the filters let pass, `None` where there is no filter; and what is known of them
+    /// where they are [few](FEW).
+    async fn series(&self, tx: &mut Transaction) -> Result<(Option<Ids>, Option<Known>), StoreError> {
         if !self.filters_series() {
-            return Ok(None);
+            return Ok((None, None));
         }
+        let few = self.filtered(tx, described::COLUMNS, &format!("limit {}", FEW + 1)).await?;
+        if few.len() <= FEW {
+            let known = few.iter().map(described::read).collect::<Result<Known, _>>()?;
+            return Ok((Some(Ids::of(known.keys().copied().collect())), Some(known)));
+        }
+        let all = self.filtered(tx, "s.series_id", "").await?;
+        let ids = all.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+        Ok((Some(Ids::of(ids)), None))
+    }
+
+    async fn filtered(
+        &self,
+        tx: &mut Transaction,
+        columns: &str,
+        limit: &str,
+    ) -> Result<Vec<sqlx::postgres::PgRow>, StoreError> {
         let labels: serde_json::Map<String, serde_json::Value> =
             self.labels.iter().map(|(k, v)| (k.clone(), v.clone().into())).collect();
         let labels = (!labels.is_empty()).then(|| serde_json::Value::Object(labels).to_string());
-        let rows = sql("select s.series_id from noetl_metrics.series s join noetl_metrics.metric_name n using (metric_name) \
-                        where ($1::bigint is null or s.runtime_id = $1) and ($2::text is null or s.component_name = $2) \
-                          and ($3::text is null or s.metric_name = $3) and ($4::text is null or n.metric_type = $4) \
-                          and ($5::text is null or s.labels @> $5::jsonb)")
+        let text = format!(
+            "select {columns} from {} \
+             where ($1::bigint is null or s.runtime_id = $1) and ($2::text is null or s.component_name = $2) \
+               and ($3::text is null or s.metric_name = $3) and ($4::text is null or n.metric_type = $4) \
+               and ($5::text is null or s.labels @> $5::jsonb) {limit}",
+            described::TABLES
+        );
+        let rows = sql_made(text)
             .bind(self.runtime_id)
             // The id wins over the name.
             .bind(self.component_name.as_ref().filter(|_| self.runtime_id.is_none()))
@@ -219,7 +205,7 @@ impl Query {
             .bind(labels)
             .fetch_all(&mut **tx)
             .await?;
-        Ok(Some(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?))
+        Ok(rows)
     }
 
     /// What to look for page by page.
@@ -244,56 +230,4 @@ pub(super) async fn series_count(tx: &mut Transaction, ids: Option<&Ids>) -> Res
         .fetch_one(&mut **tx)
         .await?;
     Ok(row.try_get::<i64, _>(0)?.max(1))
-}
-
-/// Adds what is known of the series.
-async fn describe(tx: &mut Transaction, found: Vec<Found>, aggregated: bool) -> Result<Vec<Row>, StoreError> {
-    let mut ids: Vec<i32> = found.iter().map(|f| f.series).collect();
-    ids.sort_unstable();
-    ids.dedup();
-    let rows = sql("select s.series_id, s.runtime_id, s.component_name, s.component_type, s.metric_name, n.metric_type, \
-                      s.labels::text as labels, s.help_text, s.unit::text as unit \
-                    from noetl_metrics.series s join noetl_metrics.metric_name n using (metric_name) where s.series_id = any($1)")
-        .bind(ids)
-        .fetch_all(&mut **tx)
-        .await?;
-    let mut series = HashMap::with_capacity(rows.len());
-    for row in rows {
-        // As it is written elsewhere: without blanks.
-        let labels = row.try_get::<Option<&str>, _>("labels")?.and_then(|text| {
-            let value: serde_json::Value = serde_json::from_str(text).ok()?;
-            serde_json::value::to_raw_value(&value).ok().map(Arc::from)
-        });
-        let text = |column: &str| Ok::<Text, StoreError>(row.try_get::<&str, _>(column)?.into());
-        let known =
-            |column: &str| Ok::<_, StoreError>(row.try_get::<Option<&str>, _>(column)?.map(Text::from));
-        let described = Row {
-            metric_id: None,
-            runtime_id: row.try_get("runtime_id")?,
-            component_name: text("component_name")?,
-            component_type: text("component_type")?,
-            metric_name: text("metric_name")?,
-            metric_type: text("metric_type")?,
-            metric_value: 0.0,
-            labels,
-            help_text: known("help_text")?,
-            unit: known("unit")?,
-            timestamp: String::new(),
-            created_at: String::new(),
-            place: Page::default(),
-        };
-        series.insert(row.try_get::<i32, _>("series_id")?, described);
-    }
-    Ok(found
-        .into_iter()
-        .filter_map(|f| {
-            let mut row = series.get(&f.series)?.clone();
-            row.metric_id = (!aggregated).then(|| SeriesId(f.series).metric_id(f.at));
-            row.metric_value = f.value;
-            row.timestamp = f.at.rfc3339();
-            row.created_at = if f.created == f.at { row.timestamp.clone() } else { f.created.rfc3339() };
-            row.place = Page { at: f.at, series: f.series };
-            Some(row)
-        })
-        .collect())
 }

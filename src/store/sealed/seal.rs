@@ -12,6 +12,7 @@ use super::rollup::{self, Before};
 use super::samples::Samples;
 use super::table;
 use crate::model::Millis;
+use crate::store::arrays::{Doubles, Ints};
 use crate::store::db::{Database, StoreError, Timestamp, Transaction, sql, sql_made};
 
 /// Milliseconds of an hour.
@@ -83,7 +84,7 @@ async fn unsealed(on: &mut PgConnection, hour: Millis, least: i32, most: i32) ->
     let mut blocks = sql_made(text).bind(Timestamp(hour)).bind(least).bind(most).fetch(&mut *on);
     while let Some(row) = blocks.try_next().await? {
         let at = Millis(row.try_get(0)?);
-        let (ids, values): (Vec<i32>, Vec<f64>) = (row.try_get(1)?, row.try_get(2)?);
+        let (Ints(ids), Doubles(values)) = (row.try_get(1)?, row.try_get(2)?);
         for (id, value) in ids.into_iter().zip(values).filter(|(id, _)| (least..=most).contains(id)) {
             samples.push(id, at, value);
         }

@@ -8,6 +8,7 @@ use super::bits::Bits;
 use super::chunk::{Chunk, Packed, Shape};
 use super::code::Line;
 use crate::model::Millis;
+use crate::store::arrays::{Doubles, Ints};
 use crate::store::db::{StoreError, Timestamp, sql, sql_made};
 
 /// Where samples are.
@@ -64,8 +65,8 @@ fn small(number: usize) -> i32 {
 /// A row of [`COLUMNS`].
 pub(super) fn read(row: &PgRow) -> Result<Chunk, StoreError> {
     let hour = Millis(row.try_get(0)?);
-    let (ids, shapes, starts): (Vec<i32>, Vec<i32>, Vec<i32>) =
-        (row.try_get(5)?, row.try_get(6)?, row.try_get(7)?);
+    let (Ints(ids), Ints(shapes), Ints(starts)) = (row.try_get(5)?, row.try_get(6)?, row.try_get(7)?);
+    let Doubles(doubles) = row.try_get(9)?;
     let numbers = shapes.len().checked_div(ids.len()).unwrap_or(1);
     let ids = ids.into_iter().flat_map(|id| std::iter::repeat_n(id, numbers));
     let series = ids.zip(shapes).zip(starts).map(|((id, code), start)| {
@@ -82,7 +83,7 @@ pub(super) fn read(row: &PgRow) -> Result<Chunk, StoreError> {
         axis,
         series: series.collect::<Option<_>>().ok_or_else(|| damaged(hour))?,
         bits: row.try_get::<Bits, _>(8)?,
-        doubles: row.try_get(9)?,
+        doubles,
     })
 }
 

@@ -1,6 +1,7 @@
 //! `GET /api/metrics/query`: stored samples, as JSON, NDJSON or CSV.
 
-use std::fmt::Write as _;
+mod rows;
+
 use std::sync::Arc;
 
 use super::App;
@@ -9,24 +10,11 @@ use super::reply::Reply;
 use super::request::Request;
 use crate::cli::values::duration;
 use crate::model::{MetricType, Millis, is_label_name, parse_timestamp};
-use crate::store::{Aggregate, Page, Query, QueryError, Row};
+use crate::store::{Aggregate, Page, Query, QueryError};
+use rows::QueryReply;
 
 /// Rows of a page unless asked otherwise, and at most.
 const LIMIT: (usize, usize) = (1000, 10_000);
-
-/// One page of samples.
-#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
-pub(super) struct QueryReply {
-    /// The samples, newest first.
-    pub metrics: Vec<Row>,
-    /// How many there are on this page.
-    pub count: usize,
-    /// How many there could be.
-    pub limit: usize,
-    /// Send it as `page_token` to get the next page; missing on the last one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub next_page_token: Option<String>,
-}
 
 /// Stored samples, newest first
 ///
@@ -62,12 +50,11 @@ pub(super) async fn get(app: &Arc<App>, request: &Request) -> Result<Reply, Prob
     })?;
     let next = (rows.len() >= query.limit).then(|| rows.last().map(|r| token(r.place))).flatten();
     Ok(match format {
-        Format::Json => {
-            let count = rows.len();
-            Reply::json(&QueryReply { metrics: rows, count, limit: query.limit, next_page_token: next })
+        Format::Json => Reply::new("application/json", rows::json(&rows, query.limit, next.as_deref())),
+        Format::Ndjson => with_next(Reply::new("application/x-ndjson", rows::ndjson(&rows)), next),
+        Format::Csv => {
+            with_next(Reply::new("text/csv; charset=utf-8; header=present", rows::csv(&rows)), next)
         }
-        Format::Ndjson => with_next(Reply::new("application/x-ndjson", ndjson(&rows)), next),
-        Format::Csv => with_next(Reply::new("text/csv; charset=utf-8; header=present", csv(&rows)), next),
     }
     .header("vary", "accept"))
 }
@@ -212,52 +199,6 @@ impl Format {
     }
 }
 
-fn ndjson(rows: &[Row]) -> Vec<u8> {
-    let mut out = Vec::new();
-    for row in rows {
-        if serde_json::to_writer(&mut out, row).is_ok() {
-            out.push(b'\n');
-        }
-    }
-    out
-}
-
-fn csv(rows: &[Row]) -> String {
-    let mut out = String::from(
-        "metric_id,runtime_id,component_name,component_type,metric_name,metric_type,metric_value,labels,help_text,unit,timestamp,created_at\r\n",
-    );
-    for row in rows {
-        let mut value = Vec::new();
-        crate::wire::value::write(&mut value, row.metric_value);
-        let id = |id: Option<i64>| id.map(|id| id.to_string()).unwrap_or_default();
-        let fields = [
-            id(row.metric_id),
-            id(row.runtime_id),
-            row.component_name.to_string(),
-            row.component_type.to_string(),
-            row.metric_name.to_string(),
-            row.metric_type.to_string(),
-            String::from_utf8_lossy(&value).into_owned(),
-            row.labels.as_ref().map_or_else(String::new, |labels| labels.get().to_owned()),
-            row.help_text.as_deref().unwrap_or_default().to_owned(),
-            row.unit.as_deref().unwrap_or_default().to_owned(),
-            row.timestamp.clone(),
-            row.created_at.clone(),
-        ];
-        let _ = write!(out, "{}\r\n", fields.map(|f| quote(&f)).join(","));
-    }
-    out
-}
-
-/// RFC 4180.
-fn quote(field: &str) -> String {
-    if field.contains(['"', ',', '\n', '\r']) {
-        format!("\"{}\"", field.replace('"', "\"\""))
-    } else {
-        field.to_owned()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -269,11 +210,5 @@ mod tests {
         for bad in ["", "x", "1-", "-1-1", "1--1", "ffffffffffffffff-1"] {
             assert!(page(bad).is_err(), "{bad}");
         }
-    }
-
-    #[test]
-    fn csv_fields_are_quoted() {
-        assert_eq!(quote("a\"b,c"), "\"a\"\"b,c\"");
-        assert_eq!(quote("plain"), "plain");
     }
 }
