@@ -136,6 +136,12 @@ impl History {
         now: i64,
         peer: Option<&Peer>,
     ) -> Result<()> {
+        self.declare(cluster, database)?;
+        self.load_samples(cluster, database, now, peer)
+    }
+
+    /// Puts its series into a database with our tables.
+    pub(crate) fn declare(&self, cluster: &Cluster, database: &str) -> Result<()> {
         cluster.execute(
             database,
             &format!(
@@ -153,6 +159,17 @@ impl History {
                 last = self.series - 1
             ),
         )?;
+        cluster.execute(database, "analyze noetl_metrics.series")
+    }
+
+    /// Puts its samples there, and into a peer.
+    pub(crate) fn load_samples(
+        &self,
+        cluster: &Cluster,
+        database: &str,
+        now: i64,
+        peer: Option<&Peer>,
+    ) -> Result<()> {
         let captured = captured()?;
         let mut walks: Vec<Walk> =
             (0..self.series).map(|number| Walk::new(self, number, &captured)).collect();
@@ -178,7 +195,6 @@ impl History {
             rows.sort_by_key(|(at, ..)| *at);
             cluster.wait(insert(&mut connection, &rows))?;
         }
-        cluster.execute(database, "analyze noetl_metrics.series")?;
         cluster.execute("postgres", "checkpoint")
     }
 }

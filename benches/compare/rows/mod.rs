@@ -5,6 +5,7 @@ pub(crate) mod beside;
 pub(crate) mod ingest;
 pub(crate) mod insert;
 pub(crate) mod memory;
+pub(crate) mod ninety_days;
 pub(crate) mod operator;
 pub(crate) mod query;
 pub(crate) mod remote_write;
@@ -41,7 +42,7 @@ impl Bench<'_> {
 pub(crate) type Measure = fn(&Bench<'_>) -> Result<Row>;
 
 /// All rows that are measured so far, by their number.
-pub(crate) const ALL: [(u32, Measure); 12] = [
+pub(crate) const ALL: [(u32, Measure); 13] = [
     (1, ingest::measure),
     (2, remote_write::measure),
     (3, insert::measure),
@@ -54,4 +55,5 @@ pub(crate) const ALL: [(u32, Measure); 12] = [
     (10, memory::measure),
     (11, operator::measure),
     (12, start::measure),
+    (13, ninety_days::measure),
 ];

@@ -17,14 +17,14 @@ use crate::table::{Line, Row};
 const DATABASE: &str = "bench_query";
 const SERIES: usize = 300;
 const INTERVAL: i64 = 60;
-const HOUR_MS: i64 = 3_600_000;
+pub(super) const HOUR_MS: i64 = 3_600_000;
 
 /// A question, as each of the two is asked it, and how many rows or points its answer has.
-struct Question {
-    name: &'static str,
-    here: String,
+pub(super) struct Question {
+    pub(super) name: &'static str,
+    pub(super) here: String,
     there: String,
-    rows: usize,
+    pub(super) rows: usize,
 }
 
 /// Seconds that the answers to one question took.
@@ -74,7 +74,7 @@ pub(crate) fn measure(bench: &Bench<'_>) -> Result<Row> {
     Ok(row)
 }
 
-fn questions(end: i64) -> Vec<Question> {
+pub(super) fn questions(end: i64) -> Vec<Question> {
     let time = |ms: i64| noetl_metrics::model::Millis(ms).rfc3339();
     let range = |hours: i64| format!("start_time={}&end_time={}", time(end - hours * HOUR_MS), time(end - 1));
     let there = |query: &str, hours: i64, step: i64| {
@@ -189,7 +189,7 @@ fn bytes_of_a_bucket(cluster: &Cluster) -> Result<f64> {
 }
 
 /// A connection to the server once it is ready again.
-fn patiently(server: &Server) -> Result<Connection> {
+pub(super) fn patiently(server: &Server) -> Result<Connection> {
     let deadline = Instant::now() + Duration::from_mins(1);
     while !crate::process::answers(server.address, "/readyz") {
         if Instant::now() > deadline {
@@ -201,7 +201,7 @@ fn patiently(server: &Server) -> Result<Connection> {
 }
 
 /// Seconds that an answer takes; it has about so many rows or points.
-fn ask(connection: &mut Connection, path: &str, rows: usize) -> Result<f64> {
+pub(super) fn ask(connection: &mut Connection, path: &str, rows: usize) -> Result<f64> {
     let began = Instant::now();
     let answer = connection.get(path, false)?;
     let took = began.elapsed().as_secs_f64();
