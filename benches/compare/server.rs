@@ -54,7 +54,17 @@ impl Server {
 /// The command that starts a server.
 pub(crate) fn command(url: &str, address: SocketAddr) -> Command {
     let mut command = Command::new(program());
-    command.args(["server", "--unknown-components", "register", "--max-series", "2000000"]);
+    command.args([
+        "server",
+        "--unknown-components",
+        "register",
+        "--max-series",
+        "2000000",
+        "--max-component-samples",
+        "0",
+        "--max-component-bytes",
+        "0",
+    ]);
     command.args(["--listen", &address.to_string()]).env("DATABASE_URL", url);
     command
 }

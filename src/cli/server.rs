@@ -150,6 +150,13 @@ pub struct ServerArgs {
     /// Live series of one component.
     #[arg(long, env = "NOETL_METRICS_MAX_COMPONENT_SERIES", default_value_t = Limits::default().component_series)]
     pub max_component_series: usize,
+    /// Samples that one component may report a second; what it did not use of the last minute may come
+    /// at once. 0 is no limit. What is too much gets 429 with Retry-After.
+    #[arg(long, env = "NOETL_METRICS_MAX_COMPONENT_SAMPLES", default_value_t = Limits::default().component_samples)]
+    pub max_component_samples: u64,
+    /// Bytes of reports, unpacked, that one component may send a second; likewise.
+    #[arg(long, env = "NOETL_METRICS_MAX_COMPONENT_BYTES", default_value_t = Limits::default().component_bytes)]
+    pub max_component_bytes: u64,
     /// Live series of all components.
     #[arg(long, env = "NOETL_METRICS_MAX_SERIES", default_value_t = Limits::default().total_series)]
     pub max_series: usize,
@@ -201,6 +208,8 @@ impl ServerArgs {
                 labels: self.max_labels,
                 label_value_bytes: self.max_label_value_bytes,
                 component_series: self.max_component_series,
+                component_samples: self.max_component_samples,
+                component_bytes: self.max_component_bytes,
                 total_series: self.max_series,
                 future_ms: i64::try_from(self.max_future.as_millis()).unwrap_or(i64::MAX),
                 ..Limits::default()

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, O
 
 use parking_lot::Mutex;
 
-use super::Millis;
+use super::{Allowance, Millis};
 
 /// Identity of a component's row in `noetl.runtime`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -49,6 +49,10 @@ pub struct Component {
     rejected: AtomicU64,
     /// Why the last refused sample was refused.
     last_reason: Mutex<Option<(Millis, Box<str>)>>,
+    /// How many samples it reports.
+    pub samples_pace: Allowance,
+    /// How many bytes its reports have.
+    pub bytes_pace: Allowance,
 }
 
 /// What is known of a component's being here, beside when it was seen.
@@ -80,6 +84,8 @@ impl Component {
             accepted: AtomicU64::new(0),
             rejected: AtomicU64::new(0),
             last_reason: Mutex::new(None),
+            samples_pace: Allowance::default(),
+            bytes_pace: Allowance::default(),
         }
     }
 

@@ -19,6 +19,10 @@ pub struct Limits {
     pub bounds: usize,
     /// Live series of one component.
     pub component_series: usize,
+    /// Samples that one component may report a second, 0 for any number.
+    pub component_samples: u64,
+    /// Bytes of reports, unpacked, that one component may send a second, 0 for any number.
+    pub component_bytes: u64,
     /// Live series of all components.
     pub total_series: usize,
     /// How far ahead of the server's clock a sample may be, in milliseconds.
@@ -36,6 +40,8 @@ impl Default for Limits {
             samples: 200_000,
             bounds: 1000,
             component_series: 10_000,
+            component_samples: 100_000,
+            component_bytes: 32 << 20,
             total_series: 1_000_000,
             future_ms: 10 * 60 * 1000,
         }

@@ -1,5 +1,6 @@
 //! Values and their rules: components, series, labels, metric names, limits. No I/O, no async.
 
+mod allowance;
 mod component;
 mod labels;
 mod limits;
@@ -8,6 +9,7 @@ mod reading;
 mod series;
 mod time;
 
+pub use allowance::{Allowance, KEPT_SECONDS};
 pub use component::{Component, ComponentKind, RuntimeId, is_component_kind};
 pub use labels::{Label, LabelError, can_be, check_labels, export_line, labels_of_line, write_bound};
 pub use limits::Limits;

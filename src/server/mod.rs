@@ -15,6 +15,7 @@ mod health;
 mod leadership;
 mod openapi;
 mod own;
+mod pace;
 pub mod page;
 mod problem;
 mod query;

@@ -34,6 +34,7 @@ pub(super) struct OwnMetrics {
     seconds: HistogramVec,
     accepted: IntCounter,
     rejected: IntCounterVec,
+    limited: IntCounterVec,
 }
 
 impl OwnMetrics {
@@ -59,15 +60,26 @@ impl OwnMetrics {
             ),
             &["field"],
         );
+        let limited = IntCounterVec::new(
+            Opts::new(
+                "noetl_metrics_reports_limited_total",
+                "Reports refused since their component sends too much, by what it sends too much of.",
+            ),
+            &["limit"],
+        );
         let own = Self {
             requests: kept(&registry, requests),
             seconds: kept(&registry, seconds),
             accepted: kept(&registry, accepted),
             rejected: kept(&registry, rejected),
+            limited: kept(&registry, limited),
             registry,
         };
         for field in FIELDS {
             own.rejected.with_label_values(&[field]);
+        }
+        for limit in ["samples", "bytes"] {
+            own.limited.with_label_values(&[limit]);
         }
         own
     }
@@ -94,6 +106,11 @@ impl OwnMetrics {
             let field = FIELDS.iter().find(|f| **f == one.field).unwrap_or(&"other");
             self.rejected.with_label_values(&[field]).inc();
         }
+    }
+
+    /// A report was refused since its component sends too much, of `samples` or `bytes`.
+    pub(super) fn limited(&self, limit: &str) {
+        self.limited.with_label_values(&[limit]).inc();
     }
 
     /// Samples committed and refused since the start.

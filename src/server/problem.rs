@@ -46,6 +46,7 @@ kinds! {
     TOO_LARGE: 413 "body-too-large" "The body is too large", "Split the report. The limit counts bytes as sent and after decompression: --max-body-bytes.";
     MEDIA_TYPE: 415 "unsupported-media-type" "The body's type or encoding is not supported", "Send Content-Type: application/json, plain or with Content-Encoding gzip, zstd or snappy; to /api/v1/write Content-Type: application/x-protobuf.";
     INVALID: 422 "invalid-report" "The body breaks a rule", "The errors name each field and the rule.";
+    LIMITED: 429 "component-limit" "The component sends too much", "Send less often, or less at once, and try again after the seconds of the Retry-After header; --max-component-samples and --max-component-bytes are what a component may send a second.";
     BUSY: 429 "too-many-requests" "Too much waits to be written", "Try again after the seconds of the Retry-After header.";
     INTERNAL: 500 "internal-error" "The server failed", "The server's log has the reason.";
     UNAVAILABLE: 503 "unavailable" "The database is not available", "Try again after the seconds of the Retry-After header. Samples with timestamps, or with an Idempotency-Key, can be sent again safely.";
@@ -136,6 +137,12 @@ impl Problem {
     pub(super) fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self
+    }
+
+    /// The same as another kind.
+    #[must_use]
+    pub(super) fn as_kind(self, kind: Kind) -> Self {
+        Self { kind, ..self }
     }
 
     /// What the kind means.

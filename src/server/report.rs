@@ -6,6 +6,7 @@ use http::StatusCode;
 
 use super::App;
 use super::core::Core;
+use super::pace;
 use super::problem::{FieldError, Kind, Problem, ProblemBody};
 use super::reply::Reply;
 use super::request::Request;
@@ -106,6 +107,7 @@ pub(super) async fn post(app: &Arc<App>, request: &mut Request) -> Result<Reply,
     let now = Millis::now();
     let report = read(&body, &app.config.limits)?;
     let component = component(app, core, &report).await?;
+    pace::admit(app, &component, now, report.len(), body.len())?;
     let Some(key) = key.map(|key| format!("{}:{key}", component.id.0)) else {
         return Ok(Reply::json(&take(app, core, &component, &report, now, None).await?));
     };

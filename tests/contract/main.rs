@@ -24,6 +24,7 @@ mod limits;
 mod maintenance;
 mod noetl;
 mod outage;
+mod paces;
 mod plans;
 mod query;
 mod registration;

@@ -109,6 +109,9 @@ fn answer(taken: Taken, series: usize) -> Result<Reply, Problem> {
 /// What a sender is told where it shall try again: many take any 4xx for the last word, and drop what they
 /// have.
 pub(super) fn retried(problem: Problem) -> Problem {
+    if problem.is(Kind::LIMITED) {
+        return problem.as_kind(Kind::OVERLOADED);
+    }
     if problem.is(Kind::BUSY) || problem.is(Kind::TIMEOUT) {
         let detail = problem.detail().to_owned();
         return Problem::new(Kind::OVERLOADED, detail).with_header("retry-after", "1");

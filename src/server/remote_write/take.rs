@@ -1,12 +1,14 @@
 //! What is done with a request of remote write: its series are found, its samples and exemplars stored.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::super::App;
 use super::super::core::Core;
+use super::super::pace;
 use super::super::problem::Problem;
 use super::unknown::Unknown;
-use crate::model::{Label, Limits, Millis, Point, Series, is_metric_name, is_stale};
+use crate::model::{Component, Label, Limits, Millis, Point, RuntimeId, Series, is_metric_name, is_stale};
 use crate::store::{Declared, Exemplar};
 use crate::wire::remote_write::{Metadata, RemoteWrite, Sample, Written};
 use crate::wire::report::Rejected;
@@ -73,6 +75,7 @@ pub(super) async fn take(
             Err((field, reason)) => brought.refuse(index, field, reason),
         }
     }
+    brought.admit(app, now)?;
     brought.store(app, core).await
 }
 
@@ -150,6 +153,19 @@ impl<'w> Brought<'w> {
             series.component.refused(1, &format!("{field}: {reason}"));
             self.refuse(index, field, reason);
         }
+    }
+
+    /// Counts its samples against what their components may send. Its bytes are of all of them.
+    fn admit(&self, app: &App, now: Millis) -> Result<(), Problem> {
+        let mut samples: HashMap<RuntimeId, (&Component, usize)> = HashMap::new();
+        let same = |a: &Point, b: &Point| Arc::ptr_eq(&a.series.component, &b.series.component);
+        for run in self.points.chunk_by(same) {
+            if let [first, ..] = run {
+                let component = &*first.series.component;
+                samples.entry(component.id).or_insert((component, 0)).1 += run.len();
+            }
+        }
+        samples.into_values().try_for_each(|(component, count)| pace::admit(app, component, now, count, 0))
     }
 
     /// Stores all of it.

@@ -150,6 +150,11 @@ pub fn read<'a>(body: &'a [u8], limits: &Limits) -> Result<Report<'a>, ReportErr
 }
 
 impl<'a> Report<'a> {
+    /// How many entries it has, good and bad.
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
     /// Whether it has no entry, good or bad.
     pub fn is_empty(&self) -> bool {
         self.items.is_empty()

@@ -30,7 +30,7 @@ async fn send(http: &Http, content_type: &str, body: &[u8]) -> Answer {
     http.send(Method::POST, "/api/v1/write", &headers, packed).await
 }
 
-async fn write(http: &Http, series: &[Series]) -> Answer {
+pub async fn write(http: &Http, series: &[Series]) -> Answer {
     send(http, V1, &encode_v1(series)).await
 }
 
