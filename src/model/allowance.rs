@@ -57,7 +57,7 @@ mod tests {
         allowance.check(now.plus(2000)).unwrap();
         // However large: it is taken, and paid for afterwards.
         allowance.take(now.plus(2000), 6000, 10);
-        assert_eq!(allowance.check(now.plus(2000)), Err(Duration::from_secs(600)));
+        assert_eq!(allowance.check(now.plus(2000)), Err(Duration::from_mins(10)));
     }
 
     #[test]

@@ -141,7 +141,7 @@ impl Problem {
 
     /// The same as another kind.
     #[must_use]
-    pub(super) fn as_kind(self, kind: Kind) -> Self {
+    pub(super) fn into_kind(self, kind: Kind) -> Self {
         Self { kind, ..self }
     }
 

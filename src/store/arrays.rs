@@ -90,7 +90,7 @@ mod tests {
     #[test]
     fn elements_are_read_and_what_is_no_plain_array_is_not() {
         let numbers = [1_i32, -7, i32::MAX].map(i32::to_be_bytes);
-        let elements: Vec<&[u8]> = numbers.iter().map(|n| n.as_slice()).collect();
+        let elements: Vec<&[u8]> = numbers.iter().map(<[u8; 4]>::as_slice).collect();
         let good = array(&[3], &elements);
         assert_eq!(read(&good, i32::from_be_bytes), Some(vec![1, -7, i32::MAX]));
         assert_eq!(read(&array(&[], &[]), i32::from_be_bytes), Some(vec![]));

@@ -207,10 +207,11 @@ impl Busy {
             let page = query.run(&self.system.server.database).await.map_err(fault)?;
             for row in &page {
                 let label = label_of(row)?;
-                let key = Key::of(&row.component_name, &row.metric_name, &label).ok_or("no series")?;
-                let twice = rows.entry(key).or_default().insert(row.place.at.0, row.metric_value.to_bits());
+                let key = Key::of(&row.series.component_name, &row.series.metric_name, &label)
+                    .ok_or("no series")?;
+                let twice = rows.entry(key).or_default().insert(row.place.at.0, row.value.to_bits());
                 if twice.is_some() {
-                    return Err(format!("{key:?} at {} is there twice", row.timestamp));
+                    return Err(format!("{key:?} at {} is there twice", row.at.rfc3339()));
                 }
             }
             match page.last() {

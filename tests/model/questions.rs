@@ -101,7 +101,7 @@ impl Filter {
 
 /// The value of the label that series of one metric differ by.
 pub fn label_of(row: &Row) -> Checked<String> {
-    let Some(labels) = &row.labels else { return Ok(String::new()) };
+    let Some(labels) = &row.series.labels else { return Ok(String::new()) };
     let labels: serde_json::Value = serde_json::from_str(labels.get()).map_err(fault)?;
     Ok(labels["i"].as_str().unwrap_or_default().to_owned())
 }
@@ -112,12 +112,13 @@ type Plain = (i64, i32, f64);
 fn plain(rows: &[Row], ids: &HashMap<Key, i32>) -> Checked<Vec<Plain>> {
     let plain = |row: &Row| {
         let label = label_of(row)?;
-        let key = Key::of(&row.component_name, &row.metric_name, &label).ok_or("a row of no series")?;
+        let key = Key::of(&row.series.component_name, &row.series.metric_name, &label)
+            .ok_or("a row of no series")?;
         let id = ids.get(&key).copied().unwrap_or_default();
-        if row.place.series != id || row.timestamp != time(row.place.at.0) {
+        if row.place.series != id || row.at != row.place.at {
             return Err(format!("{key:?} is series {id}, not that of {row:?}"));
         }
-        Ok((row.place.at.0, id, row.metric_value))
+        Ok((row.place.at.0, id, row.value))
     };
     rows.iter().map(plain).collect()
 }

@@ -10,7 +10,7 @@ use crate::wire::value;
 #[derive(utoipa::ToSchema)]
 #[cfg_attr(test, derive(Debug, serde::Deserialize))]
 #[cfg_attr(test, serde(deny_unknown_fields))]
-#[expect(dead_code, reason = "it is the form of what is written here")]
+#[allow(dead_code, reason = "it is the form of what is written here")]
 pub(in crate::server) struct QueryReply {
     /// The samples, newest first.
     metrics: Vec<Sample>,
@@ -26,7 +26,7 @@ pub(in crate::server) struct QueryReply {
 #[derive(utoipa::ToSchema)]
 #[cfg_attr(test, derive(Debug, serde::Deserialize))]
 #[cfg_attr(test, serde(deny_unknown_fields))]
-#[expect(dead_code, reason = "it is the form of what is written here")]
+#[allow(dead_code, reason = "it is the form of what is written here")]
 #[schema(as = Row)]
 pub(in crate::server) struct Sample {
     /// Id of the sample, a 64-bit number; null for an aggregated value.

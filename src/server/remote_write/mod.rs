@@ -110,7 +110,7 @@ fn answer(taken: Taken, series: usize) -> Result<Reply, Problem> {
 /// have.
 pub(super) fn retried(problem: Problem) -> Problem {
     if problem.is(Kind::LIMITED) {
-        return problem.as_kind(Kind::OVERLOADED);
+        return problem.into_kind(Kind::OVERLOADED);
     }
     if problem.is(Kind::BUSY) || problem.is(Kind::TIMEOUT) {
         let detail = problem.detail().to_owned();
