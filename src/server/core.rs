@@ -9,7 +9,8 @@ use super::ServerConfig;
 use crate::live::Live;
 use crate::model::{Component, Millis, Point, Series, SeriesId};
 use crate::store::{
-    Components, Database, MaintenanceRun, Partitions, SeriesIndex, StoreError, Writer, migrate,
+    Components, Database, MaintenanceRun, Partitions, SeriesIndex, StoreError, Writer, ended_series, migrate,
+    store_ended,
 };
 
 /// Hours of partitions that the server keeps ahead.
@@ -81,7 +82,9 @@ impl Core {
         for component in reporting.iter().filter(|c| recent(c)) {
             component.set_live(true);
         }
-        live.add(loaded.into_iter().filter(|s| s.component.is_live()).collect());
+        let ended = ended_series(&database).await?;
+        let goes_on = |series: &Series| ended.get(&series.id).is_none_or(|end| !is_over(series, *end));
+        live.add(loaded.into_iter().filter(|s| s.component.is_live() && goes_on(s)).collect());
         let exported = Arc::clone(&live);
         let on_commit = move |points: &[Point]| export(&exported, points);
         let (writer, _) = Writer::start(database.clone(), Arc::clone(&partitions), Box::new(on_commit));
@@ -99,15 +102,16 @@ impl Core {
     }
 
     /// Series that said that they have ended leave the exposition, unless they have a newer value. It is
-    /// not stored, as it is no value.
-    pub fn end(&self, ended: &[Point]) {
+    /// written down, but not as a value, since it is none.
+    pub async fn end(&self, ended: &[Point]) -> Result<(), StoreError> {
         if ended.is_empty() {
-            return;
+            return Ok(());
         }
+        store_ended(&self.database, ended).await?;
         let ended: HashMap<SeriesId, Millis> =
             ended.iter().map(|point| (point.series.id, point.at)).collect();
-        let is_older = |series: &Series, end: &Millis| series.newest.get().is_none_or(|(at, _)| at <= *end);
-        self.live.remove(|series| ended.get(&series.id).is_some_and(|end| is_older(series, end)));
+        self.live.remove(|series| ended.get(&series.id).is_some_and(|end| is_over(series, *end)));
+        Ok(())
     }
 
     /// Series whose type was inferred and is another one now move to its family.
@@ -137,4 +141,9 @@ fn reporting(all: &[Arc<Component>], stale_after_ms: i64) -> Vec<Arc<Component>>
     let now = Millis::now();
     let recent = |c: &&Arc<Component>| c.last_seen().is_some_and(|t| now.since(t) <= stale_after_ms);
     all.iter().filter(recent).cloned().collect()
+}
+
+/// Whether a series that ended then has no newer value.
+fn is_over(series: &Series, end: Millis) -> bool {
+    series.newest.get().is_none_or(|(at, _)| at <= end)
 }

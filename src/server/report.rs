@@ -145,7 +145,7 @@ pub(super) async fn take(
         component.refused(rejected.len() as u64, &format!("{}: {}", last.field, last.reason));
     }
     if points.is_empty() && !rejected.is_empty() {
-        core.end(&ended);
+        core.end(&ended).await?;
         return Err(all_rejected(rejected));
     }
     let inserted = points.len();
@@ -159,11 +159,11 @@ pub(super) async fn take(
         if report.is_empty() {
             component.beat(now);
         }
-        core.end(&ended);
+        core.end(&ended).await?;
         return Ok(reply);
     }
     core.writer.write(points, idempotent).await?;
-    core.end(&ended);
+    core.end(&ended).await?;
     if inserted == 0 {
         component.reported(Millis::now(), 0);
     }

@@ -356,7 +356,7 @@ pub async fn component(contract: &Contract, name: &str) -> Value {
 
 #[tokio::test]
 async fn a_series_that_says_it_ended_leaves_until_its_next_value() {
-    let contract = Contract::start().await;
+    let mut contract = Contract::start().await;
     contract.register("w").await;
     let counter = |value: Value| json!({"metric_name": "c", "metric_type": "counter", "metric_value": value});
     contract.report("w", json!([gauge("g", 1.0), counter(json!(5))])).await.ok();
@@ -370,4 +370,12 @@ async fn a_series_that_says_it_ended_leaves_until_its_next_value() {
     let reply = contract.report("w", json!([counter(json!("Stale"))])).await.ok();
     assert_eq!((&reply["status"], &reply["metrics_inserted"]), (&json!("ok"), &json!(0)));
     assert_eq!(contract.export().await.count("c"), 0);
+    // The next server knows it too.
+    contract.restart().await;
+    let export = contract.export().await;
+    assert_eq!((export.count("c"), export.get("g", &[])), (0, Some("2")));
+    contract.report("w", json!([counter(json!(7))])).await.ok();
+    assert_eq!(contract.export().await.get("c", &[]), Some("7"));
+    contract.restart().await;
+    assert_eq!(contract.export().await.get("c", &[]), Some("7"));
 }

@@ -188,7 +188,7 @@ impl<'w> Brought<'w> {
             core.writer.write(self.points, None).await?;
             app.own.accepted(points);
         }
-        core.end(&self.ended);
+        core.end(&self.ended).await?;
         // After the samples: what was not stored is sent again, and changes nothing that was.
         Exemplar::store(&core.database, &self.exemplars).await?;
         Ok(taken)

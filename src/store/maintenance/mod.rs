@@ -24,9 +24,9 @@ use ttl::{delete_hours, delete_rows, keep, keep_longer};
 pub(crate) use ttl::{extend_component_ttl, set_metric_ttl};
 
 use super::db::{Database, StoreError};
-use super::exemplars;
 use super::partitions::{self, Kind, Partition};
 use super::sealed::{self, HOUR_MS};
+use super::{ended, exemplars};
 use crate::model::Millis;
 
 /// For so long one run makes roll-ups of what an earlier version sealed without; the next one goes on.
@@ -149,6 +149,7 @@ impl Retention {
         report.deleted_samples += delete_rows(&mut tx, cutoff).await?;
         report.deleted_rollups = forget_rollups(&mut tx, cutoffs.hourly).await?;
         exemplars::drop_past(&mut tx, cutoff).await?;
+        ended::drop_past(&mut tx, cutoff).await?;
         tx.commit().await?;
         progress(&format!("{} samples deleted one by one", report.deleted_samples));
         for day in sealed::pack_days(database, over, until).await? {

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
+import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from support.process import ROOT
+from support.process import ROOT, TOOLS
 
 ARGUMENTS = [
     "--no-sandbox",
@@ -38,6 +39,9 @@ def executable() -> str | None:
 @contextlib.contextmanager
 def chromium() -> Iterator[Browser]:
     """A headless browser for the length of a `with`."""
+    absent = TOOLS / "absent" / "chromium"
+    if executable() is None and absent.exists() and "CI" not in os.environ:
+        pytest.skip(f"Chromium: {absent.read_text().strip()}")
     os.environ.setdefault("PLAYWRIGHT_BROWSERS_PATH", str(ROOT / ".cache" / "browsers"))
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable(), args=ARGUMENTS)
