@@ -5,6 +5,7 @@
 mod admin;
 mod adopt;
 pub mod agent;
+mod auth;
 mod check;
 #[cfg(feature = "demo")]
 mod demo;

@@ -7,10 +7,11 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use super::admin::RetentionArgs;
+use super::auth::AuthArgs;
 use super::values::{base_url, duration};
 use crate::model::Limits;
+use crate::server::ServerConfig;
 use crate::server::page::data::Flag;
-use crate::server::{AuthConfig, KubernetesAuth, ServerConfig, ServiceAccounts};
 use crate::store::{DatabaseSource, RuntimeOwner, percent_encode};
 
 /// How to reach PostgreSQL.
@@ -98,27 +99,9 @@ pub struct ServerArgs {
     /// made it. NoETL's is read and never written.
     #[arg(long, env = "NOETL_METRICS_RUNTIME", value_enum)]
     pub runtime: Option<RuntimeOwner>,
-    /// File with tokens, one a line: writes then need Authorization: Bearer <token>. Read again when
-    /// it changes. Without it everyone may write.
-    #[arg(long, env = "NOETL_METRICS_AUTH_TOKEN_FILE")]
-    pub auth_token_file: Option<PathBuf>,
-    /// Let pods write that send a token of their ServiceAccount made for this audience, as
-    /// noetl-metrics. Needs --auth-service-accounts; the cluster's published keys verify it.
-    #[arg(long, env = "NOETL_METRICS_AUTH_KUBERNETES_AUDIENCE", requires = "auth_service_accounts")]
-    pub auth_kubernetes_audience: Option<String>,
-    /// ServiceAccounts that may write: namespace/name, namespace/* or *, separated by commas.
-    #[arg(long, env = "NOETL_METRICS_AUTH_SERVICE_ACCOUNTS", requires = "auth_kubernetes_audience")]
-    pub auth_service_accounts: Option<ServiceAccounts>,
-    /// API of the cluster whose ServiceAccounts these are.
-    #[arg(long, env = "NOETL_METRICS_KUBERNETES_URL", default_value = "https://kubernetes.default.svc", value_parser = base_url)]
-    pub kubernetes_url: String,
-    /// Folder with the token and ca.crt of the server's own ServiceAccount.
-    #[arg(
-        long,
-        env = "NOETL_METRICS_SERVICE_ACCOUNT_DIR",
-        default_value = "/var/run/secrets/kubernetes.io/serviceaccount"
-    )]
-    pub service_account_dir: PathBuf,
+    /// Who may do what.
+    #[command(flatten)]
+    pub auth: AuthArgs,
     /// A component that is silent for longer leaves the exposition.
     #[arg(long, env = "NOETL_METRICS_STALE_AFTER", default_value = "5m", value_parser = duration)]
     pub stale_after: Duration,
@@ -184,17 +167,7 @@ impl ServerArgs {
             advertise_url: self.advertise_url,
             lease_duration: self.lease_duration,
             max_connections: self.database_connections,
-            auth: AuthConfig {
-                token_file: self.auth_token_file,
-                kubernetes: self.auth_kubernetes_audience.zip(self.auth_service_accounts).map(
-                    |(audience, service_accounts)| KubernetesAuth {
-                        audience,
-                        service_accounts,
-                        api_url: self.kubernetes_url,
-                        own_dir: self.service_account_dir,
-                    },
-                ),
-            },
+            auth: self.auth.into_config()?,
             stale_after: self.stale_after,
             register_unknown: self.unknown_components == UnknownComponents::Register,
             migrate: !self.no_migrate,

@@ -34,8 +34,6 @@ pub(super) struct CleanupReply {
     responses(
         (status = 200, description = "Done", body = CleanupReply),
         (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "A token is needed", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, description = "The caller may not write", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "The database is unavailable, or another run is under way", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 pub(super) async fn cleanup(app: &Arc<App>, request: &Request) -> Result<Reply, Problem> {
@@ -76,8 +74,6 @@ pub(super) struct PartitionsReply {
     responses(
         (status = 200, description = "Done", body = PartitionsReply),
         (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "A token is needed", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, description = "The caller may not write", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "The database is unavailable", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 pub(super) async fn create_partitions(app: &Arc<App>, request: &Request) -> Result<Reply, Problem> {
@@ -129,8 +125,6 @@ pub(super) struct TtlReply {
     responses(
         (status = 200, description = "Set", body = TtlReply),
         (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "A token is needed", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, description = "The caller may not write", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "Unknown metric", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "The database is unavailable", body = ProblemBody, content_type = "application/problem+json"),
     ))]
@@ -160,8 +154,6 @@ pub(super) async fn set_ttl(app: &Arc<App>, request: &Request) -> Result<Reply, 
     responses(
         (status = 200, description = "Set", body = TtlReply),
         (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "A token is needed", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, description = "The caller may not write", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "Unknown component", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "Several components have this name", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "The database is unavailable", body = ProblemBody, content_type = "application/problem+json"),

@@ -44,7 +44,7 @@ use crate::host::{HostPaths, HostReader};
 use crate::model::{Limits, Millis};
 use crate::store::{Database, DatabaseSource, Retention, RuntimeOwner, Sizes, StoreError};
 
-pub use self::auth::{AuthConfig, KubernetesAuth, ServiceAccounts};
+pub use self::auth::{AuthConfig, KubernetesAuth, ReadAccess, ServiceAccounts};
 pub use self::core::Core;
 pub use openapi::document as openapi_document;
 use request::Request;
@@ -65,7 +65,7 @@ pub struct ServerConfig {
     pub lease_duration: Duration,
     /// Connections to PostgreSQL at most.
     pub max_connections: u32,
-    /// Who may write.
+    /// Who may do what.
     pub auth: AuthConfig,
     /// A component that is silent for longer leaves the exposition.
     pub stale_after: Duration,

@@ -1,15 +1,20 @@
 //! The API's description, made from the handlers' own.
 
 use utoipa::OpenApi;
+use utoipa::openapi::path::Operation;
 use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Schema, Type};
-use utoipa::openapi::{KnownFormat, RefOr, SchemaFormat};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{ContentBuilder, KnownFormat, Ref, RefOr, ResponseBuilder, SchemaFormat};
 
+use super::auth::{Access, Right};
+use super::routes::ROUTES;
 use super::{admin, components, export, health, query, registration, remote_write, report, self_report};
 
 /// Metrics of NoETL: reports in, history and exposition out.
 ///
 /// Ids are 64-bit numbers: parse them as such, a double can't hold them. Every error is
-/// application/problem+json.
+/// application/problem+json. Where the server knows its callers, an endpoint needs the right that
+/// `x-right` names; reading may be open to everyone.
 #[derive(OpenApi)]
 #[openapi(
     info(title = "NoETL Metrics", license(name = "Apache-2.0", identifier = "Apache-2.0")),
@@ -51,11 +56,55 @@ fn own_metrics() {}
 #[allow(dead_code, reason = "only describes the path")]
 fn description() {}
 
+/// The name of the one way to say who calls.
+const BEARER: &str = "bearer";
+
 /// The description as JSON.
 pub fn document() -> String {
-    let mut text = Api::openapi().to_pretty_json().unwrap_or_default();
+    let mut api = Api::openapi();
+    for route in ROUTES {
+        let path = api.paths.paths.get_mut(route.path);
+        let operation = path.and_then(|path| match route.method {
+            "GET" => path.get.as_mut(),
+            "POST" => path.post.as_mut(),
+            _ => path.delete.as_mut(),
+        });
+        if let (Some(operation), Access::Needs(right)) = (operation, route.access) {
+            secure(operation, right);
+        }
+    }
+    let scheme = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .description(Some("A token of the server's file, or of a ServiceAccount"))
+        .build();
+    let components = api.components.get_or_insert_default();
+    components.security_schemes.insert(BEARER.to_owned(), SecurityScheme::Http(scheme).into());
+    let mut text = api.to_pretty_json().unwrap_or_default();
     text.push('\n');
     text
+}
+
+/// Says what an operation needs of its caller, and what one without it gets.
+fn secure(operation: &mut Operation, right: Right) {
+    let bearer = SecurityRequirement::new(BEARER, Vec::<String>::new());
+    let mut ways = vec![bearer];
+    if right == Right::Read {
+        ways.insert(0, SecurityRequirement::default());
+    }
+    operation.security = Some(ways);
+    let word = [("x-right", serde_json::json!(right.as_str()))];
+    operation.extensions.get_or_insert_default().merge(word.into_iter().collect());
+    let answers = [
+        ("401", "Who calls is not known"),
+        ("403", "The caller may not do this"),
+        ("503", "Who calls can't be verified now; see Retry-After"),
+    ];
+    for (status, description) in answers {
+        let body = ContentBuilder::new().schema(Some(Ref::from_schema_name("ProblemBody"))).build();
+        let answer =
+            ResponseBuilder::new().description(description).content("application/problem+json", body).build();
+        operation.responses.responses.entry(status.to_owned()).or_insert(answer.into());
+    }
 }
 
 /// A 64-bit id: a number, or the same as a string.
@@ -70,7 +119,6 @@ pub(super) fn id_schema() -> RefOr<Schema> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::routes::ROUTES;
     use super::*;
 
     #[test]
@@ -87,5 +135,54 @@ mod tests {
         described.sort();
         routes.sort();
         assert_eq!(described, routes);
+    }
+
+    fn needed(access: Access) -> &'static str {
+        match access {
+            Access::Open => "none",
+            Access::Needs(right) => right.as_str(),
+        }
+    }
+
+    #[test]
+    fn the_description_says_what_each_route_needs() {
+        let json: serde_json::Value = serde_json::from_str(&document()).unwrap();
+        for route in ROUTES {
+            let operation = &json["paths"][route.path][route.method.to_lowercase()];
+            let right = operation["x-right"].as_str().unwrap_or("none");
+            assert_eq!(right, needed(route.access), "{} {}", route.method, route.path);
+            let ways = operation["security"].as_array().map_or(0, Vec::len);
+            assert_eq!(
+                ways,
+                match right {
+                    "none" => 0,
+                    "read" => 2,
+                    _ => 1,
+                },
+                "{}",
+                route.path
+            );
+            let refused = operation["responses"].get("401").is_some();
+            assert_eq!(refused, right != "none", "{}", route.path);
+        }
+    }
+
+    #[test]
+    fn the_guide_has_the_table_of_routes() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/authentication.md");
+        let text = std::fs::read_to_string(path).unwrap();
+        let mut written: Vec<String> = Vec::new();
+        for line in text.lines().filter(|line| line.starts_with("| `")) {
+            let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+            if let [endpoint, right, _] = cells[..] {
+                written.push(format!("{} {right}", endpoint.trim_matches('`')));
+            }
+        }
+        let routes = ROUTES.iter().map(|r| format!("{} {} {}", r.method, r.path, needed(r.access)));
+        let mut expected: Vec<String> = routes.collect();
+        expected.push("GET / read".into());
+        written.sort();
+        expected.sort();
+        assert_eq!(written, expected);
     }
 }

@@ -34,7 +34,7 @@ kinds! {
     INVALID_WRITE: 400 "invalid-write" "Some of what was written breaks a rule", "The errors name each series and the rule. The others are stored; the same again changes nothing.";
     PARAMETER: 400 "invalid-parameter" "A query parameter is wrong", "The detail names the parameter. /openapi.json lists those of each endpoint.";
     UNAUTHENTICATED: 401 "unauthenticated" "Authentication is required", "Send Authorization: Bearer <token> with a token of the server's --auth-token-file, or of a ServiceAccount for the audience of --auth-kubernetes-audience.";
-    FORBIDDEN: 403 "forbidden" "The caller may not write", "Add the ServiceAccount to the server's --auth-service-accounts.";
+    FORBIDDEN: 403 "forbidden" "The caller may not do this", "The detail names what is missing: a right (read, write, admin), or that the component is another one than the caller may speak for.";
     NOT_FOUND: 404 "not-found" "There is nothing here", "/openapi.json lists every endpoint.";
     UNKNOWN_COMPONENT: 404 "unknown-component" "The component is not registered", "Register it: POST /api/worker/pool/register {\"name\": …, \"component_type\": …}, or start the server with --unknown-components register.";
     UNKNOWN_METRIC: 404 "unknown-metric" "There is no such metric", "Report it first; GET /api/metrics/query shows the names that there are.";
@@ -51,6 +51,7 @@ kinds! {
     INTERNAL: 500 "internal-error" "The server failed", "The server's log has the reason.";
     UNAVAILABLE: 503 "unavailable" "The database is not available", "Try again after the seconds of the Retry-After header. Samples with timestamps, or with an Idempotency-Key, can be sent again safely.";
     OVERLOADED: 503 "overloaded" "Too much waits to be written", "Try again after the seconds of the Retry-After header; what was written is safe to be sent again.";
+    UNVERIFIED: 503 "unverified" "Who calls can't be verified now", "Try again after the seconds of the Retry-After header; the server asks the Kubernetes API server, which does not answer.";
     STARTING: 503 "starting" "The server is starting", "Try again after the seconds of the Retry-After header; /readyz?verbose says what it waits for.";
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::App;
+use super::auth::Caller;
 use super::core::Core;
 use super::pace;
 use super::problem::{Kind, Problem, ProblemBody};
@@ -100,19 +101,22 @@ impl HeardReply {
     responses(
         (status = 200, description = "Its row in noetl.runtime", body = RuntimeRow),
         (status = 400, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "A token is needed", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, description = "The caller may not write", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "Not JSON, or an unknown encoding", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "A field breaks a rule", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "The database is unavailable", body = ProblemBody, content_type = "application/problem+json"),
     ))]
-pub(super) async fn register(app: &Arc<App>, request: &mut Request) -> Result<Reply, Problem> {
+pub(super) async fn register(
+    app: &Arc<App>,
+    caller: &Caller,
+    request: &mut Request,
+) -> Result<Reply, Problem> {
     request.params.only(&[])?;
     let core = &app.core()?;
     let body = request.json_body(&app.bodies).await?;
     let fields = Fields::read(&body)?;
     let registration = fields.registration(app.config.limits.name_bytes)?;
+    caller.speaks_for(&registration.name)?;
     let (row, _) = take_in(core, &registration).await?;
     Ok(Reply::json(&row))
 }
@@ -138,8 +142,6 @@ async fn take_in(core: &Core, registration: &Registration) -> Result<(RuntimeRow
     responses(
         (status = 200, description = "Heard", body = HeardReply),
         (status = 400, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "A token is needed", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, description = "The caller may not write", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "Unknown component: register", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "Several components have this name", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
@@ -148,7 +150,11 @@ async fn take_in(core: &Core, registration: &Registration) -> Result<(RuntimeRow
         (status = 429, description = "Too much waits; see Retry-After", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "The database is unavailable", body = ProblemBody, content_type = "application/problem+json"),
     ))]
-pub(super) async fn heartbeat(app: &Arc<App>, request: &mut Request) -> Result<Reply, Problem> {
+pub(super) async fn heartbeat(
+    app: &Arc<App>,
+    caller: &Caller,
+    request: &mut Request,
+) -> Result<Reply, Problem> {
     request.params.only(&[])?;
     let core = &app.core()?;
     let body = request.json_body(&app.bodies).await?;
@@ -156,6 +162,7 @@ pub(super) async fn heartbeat(app: &Arc<App>, request: &mut Request) -> Result<R
         return Ok(Reply::json(&HeardReply { message: "Heartbeat recorded", ..HeardReply::default() }));
     }
     let fields = Fields::read(&body)?;
+    caller.speaks_for(&fields.name(app.config.limits.name_bytes)?)?;
     let registration = fields.registration_along(app.config.limits.name_bytes)?;
     let status = fields.text("status", 255)?;
     let mut known = fields.find(app, core).await?;
@@ -188,8 +195,6 @@ pub(super) async fn heartbeat(app: &Arc<App>, request: &mut Request) -> Result<R
     responses(
         (status = 200, description = "Heard", body = HeardReply),
         (status = 400, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "A token is needed", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, description = "The caller may not write", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "Unknown component: register", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "Several components have this name", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
@@ -208,8 +213,6 @@ pub(super) fn heartbeat_at_root() {}
     responses(
         (status = 200, description = "Marked", body = HeardReply),
         (status = 400, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "A token is needed", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, description = "The caller may not write", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "Unknown component", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "Several components have this name", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
@@ -217,11 +220,17 @@ pub(super) fn heartbeat_at_root() {}
         (status = 422, description = "A field breaks a rule", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "The database is unavailable", body = ProblemBody, content_type = "application/problem+json"),
     ))]
-pub(super) async fn deregister(app: &Arc<App>, request: &mut Request) -> Result<Reply, Problem> {
+pub(super) async fn deregister(
+    app: &Arc<App>,
+    caller: &Caller,
+    request: &mut Request,
+) -> Result<Reply, Problem> {
     request.params.only(&[])?;
     let core = &app.core()?;
     let body = request.json_body(&app.bodies).await?;
-    let component = Fields::read(&body)?.component(app, core).await?;
+    let fields = Fields::read(&body)?;
+    caller.speaks_for(&fields.name(app.config.limits.name_bytes)?)?;
+    let component = fields.component(app, core).await?;
     core.components.deregister(&core.database, &component).await?;
     component.went_offline();
     component.set_live(false);
@@ -235,8 +244,6 @@ pub(super) async fn deregister(app: &Arc<App>, request: &mut Request) -> Result<
     responses(
         (status = 200, description = "Marked", body = HeardReply),
         (status = 400, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "A token is needed", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, description = "The caller may not write", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "Unknown component", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "Several components have this name", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::StatusCode;
 
 use super::App;
+use super::auth::Caller;
 use super::core::Core;
 use super::pace;
 use super::problem::{FieldError, Kind, Problem, ProblemBody};
@@ -89,8 +90,6 @@ pub(super) struct MetricBody {
     responses(
         (status = 200, description = "Committed", body = ReportReply),
         (status = 400, description = "Not JSON, or neither runtime_id nor component_name", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "A token is needed", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, description = "The caller may not write", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "Unknown component", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "Several components have this name", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
@@ -99,14 +98,14 @@ pub(super) struct MetricBody {
         (status = 429, description = "Too much waits; see Retry-After", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "The database is unavailable; see Retry-After", body = ProblemBody, content_type = "application/problem+json"),
     ))]
-pub(super) async fn post(app: &Arc<App>, request: &mut Request) -> Result<Reply, Problem> {
+pub(super) async fn post(app: &Arc<App>, caller: &Caller, request: &mut Request) -> Result<Reply, Problem> {
     request.params.only(&[])?;
     let core = &app.core()?;
     let key = idempotency_key(request)?;
     let body = request.json_body(&app.bodies).await?;
     let now = Millis::now();
     let report = read(&body, &app.config.limits)?;
-    let component = component(app, core, &report).await?;
+    let component = component(app, caller, core, &report).await?;
     pace::admit(app, &component, now, report.len(), body.len())?;
     let Some(key) = key.map(|key| format!("{}:{key}", component.id.0)) else {
         return Ok(Reply::json(&take(app, core, &component, &report, now, None).await?));
@@ -252,16 +251,23 @@ fn all_rejected(rejected: Vec<Rejected>) -> Problem {
     Problem::new(Kind::INVALID, detail).with_errors(errors)
 }
 
-/// The component that a report belongs to.
-async fn component(app: &App, core: &Core, report: &Report<'_>) -> Result<Arc<Component>, Problem> {
+/// The component that a report belongs to, where the caller may speak for it.
+async fn component(
+    app: &App,
+    caller: &Caller,
+    core: &Core,
+    report: &Report<'_>,
+) -> Result<Arc<Component>, Problem> {
     if let Some(id) = report.runtime_id {
         let found = core.components.by_id(&core.database, RuntimeId(id)).await?;
-        return found.ok_or_else(|| {
+        let found = found.ok_or_else(|| {
             Problem::new(
                 Kind::UNKNOWN_COMPONENT,
                 format!("no component has runtime_id {id} in the runtime registry"),
             )
-        });
+        })?;
+        caller.speaks_for(&found.name)?;
+        return Ok(found);
     }
     let Some(name) = report.component_name.as_deref() else {
         let detail = "Either runtime_id or component_name must be provided";
@@ -271,6 +277,7 @@ async fn component(app: &App, core: &Core, report: &Report<'_>) -> Result<Arc<Co
     if name.len() > max || name.contains('\0') {
         return Err(Problem::field("component_name", format!("must have at most {max} bytes and no U+0000")));
     }
+    caller.speaks_for(name)?;
     let kind = report.component_type.as_deref();
     if kind.is_some_and(|k| !is_component_kind(k)) {
         return Err(Problem::field("component_type", "must have 1 to 255 letters, digits, _, - or ."));

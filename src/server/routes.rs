@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use http::Method;
+use http::header::AUTHORIZATION;
 
+use super::auth::{Access, Asked, Right};
 use super::problem::{Kind, Problem};
 use super::reply::Reply;
 use super::request::Request;
@@ -12,15 +14,6 @@ use super::{
     App, admin, components, export, forward, health, openapi, query, registration, remote_write, report,
     self_report, view,
 };
-
-/// What an endpoint needs of its caller.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Access {
-    /// Anyone may read.
-    Read,
-    /// A token is needed where tokens are configured.
-    Write,
-}
 
 /// An endpoint: method, path, access, and one line of help.
 #[derive(Clone, Copy, Debug)]
@@ -35,15 +28,26 @@ pub(super) struct Route {
     pub help: &'static str,
 }
 
+const fn open(method: &'static str, path: &'static str, help: &'static str) -> Route {
+    Route { method, path, access: Access::Open, help }
+}
+
 const fn read(method: &'static str, path: &'static str, help: &'static str) -> Route {
-    Route { method, path, access: Access::Read, help }
+    Route { method, path, access: Access::Needs(Right::Read), help }
 }
 
 const fn write(method: &'static str, path: &'static str, help: &'static str) -> Route {
-    Route { method, path, access: Access::Write, help }
+    Route { method, path, access: Access::Needs(Right::Write), help }
 }
 
-/// Every endpoint but the pages for people.
+const fn admin(method: &'static str, path: &'static str, help: &'static str) -> Route {
+    Route { method, path, access: Access::Needs(Right::Admin), help }
+}
+
+/// The pages for people, all as one.
+pub(super) const PAGES: Asked = Asked { access: Access::Needs(Right::Read), method: "GET", path: "/" };
+
+/// Every endpoint but the pages for people, with what it needs of its caller.
 pub(super) const ROUTES: &[Route] = &[
     write("POST", "/api/metrics/report", "report samples of one component"),
     write("POST", remote_write::PATH, "Prometheus remote write, 1.0 and 2.0"),
@@ -51,21 +55,21 @@ pub(super) const ROUTES: &[Route] = &[
     read("GET", "/api/metrics/prometheus", "newest value of every live series, for scrapers"),
     read("GET", "/api/metrics/components", "every component: kind, status, last report, series"),
     write("POST", "/api/metrics/self-report", "the server reports its own system metrics now"),
-    write("POST", "/api/metrics/cleanup", "enforce retention now"),
-    write("POST", "/api/metrics/partitions/create", "make partitions ahead"),
-    write("POST", "/api/metrics/ttl/set", "keep one metric for other than the retention"),
-    write("POST", "/api/metrics/ttl/extend-component", "keep one component's samples longer"),
+    admin("POST", "/api/metrics/cleanup", "enforce retention now"),
+    admin("POST", "/api/metrics/partitions/create", "make partitions ahead"),
+    admin("POST", "/api/metrics/ttl/set", "keep one metric for other than the retention"),
+    admin("POST", "/api/metrics/ttl/extend-component", "keep one component's samples longer"),
     write("POST", "/api/worker/pool/register", "register a component, or bring it up to date"),
     write("POST", "/api/worker/pool/heartbeat", "heartbeat of a component, may carry metrics"),
     write("POST", "/heartbeat", "the same, under its older path"),
     write("POST", "/api/worker/pool/deregister", "mark a component offline"),
     write("DELETE", "/api/worker/pool/deregister", "the same, as NoETL's server has it"),
     read("GET", "/api/worker/pools", "registered components"),
-    read("GET", "/livez", "whether the process is alive"),
-    read("GET", "/readyz", "whether it can do its work; ?verbose for people"),
+    open("GET", "/livez", "whether the process is alive"),
+    open("GET", "/readyz", "whether it can do its work; ?verbose for people"),
     read("GET", "/metrics", "metrics of this process itself"),
-    read("GET", "/openapi.json", "description of this API"),
-    read("GET", "/problems/{kind}", "what a kind of error means"),
+    open("GET", "/openapi.json", "description of this API"),
+    open("GET", "/problems/{kind}", "what a kind of error means"),
 ];
 
 /// Answers a request; every error is a problem.
@@ -122,23 +126,24 @@ async fn dispatch(app: &Arc<App>, request: &mut Request, endpoint: &str) -> Resu
         let detail = format!("{} is not allowed here, {allowed} is", clip(method.as_str()));
         return Err(Problem::new(Kind::METHOD, detail).with_header("allow", allowed));
     };
-    if route.access == Access::Write {
-        app.auth.check(request.header(http::header::AUTHORIZATION))?;
-    }
+    let asked = Asked { access: route.access, method: route.method, path: route.path };
+    let caller = &app.auth.caller(request.header(AUTHORIZATION), asked).await?;
     match (route.method, route.path) {
-        ("POST", "/api/metrics/report") => report::post(app, request).await,
-        ("POST", remote_write::PATH) => remote_write::post(app, request).await,
+        ("POST", "/api/metrics/report") => report::post(app, caller, request).await,
+        ("POST", remote_write::PATH) => remote_write::post(app, caller, request).await,
         ("GET", "/api/metrics/query") => query::get(app, request).await,
         ("GET", "/api/metrics/prometheus") => export::get(app, request).await,
         ("GET", "/api/metrics/components") => components::get(app, request),
-        ("POST", "/api/metrics/self-report") => self_report::post(app, request).await,
+        ("POST", "/api/metrics/self-report") => self_report::post(app, caller, request).await,
         ("POST", "/api/metrics/cleanup") => admin::cleanup(app, request).await,
         ("POST", "/api/metrics/partitions/create") => admin::create_partitions(app, request).await,
         ("POST", "/api/metrics/ttl/set") => admin::set_ttl(app, request).await,
         ("POST", "/api/metrics/ttl/extend-component") => admin::extend_ttl(app, request).await,
-        ("POST", "/api/worker/pool/register") => registration::register(app, request).await,
-        ("POST", "/api/worker/pool/heartbeat" | "/heartbeat") => registration::heartbeat(app, request).await,
-        (_, "/api/worker/pool/deregister") => registration::deregister(app, request).await,
+        ("POST", "/api/worker/pool/register") => registration::register(app, caller, request).await,
+        ("POST", "/api/worker/pool/heartbeat" | "/heartbeat") => {
+            registration::heartbeat(app, caller, request).await
+        }
+        (_, "/api/worker/pool/deregister") => registration::deregister(app, caller, request).await,
         ("GET", "/api/worker/pools") => registration::list(app, request).await,
         ("GET", "/livez") => health::livez(app, request),
         ("GET", "/readyz") => health::readyz(app, request).await,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::App;
+use super::auth::Caller;
 use super::core::Core;
 use super::problem::{Kind, Problem, ProblemBody};
 use super::reply::Reply;
@@ -35,17 +36,16 @@ pub(super) struct SelfReportReply {
     responses(
         (status = 200, description = "Committed", body = SelfReportReply),
         (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "A token is needed", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, description = "The caller may not write", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "Unknown component", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "Several components have this name", body = ProblemBody, content_type = "application/problem+json"),
         (status = 429, description = "Too much waits; see Retry-After", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "The database is unavailable", body = ProblemBody, content_type = "application/problem+json"),
     ))]
-pub(super) async fn post(app: &Arc<App>, request: &Request) -> Result<Reply, Problem> {
+pub(super) async fn post(app: &Arc<App>, caller: &Caller, request: &Request) -> Result<Reply, Problem> {
     request.params.only(&["component_name"])?;
     let core = &app.core()?;
     let asked = request.params.get("component_name")?.unwrap_or(&app.config.name);
+    caller.speaks_for(asked)?;
     let component = match core.components.by_name(&core.database, asked, None).await? {
         Lookup::Found(component) => component,
         Lookup::Unknown if asked == "server" || asked == app.config.name => own_component(app, core).await?,

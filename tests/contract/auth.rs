@@ -1,4 +1,4 @@
-//! `--auth-token-file`: who may write.
+//! `--auth-token-file`: who may read, write and administer.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,10 +11,6 @@ use crate::harness::{Contract, SOON, eventually, gauge};
 const WRITES: &[(&str, &str)] = &[
     ("POST", "/api/metrics/report"),
     ("POST", "/api/metrics/self-report"),
-    ("POST", "/api/metrics/cleanup"),
-    ("POST", "/api/metrics/partitions/create"),
-    ("POST", "/api/metrics/ttl/set?metric_name=m"),
-    ("POST", "/api/metrics/ttl/extend-component?component_name=w"),
     ("POST", "/api/worker/pool/register"),
     ("POST", "/api/worker/pool/heartbeat"),
     ("POST", "/heartbeat"),
@@ -22,18 +18,35 @@ const WRITES: &[(&str, &str)] = &[
     ("DELETE", "/api/worker/pool/deregister"),
 ];
 
-const READS: &[&str] = &[
-    "/api/metrics/query",
-    "/api/metrics/prometheus",
-    "/api/metrics/components",
-    "/api/worker/pools",
-    "/livez",
-    "/healthz",
-    "/readyz",
-    "/metrics",
-    "/openapi.json",
-    "/problems/unauthenticated",
+const ADMINISTERS: &[(&str, &str)] = &[
+    ("POST", "/api/metrics/cleanup"),
+    ("POST", "/api/metrics/partitions/create"),
+    ("POST", "/api/metrics/ttl/set?metric_name=m"),
+    ("POST", "/api/metrics/ttl/extend-component?component_name=w"),
 ];
+
+const READS: &[(&str, &str)] = &[
+    ("GET", "/api/metrics/query"),
+    ("GET", "/api/metrics/prometheus"),
+    ("HEAD", "/api/metrics/prometheus"),
+    ("GET", "/api/metrics/components"),
+    ("GET", "/api/worker/pools"),
+    ("GET", "/metrics"),
+    ("GET", "/"),
+    ("GET", "/components"),
+    ("GET", "/metrics-explorer"),
+    ("GET", "/status"),
+];
+
+const OPEN: &[(&str, &str)] = &[
+    ("GET", "/livez"),
+    ("GET", "/healthz"),
+    ("GET", "/readyz"),
+    ("GET", "/openapi.json"),
+    ("GET", "/problems/unauthenticated"),
+];
+
+const REGISTER: (&str, &str) = ("POST", "/api/worker/pool/register");
 
 struct TokenFile {
     _dir: tempfile::TempDir,
@@ -50,6 +63,11 @@ impl TokenFile {
 
     async fn server(&self) -> Contract {
         Contract::with(&["--auth-token-file", self.path.to_str().unwrap()]).await
+    }
+
+    async fn server_that_asks_readers(&self) -> Contract {
+        let path = self.path.to_str().unwrap();
+        Contract::with(&["--auth-read", "required", "--auth-token-file", path]).await
     }
 }
 
@@ -90,18 +108,49 @@ async fn writing_needs_a_token_and_reading_does_not() {
     write(None).await.problem(401, "unauthenticated");
     write(Some("Bearer first-token")).await.problem(415, "unsupported-media-type");
     assert_eq!(contract.value::<i64>("select count(*) from noetl.runtime where name = 'w'").await, 0);
-    for path in READS {
-        contract.get(path).await.expect(200);
+    for (method, path) in READS.iter().chain(OPEN) {
+        send(&contract, method, path, None).await.expect(200);
     }
-    for (method, path) in [WRITES[6]].iter().chain(WRITES) {
+    for (method, path) in [REGISTER].iter().chain(WRITES) {
         for right in ["Bearer first-token", "bearer second-token", "Bearer  first-token"] {
             let answer = send(&contract, method, path, Some(right)).await;
             assert!(matches!(answer.status, 200), "{method} {path}: {} {}", answer.status, answer.text());
         }
     }
+    // A token alone decides nothing of what is kept.
+    for (method, path) in ADMINISTERS {
+        send(&contract, method, path, None).await.problem(401, "unauthenticated");
+        send(&contract, method, path, Some("Bearer first-token")).await.problem(403, "forbidden");
+    }
     // Who asks for what is not there, or may not be, learns that first.
     send(&contract, "GET", "/api/metrics/report", None).await.problem(405, "method-not-allowed");
     send(&contract, "POST", "/nothing", None).await.problem(404, "not-found");
+}
+
+#[tokio::test]
+async fn each_right_lets_what_it_names_and_no_more() {
+    let file = TokenFile::new("r rights=read\nw rights=write\na rights=admin\nall rights=read,write,admin\n");
+    let contract = file.server_that_asks_readers().await;
+    let bearer = async |token, (method, path): &(&str, &str)| {
+        send(&contract, method, path, Some(&format!("Bearer {token}"))).await.status
+    };
+    for route in [REGISTER, WRITES[0]] {
+        assert_eq!(bearer("all", &route).await, 200);
+    }
+    for (right, routes) in [("r", READS), ("w", WRITES), ("a", ADMINISTERS)] {
+        for route in routes {
+            assert_eq!(send(&contract, route.0, route.1, None).await.status, 401, "{route:?}");
+            assert_eq!(bearer("unknown", route).await, 401, "{route:?}");
+            for token in ["r", "w", "a"] {
+                let status = bearer(token, route).await;
+                assert_eq!(status, if token == right { 200 } else { 403 }, "{route:?} by {token}");
+            }
+        }
+    }
+    for (method, path) in OPEN {
+        send(&contract, method, path, None).await.expect(200);
+    }
+    assert!(!contract.server.logged(&["unknown"]), "a token is in the log");
 }
 
 #[tokio::test]
@@ -136,7 +185,12 @@ async fn tokens_are_read_again_when_the_file_changes() {
 
 #[tokio::test]
 async fn a_server_without_readable_tokens_does_not_start() {
-    for (text, reason) in [(Some("\n# nothing\n"), "holds no token"), (None, "No such file")] {
+    let bad = [
+        (Some("\n# nothing\n"), "holds no token"),
+        (Some("fine\nsecret rights=root\n"), "line 2: rights: \"root\" is not read, write or admin"),
+        (None, "No such file"),
+    ];
+    for (text, reason) in bad {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("tokens");
         if let Some(text) = text {

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
-use crate::harness::{Contract, SOON, eventually, gauge, now};
+use crate::harness::{Answer, Contract, SOON, eventually, gauge, now};
 
 const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
 
@@ -114,16 +114,36 @@ impl Publisher {
     }
 
     async fn contract(&self) -> Contract {
-        let flags: Vec<&str> = self.flags.iter().map(String::as_str).collect();
+        self.contract_with(&[]).await
+    }
+
+    async fn contract_with(&self, more: &[&str]) -> Contract {
+        let flags: Vec<&str> = self.flags.iter().map(String::as_str).chain(more.iter().copied()).collect();
         Contract::with(&flags).await
     }
 }
 
-async fn write(contract: &Contract, token: &str) -> crate::harness::Answer {
+async fn write(contract: &Contract, token: &str) -> Answer {
+    register(contract, token, "w").await
+}
+
+async fn register(contract: &Contract, token: &str, name: &str) -> Answer {
+    let body = json!({"name": name, "component_type": "worker_pool"}).to_string().into_bytes();
+    call(contract, Method::POST, "/api/worker/pool/register", token, body).await
+}
+
+async fn call(contract: &Contract, method: Method, path: &str, token: &str, body: Vec<u8>) -> Answer {
     let header = format!("Bearer {token}");
     let headers = [("authorization", header.as_str()), ("content-type", "application/json")];
-    let body = json!({"name": "w", "component_type": "worker_pool"}).to_string().into_bytes();
-    contract.send(Method::POST, "/api/worker/pool/register", &headers, body).await
+    contract.send(method, path, &headers, body).await
+}
+
+async fn keys_are_there(contract: &Contract, token: &str) {
+    eventually("the keys are there", SOON, async || {
+        let answer = write(contract, token).await;
+        (answer.status != 503).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -196,4 +216,61 @@ async fn a_key_that_the_cluster_publishes_later_is_found() {
     })
     .await;
     assert_ne!(publisher.address.port(), 0);
+}
+
+#[tokio::test]
+async fn lists_give_each_right_and_no_other() {
+    let key = Key::new("one");
+    let publisher = Publisher::start(&[&key]).await;
+    let lists = ["--auth-readers", "watch/*", "--auth-admins", "noetl/boss", "--auth-read", "required"];
+    let contract = publisher.contract_with(&lists).await;
+    let token = |account: &str| key.token(&claims(account));
+    keys_are_there(&contract, &token("flows:any")).await;
+    let status = async |account: &str, method: Method, path: &str| {
+        call(&contract, method, path, &token(account), br#"{"name": "w"}"#.to_vec()).await.status
+    };
+    for (account, read, write, admin) in [
+        ("flows:any", 403, 200, 403),
+        ("watch:scraper", 200, 403, 403),
+        ("noetl:boss", 403, 403, 200),
+        ("else:any", 403, 403, 403),
+    ] {
+        assert_eq!(status(account, Method::POST, "/api/worker/pool/register").await, write, "{account}");
+        assert_eq!(status(account, Method::GET, "/api/metrics/prometheus").await, read, "{account}");
+        assert_eq!(status(account, Method::GET, "/status").await, read, "{account}");
+        assert_eq!(status(account, Method::POST, "/api/metrics/cleanup").await, admin, "{account}");
+    }
+    contract.get("/api/metrics/prometheus").await.problem(401, "unauthenticated");
+    contract.get("/readyz").await.expect(200);
+}
+
+#[tokio::test]
+async fn a_pod_speaks_for_itself_and_its_service_account_and_an_agent_for_all() {
+    let key = Key::new("one");
+    let publisher = Publisher::start(&[&key]).await;
+    let flags = ["--auth-own-component", "--auth-any-component", "noetl/agent"];
+    let contract = publisher.contract_with(&flags).await;
+    let mut bound = claims("flows:gpu");
+    bound["kubernetes.io"] = json!({
+        "namespace": "flows", "node": {"name": "node-1", "uid": "1"}, "pod": {"name": "gpu-7", "uid": "2"},
+        "serviceaccount": {"name": "gpu", "uid": "3"},
+    });
+    let (pod, person) = (key.token(&bound), key.token(&claims("flows:gpu")));
+    let agent = key.token(&claims("noetl:agent"));
+    keys_are_there(&contract, &agent).await;
+    let status = async |token: &str, name: &str| register(&contract, token, name).await.status;
+    for (name, by_pod, by_person) in [
+        ("gpu-7", 200, 403),
+        ("gpu", 200, 200),
+        ("gpu-8", 403, 403),
+        ("node-1", 403, 403),
+        ("gpu-*", 403, 403),
+    ] {
+        assert_eq!(status(&pod, name).await, by_pod, "{name} by the pod");
+        assert_eq!(status(&person, name).await, by_person, "{name} by a token of no pod");
+        assert_eq!(status(&agent, name).await, 200, "{name} by the agent");
+    }
+    let refused = register(&contract, &pod, "gpu-8").await.problem(403, "forbidden");
+    let detail = "ServiceAccount flows/gpu (pod gpu-7) may not speak for 'gpu-8', only for gpu-7, gpu";
+    assert_eq!(refused["detail"], detail);
 }

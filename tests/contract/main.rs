@@ -12,6 +12,7 @@
 mod adoption;
 mod architecture;
 mod auth;
+mod auth_components;
 mod auth_kubernetes;
 mod bad_input;
 mod blocks;

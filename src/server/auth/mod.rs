@@ -1,6 +1,13 @@
-//! Who may write: callers with a token of a file, and pods with a token of their ServiceAccount.
+//! Who asks, and what they may do.
+//!
+//! An endpoint needs a right ([`rights`]), which the list of endpoints names. A caller has rights by a
+//! token of a file ([`token_file`]), or by being a ServiceAccount of the cluster ([`kubernetes`]); each
+//! may be bound to components ([`caller`]). Without either source everyone may do everything. A token
+//! is never written anywhere.
 
+mod caller;
 mod kubernetes;
+mod rights;
 mod signature;
 mod token_file;
 
@@ -8,21 +15,47 @@ use std::path::PathBuf;
 
 use super::ServerError;
 use super::problem::{Kind, Problem};
+pub(super) use caller::Caller;
 use kubernetes::Kubernetes;
 pub use kubernetes::{KubernetesAuth, ServiceAccounts};
+pub(super) use rights::{Access, Right};
 use token_file::TokenFile;
 
-/// How callers that write are known; without any of it everyone may.
+/// Who may read where callers are known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum ReadAccess {
+    /// Everyone.
+    #[default]
+    Open,
+    /// Who has the right to.
+    Required,
+}
+
+/// How callers are known; without a source everyone may do everything.
 #[derive(Clone, Debug, Default)]
 pub struct AuthConfig {
-    /// File with one token a line.
+    /// Who may read.
+    pub read: ReadAccess,
+    /// File with tokens and their rights.
     pub token_file: Option<PathBuf>,
     /// ServiceAccounts of the cluster that the server runs in.
     pub kubernetes: Option<KubernetesAuth>,
 }
 
-/// Who may write.
+/// What is asked for: an endpoint, as the list of them has it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    /// What it needs.
+    pub(super) access: Access,
+    /// Its method.
+    pub(super) method: &'static str,
+    /// Its path.
+    pub(super) path: &'static str,
+}
+
+/// Who may do what.
 pub(super) struct Auth {
+    read: ReadAccess,
     file: Option<TokenFile>,
     kubernetes: Option<Kubernetes>,
 }
@@ -32,33 +65,38 @@ impl Auth {
     pub(super) fn open(config: &AuthConfig) -> Result<Self, ServerError> {
         let file = config.token_file.as_deref().map(TokenFile::open).transpose()?;
         let kubernetes = config.kubernetes.clone().map(Kubernetes::start);
-        Ok(Self { file, kubernetes })
+        Ok(Self { read: config.read, file, kubernetes })
     }
 
-    /// Whether anyone has to authenticate.
+    /// Whether callers are known at all.
     pub(super) const fn is_on(&self) -> bool {
         self.file.is_some() || self.kubernetes.is_some()
     }
 
-    /// Checks an `Authorization` header.
-    pub(super) fn check(&self, header: &str) -> Result<(), Problem> {
-        if !self.is_on() {
-            return Ok(());
+    /// The caller that sent this `Authorization` header, where it may do what is asked: 401 where it is
+    /// not known, 403 where it lacks the right, 503 where that can't be found out now.
+    pub(super) async fn caller(&self, header: &str, asked: Asked) -> Result<Caller, Problem> {
+        let Access::Needs(right) = asked.access else { return Ok(Caller::anyone()) };
+        if !self.is_on() || (right == Right::Read && self.read == ReadAccess::Open) {
+            return Ok(Caller::anyone());
         }
-        let token = match header.split_once(' ') {
-            Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim(),
-            Some(_) => return Err(unauthenticated("the Authorization header is not Bearer <token>")),
-            None => {
-                return Err(unauthenticated("the Authorization header is missing or is not Bearer <token>"));
-            }
-        };
-        if self.file.as_ref().is_some_and(|file| file.has(token.as_bytes())) {
-            return Ok(());
+        let token = bearer(header)?;
+        if let Some(known) = self.file.as_ref().and_then(|file| file.find(token.as_bytes())) {
+            return known.with(right, "its line in --auth-token-file does not say so");
         }
         match &self.kubernetes {
-            Some(kubernetes) => kubernetes.check(token),
+            Some(kubernetes) => kubernetes.caller(token, right, asked).await,
             None => Err(unauthenticated("the token is not known")),
         }
+    }
+}
+
+/// The token of a header.
+fn bearer(header: &str) -> Result<&str, Problem> {
+    match header.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(token.trim()),
+        Some(_) => Err(unauthenticated("the Authorization header is not Bearer <token>")),
+        None => Err(unauthenticated("the Authorization header is missing or is not Bearer <token>")),
     }
 }
 
@@ -70,18 +108,31 @@ fn unauthenticated(detail: impl Into<String>) -> Problem {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_header_is_bearer_and_a_token() {
+    fn asked(right: Right) -> Asked {
+        Asked { access: Access::Needs(right), method: "GET", path: "/x" }
+    }
+
+    #[tokio::test]
+    async fn a_header_is_bearer_and_a_token() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("tokens");
         std::fs::write(&path, "one\n").unwrap();
-        let auth = Auth::open(&AuthConfig { token_file: Some(path), kubernetes: None }).unwrap();
+        let config = AuthConfig { token_file: Some(path), ..AuthConfig::default() };
+        let auth = Auth::open(&config).unwrap();
         for good in ["Bearer one", "bearer one"] {
-            assert!(auth.check(good).is_ok(), "{good}");
+            assert!(auth.caller(good, asked(Right::Write)).await.is_ok(), "{good}");
         }
         for bad in ["", "one", "Basic one", "Bearer three", "Bearer "] {
-            assert_eq!(auth.check(bad).unwrap_err().status(), 401, "{bad}");
+            assert_eq!(auth.caller(bad, asked(Right::Write)).await.unwrap_err().status(), 401, "{bad}");
         }
-        assert!(Auth::open(&AuthConfig::default()).unwrap().check("").is_ok());
+        assert_eq!(auth.caller("Bearer one", asked(Right::Admin)).await.unwrap_err().status(), 403);
+        assert!(auth.caller("", asked(Right::Read)).await.is_ok(), "reading is open");
+        let closed = Auth::open(&AuthConfig { read: ReadAccess::Required, ..config }).unwrap();
+        assert_eq!(closed.caller("", asked(Right::Read)).await.unwrap_err().status(), 401);
+        assert!(closed.caller("Bearer one", asked(Right::Read)).await.is_ok());
+        let open = Asked { access: Access::Open, method: "GET", path: "/livez" };
+        assert!(closed.caller("", open).await.is_ok());
+        let off = Auth::open(&AuthConfig::default()).unwrap();
+        assert!(off.caller("", asked(Right::Admin)).await.is_ok());
     }
 }

@@ -9,6 +9,7 @@ use http::StatusCode;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 
 use super::App;
+use super::auth::Caller;
 use super::problem::{FieldError, Kind, Problem, ProblemBody};
 use super::reply::Reply;
 use super::request::Request;
@@ -51,13 +52,11 @@ struct Packed(Vec<u8>);
             ("X-Prometheus-Remote-Write-Histograms-Written" = u64, description = "Native histograms: always 0"),
             ("X-Prometheus-Remote-Write-Exemplars-Written" = u64, description = "Exemplars committed"))),
         (status = 400, description = "Not such a message, or some of it breaks a rule; the rest is committed", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "A token is needed", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, description = "The caller may not write", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "Another message, or an unknown encoding", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "Too much waits, or the database is unavailable; see Retry-After", body = ProblemBody, content_type = "application/problem+json"),
     ))]
-pub(super) async fn post(app: &Arc<App>, request: &mut Request) -> Result<Reply, Problem> {
+pub(super) async fn post(app: &Arc<App>, caller: &Caller, request: &mut Request) -> Result<Reply, Problem> {
     request.params.only(&[])?;
     let core = &app.core()?;
     let header = request.header(CONTENT_TYPE);
@@ -76,7 +75,7 @@ pub(super) async fn post(app: &Arc<App>, request: &mut Request) -> Result<Reply,
     };
     let body = request.body_in(&app.bodies, encoding).await?;
     let write = read(message, &body, &app.config.limits)?;
-    let taken = take::take(app, core, &write, Millis::now()).await?;
+    let taken = take::take(app, caller, core, &write, Millis::now()).await?;
     answer(taken, write.series.len())
 }
 

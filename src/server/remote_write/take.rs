@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::super::App;
+use super::super::auth::Caller;
 use super::super::core::Core;
 use super::super::pace;
 use super::super::problem::Problem;
@@ -41,9 +42,11 @@ struct Brought<'w> {
     refused: Vec<Rejected>,
 }
 
-/// Takes a request.
+/// Takes a request; one with a series of a component that the caller may not speak for is refused
+/// whole.
 pub(super) async fn take(
     app: &App,
+    caller: &Caller,
     core: &Core,
     write: &RemoteWrite<'_>,
     now: Millis,
@@ -57,6 +60,9 @@ pub(super) async fn take(
         let keys = write.keys(known.hasher());
         // All at once: the processor waits for the memory of several series at the same time.
         let found: Vec<_> = keys.iter().map(|key| key.and_then(|key| known.find(key))).collect();
+        if !caller.is_unbound() {
+            found.iter().flatten().try_for_each(|series| caller.speaks_for(&series.component.name))?;
+        }
         brought.points.reserve(write.series.len());
         for (index, (series, (key, found))) in write.series.iter().zip(keys.iter().zip(found)).enumerate() {
             match found {
@@ -65,7 +71,7 @@ pub(super) async fn take(
             }
         }
     }
-    for (index, result) in unknown.resolve(app, core, write).await? {
+    for (index, result) in unknown.resolve(app, caller, core, write).await? {
         match result {
             Ok(found) => {
                 if let Some(series) = write.series.get(index) {

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::super::App;
+use super::super::auth::Caller;
 use super::super::core::Core;
 use super::super::problem::{Kind, Problem};
 use super::take::{UNIT_BYTES, cut, shown};
@@ -47,6 +48,7 @@ impl Unknown {
     pub(super) async fn resolve(
         self,
         app: &App,
+        caller: &Caller,
         core: &Core,
         write: &RemoteWrite<'_>,
     ) -> Result<Vec<Found>, Problem> {
@@ -58,6 +60,7 @@ impl Unknown {
                 Err(error) => found.push((index, Err(error))),
             }
         }
+        by_component.keys().try_for_each(|(name, _)| caller.speaks_for(name))?;
         for (named, described) in by_component {
             match component(core, &named).await? {
                 Ok(component) => of_component(core, &component, &described, &mut found).await?,

@@ -16,9 +16,10 @@ use super::page::{self, Format, Page, View, data::Shell};
 use super::problem::{Kind, Problem};
 use super::reply::Reply;
 use super::request::Request;
+use super::routes::PAGES;
 use crate::model::Millis;
 
-/// Answers a page or one of its assets; `None` where the path is none.
+/// Answers a page or one of its assets, which are open; `None` where the path is none.
 pub(super) async fn answer(app: &Arc<App>, request: &Request) -> Option<Reply> {
     let asked = page::route(&request.path, &request.query)?;
     if request.method != http::Method::GET && request.method != http::Method::HEAD {
@@ -28,6 +29,9 @@ pub(super) async fn answer(app: &Arc<App>, request: &Request) -> Option<Reply> {
     if let Ok(Page::Asset { file }) = &asked {
         let known = request.headers.get(http::header::IF_NONE_MATCH).and_then(|v| v.to_str().ok());
         return page::assets::respond(file, known).map(reply);
+    }
+    if let Err(refused) = app.auth.caller(request.header(http::header::AUTHORIZATION), PAGES).await {
+        return Some(refused.into_reply());
     }
     let shell = shell(app);
     let accept = request.headers.get(http::header::ACCEPT).and_then(|v| v.to_str().ok());
@@ -87,7 +91,7 @@ fn shell(app: &App) -> Shell {
         Ok(_) => {}
     }
     if !app.auth.is_on() && !app.config.listen.ip().is_loopback() {
-        notices.push("Whoever reaches this address may write: neither --auth-token-file nor --auth-kubernetes-audience is set.".to_owned());
+        notices.push("Whoever reaches this address may write and administer: neither --auth-token-file nor --auth-kubernetes-audience is set.".to_owned());
     }
     Shell {
         version: env!("CARGO_PKG_VERSION").into(),
