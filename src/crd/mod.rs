@@ -27,7 +27,7 @@ pub use network::{NetworkPolicySpec, Peer};
 pub use placement::{NodePlacement, Placement, Resources};
 pub use retention::Retention;
 pub use scrape::{Scrape, ScrapeKind};
-pub use server::{Auth, Autoscaling, BoundedText, DisruptionBudget, Limits, PodMetadata, Server};
+pub use server::{Auth, Autoscaling, BoundedText, DisruptionBudget, Limits, PodMetadata, ReadAccess, Server};
 pub use status::{AgentStatus, NoetlMetricsStatus, RetentionStatus, ScrapeStatus, ServerStatus};
 
 /// API group of the resource.

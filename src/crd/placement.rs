@@ -106,6 +106,31 @@ pub(super) fn brief<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
     schema
 }
 
+/// Sentences that the definition has many times, each with a short one that says the same.
+const SHORT: &[(&str, &str)] = &[
+    ("key is the label key that the selector applies to.", "The label's key"),
+    ("operator represents a key's relationship to a set of values", "How the label relates to the values"),
+    ("values is an array of string values", "The values"),
+    ("matchLabels is a map of {key,value} pairs", "Labels, by key and value"),
+    ("matchExpressions is a list of label selector requirements", "Requirements on labels"),
+    (
+        "A label selector requirement is a selector that contains values, a key, and an operator that relates the key and values.",
+        "A key, values, and an operator that relates them.",
+    ),
+    (
+        "A node selector requirement is a selector that contains values, a key, and an operator that relates the key and values.",
+        "A key, values, and an operator that relates them.",
+    ),
+    (
+        "This pod should be co-located (affinity) or not co-located (anti-affinity) with the pods matching the labelSelector in the specified namespaces, where co-located is defined as running on a node whose value of the label with key topologyKey matches that of any node on which any of the selected pods is running",
+        "Whether this pod is co-located with the pods matching the labelSelector in the specified namespaces: runs on a node with the same value of the label topologyKey as one of theirs",
+    ),
+    (
+        "Defines a set of pods (namely those matching the labelSelector relative to the given namespace(s)) that this pod should be co-located (affinity) or not co-located (anti-affinity) with, where co-located is defined as running on a node whose value of the label with key <topologyKey> matches that of any node on which a pod of the set of pods is running",
+        "Pods matching the labelSelector in the given namespaces that this pod is, or is not, co-located with: on nodes with the same value of the label topologyKey",
+    ),
+];
+
 /// Cuts descriptions.
 struct FirstSentence;
 
@@ -114,6 +139,9 @@ impl Transform for FirstSentence {
         if let Some(serde_json::Value::String(text)) = schema.get_mut("description") {
             let end = text.find(". ").or_else(|| text.find('\n')).unwrap_or(text.len());
             text.truncate(end);
+            if let Some((_, short)) = SHORT.iter().find(|(long, _)| long == text) {
+                (*short).clone_into(text);
+            }
         }
         schemars::transform::transform_subschemas(self, schema);
     }

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::INTERVAL;
+use super::database::SecretKey;
 use super::rules;
 
 /// How a scraper in the cluster is told what to scrape.
@@ -26,6 +27,10 @@ pub struct Scrape {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 32))]
     pub labels: BTreeMap<String, String>,
+    /// A Secret, in the resource's namespace, whose key holds the token that scrapers send, where reading
+    /// needs one; else those that can send the token of their ServiceAccount.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_secret_ref: Option<SecretKey>,
 }
 
 impl Default for Scrape {
@@ -35,6 +40,7 @@ impl Default for Scrape {
             interval: "30s".to_owned(),
             timeout: "10s".to_owned(),
             labels: BTreeMap::new(),
+            token_secret_ref: None,
         }
     }
 }

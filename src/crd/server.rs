@@ -1,4 +1,4 @@
-//! `spec.server`: how many servers, what they take, who may write.
+//! `spec.server`: how many servers, what they take, who may do what.
 
 use std::collections::BTreeMap;
 
@@ -41,7 +41,9 @@ pub struct Server {
     pub register_unknown_components: bool,
     /// What a report may hold.
     pub limits: Limits,
-    /// Who may write.
+    /// Who may do what.
+    // What the rules can be checked against, before the API server fills other defaults in.
+    #[schemars(extend("default" = {"enabled": true}))]
     pub auth: Auth,
 }
 
@@ -134,31 +136,72 @@ impl Default for Limits {
     }
 }
 
-/// Who may write: report, register, administer. Reading is open inside the cluster.
+/// Who may do what.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", default)]
-#[schemars(extend("x-kubernetes-validations" = rules(&[("self.enabled || (!has(self.serviceAccounts) && !has(self.tokenSecretRef))", "serviceAccounts and tokenSecretRef have no effect while auth.enabled is false")])))]
+#[schemars(extend("x-kubernetes-validations" = rules(&[
+    ("self.enabled || (!has(self.serviceAccounts) && !has(self.readers) && !has(self.admins) && !has(self.anyComponent) && !has(self.tokenSecretRef) && self.read == 'Open' && !self.ownComponent && !self.review)", "its other fields have no effect while auth.enabled is false"),
+    ("self.ownComponent || !has(self.anyComponent)", "auth.anyComponent has no effect without ownComponent"),
+])))]
 pub struct Auth {
-    /// False lets everyone write who can connect.
+    /// False lets everyone do everything who can connect.
     pub enabled: bool,
+    /// Who may read: everyone, or whoever has that right.
+    pub read: ReadAccess,
     /// ServiceAccounts that may write, as `namespace/name` or `namespace/*`, with a token whose
     /// audience is `noetl-metrics`. The installation's own agents always may.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schemars(
-        length(max = 64),
-        inner(
-            length(max = 317),
-            regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?/(\*|[a-z0-9]([-.a-z0-9]*[a-z0-9])?)$")
-        )
-    )]
+    #[schemars(length(max = 64), inner(length(max = 317), regex(pattern = SERVICE_ACCOUNT)))]
     pub service_accounts: Vec<String>,
-    /// A Secret, in the resource's namespace, whose key holds tokens that may write, one a line.
+    /// Likewise, that may read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(max = 317), regex(pattern = SERVICE_ACCOUNT)))]
+    pub readers: Vec<String>,
+    /// Likewise, that may administer: clean up, make partitions, set times to live.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(max = 317), regex(pattern = SERVICE_ACCOUNT)))]
+    pub admins: Vec<String>,
+    /// Whether a ServiceAccount reports only as the component that has its name or its pod's; agents
+    /// report as what they scrape.
+    pub own_component: bool,
+    /// Likewise, that may report as any component nevertheless.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(max = 317), regex(pattern = SERVICE_ACCOUNT)))]
+    pub any_component: Vec<String>,
+    /// Whether the API server is asked too: whether a token still holds, and what roles allow. The
+    /// chart's `rbac.reviewers` has to name the servers' ServiceAccount.
+    pub review: bool,
+    /// A Secret, in the resource's namespace, whose key holds tokens, one a line, each with what it may:
+    /// `<token> rights=read,write,admin components=a,b`; the token alone may read and write.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token_secret_ref: Option<SecretKey>,
 }
 
+/// `namespace/name` or `namespace/*`.
+const SERVICE_ACCOUNT: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?/(\*|[a-z0-9]([-.a-z0-9]*[a-z0-9])?)$";
+
+/// Who may read.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
+pub enum ReadAccess {
+    /// Everyone who can connect.
+    #[default]
+    Open,
+    /// Who has the right to.
+    Required,
+}
+
 impl Default for Auth {
     fn default() -> Self {
-        Self { enabled: true, service_accounts: Vec::new(), token_secret_ref: None }
+        Self {
+            enabled: true,
+            read: ReadAccess::Open,
+            service_accounts: Vec::new(),
+            readers: Vec::new(),
+            admins: Vec::new(),
+            own_component: false,
+            any_component: Vec::new(),
+            review: false,
+            token_secret_ref: None,
+        }
     }
 }

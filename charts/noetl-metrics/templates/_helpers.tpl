@@ -97,3 +97,34 @@ imagePullSecrets:
 {{- define "noetl-metrics.instanceNamespace" -}}
 {{- default .Release.Namespace .Values.instance.namespace }}
 {{- end }}
+
+{{/* A ClusterRoleBinding of ServiceAccounts, `namespace/name`, to the ClusterRole of its name. */}}
+{{- define "noetl-metrics.accountsBinding" -}}
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata:
+  name: {{ .name }}
+  labels:
+    {{- .labels | nindent 4 }}
+roleRef:
+  apiGroup: rbac.authorization.k8s.io
+  kind: ClusterRole
+  name: {{ .name }}
+subjects:
+  {{- range .accounts }}
+  {{- $parts := splitList "/" . }}
+  - kind: ServiceAccount
+    name: {{ index $parts 1 }}
+    namespace: {{ index $parts 0 }}
+  {{- end }}
+{{- end }}
+
+{{/* The ServiceAccounts of servers that ask the API server: those named, and the release's own. */}}
+{{- define "noetl-metrics.reviewers" -}}
+{{- $reviewers := .Values.rbac.reviewers }}
+{{- if and .Values.instance.enabled (dig "server" "auth" "review" false .Values.instance.spec) }}
+{{- $own := printf "%s/%s-server" (include "noetl-metrics.instanceNamespace" .) .Values.instance.name }}
+{{- $reviewers = append $reviewers $own | uniq }}
+{{- end }}
+{{- toJson $reviewers }}
+{{- end }}

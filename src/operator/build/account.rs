@@ -7,7 +7,8 @@ use super::metadata;
 use crate::operator::names::Component;
 use crate::operator::validate::Checked;
 
-/// The servers' identity. It has no rights: its token only reads the cluster's published keys.
+/// The servers' identity. It has no rights, but those that the chart's `rbac.reviewers` gives it: its
+/// token only reads the cluster's published keys.
 pub(super) fn server(checked: &Checked) -> ServiceAccount {
     account(checked, &checked.names.server, Component::Server)
 }

@@ -9,6 +9,7 @@
 use serde_json::{Value, json};
 
 use super::{PORT_NAME, metadata};
+use crate::crd::ReadAccess;
 use crate::operator::kinds::Kind;
 use crate::operator::names::Component;
 use crate::operator::validate::Checked;
@@ -19,6 +20,8 @@ pub(super) const DATA_JOB: &str = "noetl";
 pub(super) const OWN_JOB: &str = "noetl-metrics";
 /// Labels of the server that answered, which say nothing of the data.
 const OF_THE_SERVER: &str = "container|endpoint|service|node";
+/// Where a scraper in the cluster has the token of its own ServiceAccount.
+const SCRAPERS_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 /// `job` of NoETL's own pods: the exported data has some of their families too.
 const PODS_JOB: &str = "noetl-pods";
 
@@ -33,19 +36,19 @@ pub(super) fn scrape(checked: &Checked, kind: Kind) -> Option<Value> {
     let spec = match kind {
         Kind::VMPodScrape => json!({
             "selector": matching,
-            "podMetricsEndpoints": endpoints(checked, "relabelConfigs", "metricRelabelConfigs"),
+            "podMetricsEndpoints": endpoints(checked, kind, "relabelConfigs", "metricRelabelConfigs"),
         }),
         Kind::PodMonitor => json!({
             "selector": matching,
-            "podMetricsEndpoints": endpoints(checked, "relabelings", "metricRelabelings"),
+            "podMetricsEndpoints": endpoints(checked, kind, "relabelings", "metricRelabelings"),
         }),
         Kind::VMServiceScrape => json!({
             "selector": matching,
-            "endpoints": endpoints(checked, "relabelConfigs", "metricRelabelConfigs"),
+            "endpoints": endpoints(checked, kind, "relabelConfigs", "metricRelabelConfigs"),
         }),
         Kind::ServiceMonitor => json!({
             "selector": matching,
-            "endpoints": endpoints(checked, "relabelings", "metricRelabelings"),
+            "endpoints": endpoints(checked, kind, "relabelings", "metricRelabelings"),
         }),
         Kind::PodMonitoring => json!({
             "selector": matching,
@@ -103,7 +106,7 @@ pub(super) fn object(
     })
 }
 
-fn endpoints(checked: &Checked, relabel: &str, relabel_metrics: &str) -> Value {
+fn endpoints(checked: &Checked, kind: Kind, relabel: &str, relabel_metrics: &str) -> Value {
     let own_pods = format!("{}-.+", checked.names.server);
     let mut data = plain(checked, "/api/metrics/prometheus");
     data["honorLabels"] = json!(true);
@@ -120,7 +123,29 @@ fn endpoints(checked: &Checked, relabel: &str, relabel_metrics: &str) -> Value {
     ]);
     let mut own = plain(checked, "/metrics");
     own[relabel] = json!([{"action": "replace", "targetLabel": "job", "replacement": OWN_JOB}]);
-    json!([data, own])
+    let mut both = json!([data, own]);
+    if let Some((field, value)) = credentials(checked, kind) {
+        for endpoint in both.as_array_mut().into_iter().flatten() {
+            endpoint[field] = value.clone();
+        }
+    }
+    both
+}
+
+/// What scrapers send where reading needs a right: the token of the Secret that the spec names, else
+/// that of their own ServiceAccount, where the kind can say so.
+fn credentials(checked: &Checked, kind: Kind) -> Option<(&'static str, Value)> {
+    if checked.spec.server.auth.read == ReadAccess::Open {
+        return None;
+    }
+    match &checked.spec.scrape.token_secret_ref {
+        Some(secret) => {
+            let key = json!({"name": secret.name, "key": secret.key});
+            Some(("authorization", json!({"type": "Bearer", "credentials": key})))
+        }
+        None if kind == Kind::PodMonitor => None,
+        None => Some(("bearerTokenFile", json!(SCRAPERS_TOKEN))),
+    }
 }
 
 fn plain(checked: &Checked, path: &str) -> Value {

@@ -8,6 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::{AUDIENCE, PORT, PORT_NAME, metadata, pod, some, some_of};
+use crate::crd::ReadAccess;
 use crate::operator::names::{Component, hash};
 use crate::operator::validate::Checked;
 
@@ -98,7 +99,7 @@ fn pod_spec(checked: &Checked) -> PodSpec {
         containers: vec![container],
         volumes: Some(volumes),
         service_account_name: Some(checked.names.server.clone()),
-        // The token reads the cluster's published keys, with which writers' tokens are checked.
+        // The token reads the cluster's published keys, with which callers' tokens are checked.
         automount_service_account_token: Some(server.auth.enabled),
         security_context: Some(pod::security()),
         termination_grace_period_seconds: Some(30),
@@ -136,7 +137,7 @@ fn args(checked: &Checked, database: Vec<String>) -> Vec<String> {
     }
     if server.auth.enabled {
         args.push(format!("--auth-kubernetes-audience={AUDIENCE}"));
-        args.push(format!("--auth-service-accounts={}", writers(checked).join(",")));
+        args.extend(rights(checked));
     }
     if server.auth.token_secret_ref.is_some() {
         args.push(format!("--auth-token-file={TOKENS_DIR}/tokens"));
@@ -144,11 +145,30 @@ fn args(checked: &Checked, database: Vec<String>) -> Vec<String> {
     args
 }
 
-/// ServiceAccounts that may write: the agents' and those of the spec.
-fn writers(checked: &Checked) -> Vec<String> {
-    let mut writers = vec![format!("{}/{}", checked.namespace, checked.names.agent)];
-    writers.extend(checked.spec.server.auth.service_accounts.iter().cloned());
-    writers
+/// What ServiceAccounts may do: those of the spec, and the agents, who report as whatever they scrape
+/// and read back what a check has written.
+fn rights(checked: &Checked) -> Vec<String> {
+    let auth = &checked.spec.server.auth;
+    let agents = format!("{}/{}", checked.namespace, checked.names.agent);
+    let and_agents = |named: &[String]| [std::slice::from_ref(&agents), named].concat().join(",");
+    let mut args = vec![format!("--auth-service-accounts={}", and_agents(&auth.service_accounts))];
+    if auth.read == ReadAccess::Required {
+        args.push("--auth-read=required".to_owned());
+        args.push(format!("--auth-readers={}", and_agents(&auth.readers)));
+    } else if !auth.readers.is_empty() {
+        args.push(format!("--auth-readers={}", auth.readers.join(",")));
+    }
+    if !auth.admins.is_empty() {
+        args.push(format!("--auth-admins={}", auth.admins.join(",")));
+    }
+    if auth.own_component {
+        args.push("--auth-own-component".to_owned());
+        args.push(format!("--auth-any-component={}", and_agents(&auth.any_component)));
+    }
+    if auth.review {
+        args.push("--auth-kubernetes-review".to_owned());
+    }
+    args
 }
 
 fn probe(path: &str, period: i32, failures: i32) -> Probe {

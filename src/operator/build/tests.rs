@@ -121,6 +121,33 @@ fn scrape_objects_name_a_port_that_the_container_has() {
 }
 
 #[test]
+fn scrapers_send_a_token_where_reading_needs_one() {
+    let sent = |spec: &str, kind: Kind| {
+        let (_, object) = build(&checked(spec, &[kind])).scrape.unwrap();
+        let list = if kind == Kind::PodMonitor || kind == Kind::VMPodScrape {
+            "podMetricsEndpoints"
+        } else {
+            "endpoints"
+        };
+        let endpoints = object["spec"][list].as_array().unwrap().clone();
+        endpoints
+            .into_iter()
+            .map(|e| (e["bearerTokenFile"].clone(), e["authorization"]["credentials"].clone()))
+            .collect::<Vec<_>>()
+    };
+    let file = serde_json::json!("/var/run/secrets/kubernetes.io/serviceaccount/token");
+    let required = "server: {auth: {read: Required, review: true}}";
+    let secret = "{server: {auth: {read: Required}}, scrape: {tokenSecretRef: {name: s, key: k}}}";
+    for kind in [Kind::VMPodScrape, Kind::VMServiceScrape, Kind::PodMonitor, Kind::ServiceMonitor] {
+        assert_eq!(sent("{}", kind), vec![(Value::Null, Value::Null); 2], "{kind:?}");
+        let own = if kind == Kind::PodMonitor { Value::Null } else { file.clone() };
+        assert_eq!(sent(required, kind), vec![(own, Value::Null); 2], "{kind:?}");
+        let key = serde_json::json!({"name": "s", "key": "k"});
+        assert_eq!(sent(secret, kind), vec![(Value::Null, key); 2], "{kind:?}");
+    }
+}
+
+#[test]
 fn an_autoscaler_keeps_the_replicas() {
     let resources = build(&checked("{server: {autoscaling: {enabled: true}}}", ALL));
     assert_eq!(resources.server.spec.unwrap().replicas, None);
