@@ -46,6 +46,7 @@ EVERYTHING = {
         "annotations": {"example.org/instance": "yes"},
         "spec": {"server": {"replicas": 3}},
     },
+    "rbac": {"readers": ["monitoring/vmagent"], "reviewers": ["noetl/noetl-server"]},
     "extraObjects": [
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "as-a-map"}},
         "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: '{{ .Release.Name }}-text'}",

@@ -18,6 +18,10 @@ class ControlPlane:
     def __init__(self, programs: Path, helm: str, folder: Path, port: int):
         self.kubectl_path = str(programs / "kubectl")
         self.helm_path = helm
+        self.port = port
+        # What its tokens are signed with, and its certificate with that of who signed it.
+        self.key = folder / "accounts.key"
+        self.certificates = folder / "certificates" / "apiserver.crt"
         self.config = folder / "kubeconfig"
         cluster = {"server": f"https://127.0.0.1:{port}", "insecure-skip-tls-verify": True}
         # JSON is YAML.

@@ -1,5 +1,6 @@
 """The operator's rights are the least that do, and each has its reason."""
 
+import json
 import re
 
 import pytest
@@ -16,15 +17,16 @@ def rules_of(objects: list[dict], kind: str) -> list[dict]:
 def test_there_is_no_right_on_secrets_and_no_wildcard(chart: Chart, values: dict):
     objects = chart.objects(values)
     for rule in rules_of(objects, "ClusterRole") + rules_of(objects, "Role"):
-        for words in (rule["apiGroups"], rule["resources"], rule["verbs"]):
-            assert "*" not in words
-        assert "secrets" not in rule["resources"]
+        for words in rule.values():
+            assert not any("*" in word for word in words)
+        assert "secrets" not in rule.get("resources", [])
 
 
 def test_every_rule_says_why(chart: Chart):
     templates = [path.read_text() for path in (CHART / "templates").glob("rbac*.yaml")]
     lines = [line.strip() for text in templates for line in text.splitlines()]
-    rules = [number for number, line in enumerate(lines) if line.startswith("- apiGroups:")]
+    begins = ("- apiGroups:", "- nonResourceURLs:")
+    rules = [number for number, line in enumerate(lines) if line.startswith(begins)]
     assert len(rules) > 15
     for number in rules:
         assert lines[number - 1].startswith("#"), lines[number]
@@ -98,3 +100,54 @@ def test_rights_are_those_that_the_operator_says_it_needs(chart: Chart):
         for verb in rule["verbs"]
     }
     assert given == needed()
+
+
+def accounts_of(objects: list[dict], binding: str) -> list[str]:
+    subjects = one(objects, "ClusterRoleBinding", binding)["subjects"]
+    return [f"{subject['namespace']}/{subject['name']}" for subject in subjects]
+
+
+def test_servers_review_tokens_only_where_that_is_chosen(chart: Chart):
+    name = "noetl-metrics-noetl-metrics-reviewer"
+    assert not every(chart.objects(), "ClusterRole", name)
+    objects = chart.objects({"rbac": {"reviewers": ["a/b-server"]}})
+    given = {
+        (group, resource, verb)
+        for rule in one(objects, "ClusterRole", name)["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+    assert given == {
+        ("authentication.k8s.io", "tokenreviews", "create"),
+        ("authorization.k8s.io", "subjectaccessreviews", "create"),
+    }
+    assert accounts_of(objects, name) == ["a/b-server"]
+
+
+def test_the_release_s_own_servers_review_where_its_resource_says_so(chart: Chart):
+    instance = {"enabled": True, "name": "it", "spec": {"server": {"auth": {"review": True}}}}
+    objects = chart.objects({"instance": instance, "rbac": {"reviewers": ["a/b"]}})
+    assert accounts_of(objects, "noetl-metrics-noetl-metrics-reviewer") == [
+        "a/b",
+        "noetl/it-server",
+    ]
+
+
+def test_a_reader_may_get_just_the_endpoints_that_need_the_right_to_read(chart: Chart):
+    objects = chart.objects({"rbac": {"readers": ["monitoring/vmagent"]}})
+    name = "noetl-metrics-noetl-metrics-metrics-reader"
+    rules = one(objects, "ClusterRole", name)["rules"]
+    assert all(rule["verbs"] == ["get"] for rule in rules)
+    described = json.loads((ROOT / "docs" / "openapi.json").read_text())["paths"]
+    reads = {
+        path
+        for path, methods in described.items()
+        for method in methods.values()
+        if method.get("x-right") == "read"
+    }
+    assert {url for rule in rules for url in rule["nonResourceURLs"]} == {
+        f"/noetl-metrics{path}" for path in (*reads, "/")
+    }
+    assert accounts_of(objects, name) == ["monitoring/vmagent"]
+    assert not every(chart.objects(), "ClusterRoleBinding", name)
