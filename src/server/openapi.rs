@@ -87,11 +87,8 @@ pub fn document() -> String {
 /// Says what an operation needs of its caller, and what one without it gets.
 fn secure(operation: &mut Operation, right: Right) {
     let bearer = SecurityRequirement::new(BEARER, Vec::<String>::new());
-    let mut ways = vec![bearer];
-    if right == Right::Read {
-        ways.insert(0, SecurityRequirement::default());
-    }
-    operation.security = Some(ways);
+    // A server may know no callers, and then lets everyone.
+    operation.security = Some(vec![SecurityRequirement::default(), bearer]);
     let word = [("x-right", serde_json::json!(right.as_str()))];
     operation.extensions.get_or_insert_default().merge(word.into_iter().collect());
     let answers = [
@@ -152,16 +149,7 @@ mod tests {
             let right = operation["x-right"].as_str().unwrap_or("none");
             assert_eq!(right, needed(route.access), "{} {}", route.method, route.path);
             let ways = operation["security"].as_array().map_or(0, Vec::len);
-            assert_eq!(
-                ways,
-                match right {
-                    "none" => 0,
-                    "read" => 2,
-                    _ => 1,
-                },
-                "{}",
-                route.path
-            );
+            assert_eq!(ways, if right == "none" { 0 } else { 2 }, "{}", route.path);
             let refused = operation["responses"].get("401").is_some();
             assert_eq!(refused, right != "none", "{}", route.path);
         }
