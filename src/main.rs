@@ -33,10 +33,10 @@ fn main() -> ExitCode {
 fn runtime(role: &Role) -> tokio::runtime::Builder {
     match role {
         // An agent does little, and each thread takes memory of its own. Its work that blocks is its
-        // readings, one scrape's text at a time, and looking up names.
+        // readings, one scrape's text at a time, its spool, and looking up names.
         Role::Agent(_) => {
             let mut builder = tokio::runtime::Builder::new_current_thread();
-            builder.max_blocking_threads(3);
+            builder.max_blocking_threads(4);
             builder
         }
         _ => tokio::runtime::Builder::new_multi_thread(),

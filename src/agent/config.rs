@@ -7,6 +7,7 @@ use std::time::Duration;
 use reqwest::Url;
 
 use super::scrape::ScrapeConfig;
+use super::spool::SpoolConfig;
 use crate::host::{HostPaths, SystemScope, node_name};
 
 /// Kind of an agent that stands for a node.
@@ -37,6 +38,11 @@ pub struct AgentConfig {
     pub paths: HostPaths,
     /// Bytes that reports may take in memory while the server is away, as sent.
     pub buffer_bytes: usize,
+    /// Where reports are kept while the server is away, and by the end of the process; in memory only
+    /// where that is not given.
+    pub spool: Option<SpoolConfig>,
+    /// Samples a second that are sent of what could not be sent before.
+    pub drain_rate: u32,
     /// What else it scrapes.
     pub scrape: ScrapeConfig,
 }
@@ -55,8 +61,16 @@ impl AgentConfig {
             auth_token_file: None,
             paths: HostPaths::default(),
             buffer_bytes: 64 << 20,
+            spool: None,
+            drain_rate: 1000,
             scrape: ScrapeConfig::default(),
         }
+    }
+
+    /// The longest time between two reports of the same series.
+    pub(super) fn longest_interval(&self) -> Duration {
+        let scrapes = self.scrape.pods.is_some() || !self.scrape.all_targets().is_empty();
+        if scrapes { self.metrics_interval.max(self.scrape.interval) } else { self.metrics_interval }
     }
 }
 

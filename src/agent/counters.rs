@@ -1,10 +1,13 @@
 //! What the agent counts of its own work, and reports beside the rest.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use super::outbox::Outbox;
+use super::spool::SpoolStats;
 use crate::host::{Outcome, Readings};
+use crate::model::Millis;
 
 /// Counts since the start.
 #[derive(Debug, Default)]
@@ -21,6 +24,8 @@ pub(super) struct Counters {
     pub(super) send_failures: AtomicU64,
     /// Heartbeats and registrations that failed.
     pub(super) heartbeat_failures: AtomicU64,
+    /// What the spool counts, where there is one.
+    pub(super) spool: Option<Arc<SpoolStats>>,
 }
 
 /// How a collection went.
@@ -38,6 +43,9 @@ impl Counters {
     /// Adds the readings of the agent itself.
     pub(super) fn collect(&self, outbox: &Outbox, collection: &Collection<'_>, out: &mut Readings) {
         self.collect_sending(outbox, out);
+        if let Some(spool) = &self.spool {
+            spool.collect(Millis::now().0, out);
+        }
         collection.collect(out);
         out.gauge(
             "noetl_agent_build_info",
@@ -64,9 +72,9 @@ impl Counters {
         out.counter("noetl_agent_send_failures_total", help, &[], load(&self.send_failures));
         let help = "Heartbeats and registrations that failed.";
         out.counter("noetl_agent_heartbeat_failures_total", help, &[], load(&self.heartbeat_failures));
-        let help = "Bytes of the reports that wait to be sent.";
+        let help = "Bytes of the reports in memory that wait to be sent.";
         out.gauge("noetl_agent_queue_bytes", help, &[], outbox.bytes() as f64);
-        let help = "Reports that wait to be sent.";
+        let help = "Reports in memory that wait to be sent.";
         out.gauge("noetl_agent_queue_reports", help, &[], outbox.reports() as f64);
     }
 }

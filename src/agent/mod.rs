@@ -2,9 +2,10 @@
 //! the server, going on through whatever happens to that.
 //!
 //! Tasks that never wait for each other: one collects on the schedule and puts reports into the
-//! outbox, one for each target scrapes it and does the same ([`scrape`]), one sends them oldest
-//! first, one sends heartbeats. While the server is away the
-//! outbox holds reports up to its bound, then drops the oldest, and counts what it dropped.
+//! outbox, one for each target scrapes it and does the same ([`scrape`]), one sends them
+//! ([`sender`]), one sends heartbeats. While the server is away one keeps them on disk ([`spool`]),
+//! where it may; else the outbox holds reports up to its bound, then drops the oldest. What was
+//! dropped is counted.
 
 mod api;
 mod backoff;
@@ -13,12 +14,14 @@ mod config;
 mod counters;
 mod heartbeat;
 mod outbox;
+mod pace;
 mod packing;
 mod quiet;
 mod registration;
 mod schedule;
 mod scrape;
 mod sender;
+mod spool;
 mod textfile;
 mod verdict;
 
@@ -38,6 +41,7 @@ use tokio::time::{sleep, timeout};
 
 pub use self::config::{AgentConfig, ServerUrl};
 pub use self::scrape::{Keep, PodsConfig, ScrapeConfig, TargetSpec};
+pub use self::spool::SpoolConfig;
 
 use self::api::Api;
 use self::collect::Collector;
@@ -47,7 +51,8 @@ use self::outbox::Outbox;
 use self::quiet::Quiet;
 use self::registration::Registration;
 use self::schedule::Schedule;
-use self::sender::Sender;
+use self::sender::{Parts, Sender};
+use self::spool::Spool;
 
 /// From the start to the first report: long enough for CPU percentages to mean something.
 const FIRST_REPORT_AFTER: Duration = Duration::from_millis(300);
@@ -67,8 +72,8 @@ pub enum AgentError {
     TaskEnded,
 }
 
-/// Runs the agent until `shutdown` resolves; then sends what it can within 5 seconds, signs off,
-/// and returns. Failures of the server do not end it.
+/// Runs the agent until `shutdown` resolves; then sends what it can within 5 seconds, keeps the rest on
+/// disk where it may, signs off, and returns. Failures of the server do not end it.
 ///
 /// # Errors
 /// [`AgentError::Client`] at the start; [`AgentError::TaskEnded`] where a task of it panicked.
@@ -76,7 +81,12 @@ pub async fn run(config: AgentConfig, shutdown: impl Future<Output = ()>) -> Res
     let identity = Arc::new(Identity::of(&config));
     let api = Arc::new(Api::new(&config).map_err(AgentError::Client)?);
     let registration = Arc::new(Registration::new(&identity));
-    let counters = Arc::new(Counters::default());
+    let spool = match config.spool.clone() {
+        Some(spool) => Some(Spool::open(spool, registration.clone()).await),
+        None => None,
+    };
+    let stats = spool.as_ref().map(|spool| spool.stats().clone());
+    let counters = Arc::new(Counters { spool: stats, ..Counters::default() });
     let outbox = Arc::new(Outbox::new(config.buffer_bytes));
     let (stop, stopping) = watch::channel(false);
     tracing::info!(
@@ -87,9 +97,19 @@ pub async fn run(config: AgentConfig, shutdown: impl Future<Output = ()>) -> Res
 
     // Both end with the set, should this future be dropped.
     let mut tasks = JoinSet::new();
-    let sender =
-        Sender::new(api.clone(), registration.clone(), outbox.clone(), counters.clone(), stopping.clone());
+    let parts = Parts {
+        api: api.clone(),
+        registration: registration.clone(),
+        outbox: outbox.clone(),
+        spool: spool.clone(),
+        counters: counters.clone(),
+        stopping: stopping.clone(),
+    };
+    let (sender, away) = Sender::new(parts, &config);
     tasks.spawn(sender.run());
+    if let Some(spool) = spool.clone() {
+        tasks.spawn(spool.keep(outbox.clone(), away, stopping.clone()));
+    }
     tasks.spawn(heartbeat::run(
         api.clone(),
         registration.clone(),
@@ -108,7 +128,8 @@ pub async fn run(config: AgentConfig, shutdown: impl Future<Output = ()>) -> Res
     };
     stop.send_replace(true);
     outbox.close();
-    flush(&mut tasks, &outbox).await;
+    flush(&mut tasks).await;
+    keep_the_rest(spool.as_ref(), &outbox).await;
     sign_off(&registration, &api).await;
     result
 }
@@ -156,18 +177,32 @@ fn note_dropped(dropped: usize, counters: &Counters, drops: &Quiet) {
     if let Some(count) = drops.note(dropped as u64) {
         tracing::error!(
             reports = count,
-            "the queue is full (--buffer-bytes), the oldest reports are dropped"
+            "the memory for reports is full (--buffer-bytes), the oldest are dropped"
         );
     }
 }
 
 /// Waits for the tasks to send what is left, but not for long.
-async fn flush(tasks: &mut JoinSet<()>, outbox: &Outbox) {
+async fn flush(tasks: &mut JoinSet<()>) {
     let all = async { while tasks.join_next().await.is_some() {} };
     if timeout(FLUSH_WITHIN, all).await.is_err() {
-        tracing::error!(reports = outbox.reports(), "stopped before all reports were sent, the rest is lost");
+        tasks.shutdown().await;
     }
-    tasks.abort_all();
+}
+
+/// Keeps on disk what could not be sent, and says what becomes of it.
+async fn keep_the_rest(spool: Option<&Spool>, outbox: &Outbox) {
+    if let Some(spool) = spool {
+        spool.disk().await.keep(outbox).await;
+        let samples = spool.samples();
+        if samples > 0 {
+            tracing::info!(samples, "the spool holds what was not sent, the next start sends it");
+        }
+    }
+    let lost = outbox.unspooled(usize::MAX).len();
+    if lost > 0 {
+        tracing::error!(reports = lost, "stopped before all reports were sent, the rest is lost");
+    }
 }
 
 async fn sign_off(registration: &Registration, api: &Api) {

@@ -1,9 +1,14 @@
-//! Reports that wait to be sent: oldest first, bounded in bytes, the oldest dropped for a new one.
+//! Reports that wait in memory: bounded in bytes, the oldest dropped for a new one.
+//!
+//! Fresh reports are those of the last interval: they hold the newest values, and are sent as soon as
+//! that is possible. Reports that could not be sent for so long are old; they are drained later, in
+//! order and not all at once. Old ones that are on disk too are not held here.
 //!
 //! Who puts a report in never waits. One sender takes them out.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -20,6 +25,8 @@ pub(super) struct Packed {
     pub(super) zstd: bool,
     /// Samples in it.
     pub(super) samples: usize,
+    /// When they were read, in milliseconds since 1970.
+    pub(super) read_at_ms: i64,
     /// The component that it is of, where that is not the agent itself.
     pub(super) source: Option<Arc<Source>>,
 }
@@ -52,67 +59,142 @@ impl Packed {
 #[derive(Debug)]
 pub(super) struct Outbox {
     queue: Mutex<Queue>,
-    changed: Notify,
+    /// For the one who sends.
+    to_send: Notify,
+    /// For the one who keeps reports on disk.
+    to_keep: Notify,
     capacity: usize,
+}
+
+/// A report of the outbox.
+#[derive(Clone, Debug)]
+pub(super) struct Waiting {
+    /// Its number here.
+    pub(super) id: u64,
+    /// The report.
+    pub(super) report: Packed,
+    /// Its place in the spool, where it was kept there too.
+    pub(super) spooled: Option<u64>,
+    since: Instant,
 }
 
 #[derive(Debug, Default)]
 struct Queue {
-    waiting: VecDeque<Packed>,
-    /// Bytes of all that wait, and of the one being sent.
+    fresh: VecDeque<Waiting>,
+    old: VecDeque<Waiting>,
+    /// Bytes of both.
     bytes: usize,
-    sending: usize,
+    /// The number of the next report.
+    next: u64,
+    /// The one that is being sent.
+    sending: Option<u64>,
     closed: bool,
 }
 
 impl Outbox {
     /// An outbox that holds at most `capacity` bytes.
     pub(super) fn new(capacity: usize) -> Self {
-        Self { queue: Mutex::default(), changed: Notify::new(), capacity }
+        Self { queue: Mutex::default(), to_send: Notify::new(), to_keep: Notify::new(), capacity }
     }
 
-    /// Puts a report at the end. Returns how many were dropped to make room: the oldest, or this
-    /// one where there is no room at all.
+    /// Puts a report at the end. Returns how many were lost to make room: the oldest, or this one where
+    /// there is no room at all.
     pub(super) fn put(&self, report: Packed) -> usize {
-        let dropped = self.queue.lock().put(report, self.capacity);
-        self.changed.notify_one();
-        dropped
+        let lost = self.queue.lock().put(report, self.capacity);
+        self.to_send.notify_one();
+        self.to_keep.notify_one();
+        lost
     }
 
-    /// Waits for the oldest report and takes it; its bytes count until [`done`](Self::done). `None`
-    /// when the outbox is closed and empty.
-    pub(super) async fn take(&self) -> Option<Packed> {
-        loop {
-            let (report, closed) = {
-                let mut queue = self.queue.lock();
-                (queue.take(), queue.closed)
-            };
-            if report.is_some() || closed {
-                return report;
+    /// Waits until there may be something new to send.
+    pub(super) async fn to_send(&self) {
+        self.to_send.notified().await;
+    }
+
+    /// Waits until there may be something new to keep.
+    pub(super) async fn to_keep(&self) {
+        self.to_keep.notified().await;
+    }
+
+    /// Whether there are fresh reports.
+    pub(super) fn has_fresh(&self) -> bool {
+        !self.queue.lock().fresh.is_empty()
+    }
+
+    /// Whether there are old ones.
+    pub(super) fn has_old(&self) -> bool {
+        !self.queue.lock().old.is_empty()
+    }
+
+    /// The oldest of the fresh reports. From then on it is the one being sent, until another is or it is
+    /// [`settled`](Self::settled).
+    pub(super) fn fresh(&self) -> Option<Waiting> {
+        let mut queue = self.queue.lock();
+        let first = queue.fresh.front().cloned();
+        queue.sending = first.as_ref().map(|first| first.id);
+        first
+    }
+
+    /// The oldest of the old reports, likewise.
+    pub(super) fn old(&self) -> Option<Waiting> {
+        let mut queue = self.queue.lock();
+        let first = queue.old.front().cloned();
+        queue.sending = first.as_ref().map(|first| first.id);
+        first
+    }
+
+    /// A report is done with, one way or the other; gives its place in the spool, where it has one by
+    /// now.
+    pub(super) fn settled(&self, id: u64) -> Option<u64> {
+        let mut queue = self.queue.lock();
+        queue.sending = None;
+        queue.remove(id).and_then(|gone| gone.spooled)
+    }
+
+    /// Reports that came more than `after` ago are old; those that are on disk too are no longer held
+    /// here.
+    pub(super) fn age(&self, after: Duration) {
+        let mut queue = self.queue.lock();
+        while let Some(first) = queue.fresh.pop_front_if(|first| first.since.elapsed() > after) {
+            if first.spooled.is_some() {
+                queue.bytes -= first.report.body.len();
+            } else {
+                queue.old.push_back(first);
             }
-            self.changed.notified().await;
         }
     }
 
-    /// The report that was taken is done with, one way or the other.
-    pub(super) fn done(&self) {
-        let mut queue = self.queue.lock();
-        queue.bytes -= queue.sending;
-        queue.sending = 0;
+    /// The oldest reports that are not on disk, at most `count`.
+    pub(super) fn unspooled(&self, count: usize) -> Vec<(u64, Packed)> {
+        let queue = self.queue.lock();
+        let waiting = queue.old.iter().chain(&queue.fresh).filter(|one| one.spooled.is_none());
+        waiting.take(count).map(|one| (one.id, one.report.clone())).collect()
     }
 
-    /// The report that was taken could not be sent: it is the oldest again, and the first to go
-    /// when room is needed.
-    pub(super) fn put_back(&self, report: Packed) {
+    /// A report has a place in the spool. False where it is not here any more.
+    pub(super) fn spooled(&self, id: u64, seq: u64) -> bool {
         let mut queue = self.queue.lock();
-        queue.sending = 0;
-        queue.waiting.push_front(report);
+        // An old one is not needed any more.
+        if let Some(at) = queue.old.iter().position(|one| one.id == id && queue.sending != Some(id)) {
+            let gone = queue.old.remove(at);
+            queue.bytes -= gone.map_or(0, |gone| gone.report.body.len());
+            return true;
+        }
+        let Queue { fresh, old, .. } = &mut *queue;
+        let found = old.iter_mut().chain(fresh).find(|one| one.id == id);
+        found.map(|one| one.spooled = Some(seq)).is_some()
     }
 
     /// Nothing more will come.
     pub(super) fn close(&self) {
         self.queue.lock().closed = true;
-        self.changed.notify_one();
+        self.to_send.notify_one();
+    }
+
+    /// Whether nothing more will come and nothing is left.
+    pub(super) fn is_done(&self) -> bool {
+        let queue = self.queue.lock();
+        queue.closed && queue.old.is_empty() && queue.fresh.is_empty()
     }
 
     /// Bytes of all reports that are not sent yet.
@@ -123,27 +205,39 @@ impl Outbox {
     /// Number of reports that are not sent yet.
     pub(super) fn reports(&self) -> usize {
         let queue = self.queue.lock();
-        queue.waiting.len() + usize::from(queue.sending > 0)
+        queue.old.len() + queue.fresh.len()
     }
 }
 
 impl Queue {
     fn put(&mut self, report: Packed, capacity: usize) -> usize {
-        let mut dropped = 0;
+        let mut lost = 0;
         while self.bytes + report.body.len() > capacity {
-            let Some(oldest) = self.waiting.pop_front() else { return dropped + 1 };
-            self.bytes -= oldest.body.len();
-            dropped += 1;
+            match self.give_way() {
+                Some(gone) => lost += usize::from(gone.spooled.is_none()),
+                None => return lost + 1,
+            }
         }
         self.bytes += report.body.len();
-        self.waiting.push_back(report);
-        dropped
+        self.fresh.push_back(Waiting { id: self.next, report, spooled: None, since: Instant::now() });
+        self.next += 1;
+        lost
     }
 
-    fn take(&mut self) -> Option<Packed> {
-        let report = self.waiting.pop_front()?;
-        self.sending = report.body.len();
-        Some(report)
+    /// Takes the oldest out that is not being sent.
+    fn give_way(&mut self) -> Option<Waiting> {
+        let oldest = self.old.iter().chain(&self.fresh).find(|one| self.sending != Some(one.id))?.id;
+        self.remove(oldest)
+    }
+
+    fn remove(&mut self, id: u64) -> Option<Waiting> {
+        let place = |queue: &VecDeque<Waiting>| queue.iter().position(|one| one.id == id);
+        let gone = match place(&self.old) {
+            Some(at) => self.old.remove(at),
+            None => place(&self.fresh).and_then(|at| self.fresh.remove(at)),
+        }?;
+        self.bytes -= gone.report.body.len();
+        Some(gone)
     }
 }
 
@@ -154,35 +248,29 @@ mod tests {
     use super::*;
 
     fn report(id: u8, bytes: usize) -> Packed {
-        Packed { body: vec![id; bytes].into(), zstd: false, samples: 1, source: None }
+        Packed { body: vec![id; bytes].into(), zstd: false, samples: 1, read_at_ms: 0, source: None }
     }
 
-    #[tokio::test]
-    async fn the_oldest_is_sent_first_and_dropped_first() {
+    fn first(waiting: Option<Waiting>) -> (u64, u8) {
+        let waiting = waiting.unwrap();
+        (waiting.id, waiting.report.body[0])
+    }
+
+    #[test]
+    fn the_oldest_is_sent_first_and_dropped_first() {
         let outbox = Outbox::new(100);
         assert_eq!(outbox.put(report(1, 40)), 0);
         assert_eq!(outbox.put(report(2, 40)), 0);
         assert_eq!(outbox.put(report(3, 40)), 1);
         assert_eq!((outbox.bytes(), outbox.reports()), (80, 2));
-        assert_eq!(outbox.take().await.unwrap().body[0], 2);
+        let (id, body) = first(outbox.fresh());
+        assert_eq!(body, 2);
         // The one being sent still takes room, and is not dropped.
         assert_eq!((outbox.bytes(), outbox.reports()), (80, 2));
         assert_eq!(outbox.put(report(4, 40)), 1);
-        outbox.done();
+        outbox.settled(id);
         assert_eq!((outbox.bytes(), outbox.reports()), (40, 1));
-        assert_eq!(outbox.take().await.unwrap().body[0], 4);
-    }
-
-    #[tokio::test]
-    async fn a_report_put_back_is_the_oldest_again() {
-        let outbox = Outbox::new(100);
-        outbox.put(report(1, 40));
-        outbox.put(report(2, 40));
-        let taken = outbox.take().await.unwrap();
-        outbox.put_back(taken);
-        assert_eq!((outbox.bytes(), outbox.reports()), (80, 2));
-        assert_eq!(outbox.put(report(3, 40)), 1);
-        assert_eq!(outbox.take().await.unwrap().body[0], 2);
+        assert_eq!(first(outbox.fresh()).1, 4);
     }
 
     #[test]
@@ -193,14 +281,50 @@ mod tests {
         assert_eq!((outbox.bytes(), outbox.reports()), (0, 0));
     }
 
-    #[tokio::test]
-    async fn a_closed_outbox_is_emptied_and_then_ends() {
+    #[test]
+    fn reports_grow_old_where_they_are_not_on_disk() {
+        let outbox = Outbox::new(100);
+        for id in 1..=3 {
+            outbox.put(report(id, 10));
+        }
+        outbox.age(Duration::from_hours(1));
+        assert!(outbox.old().is_none());
+        assert!(outbox.spooled(1, 70));
+        outbox.age(Duration::ZERO);
+        assert_eq!((outbox.bytes(), outbox.reports()), (20, 2), "one is on disk");
+        assert!(outbox.fresh().is_none());
+        assert_eq!(first(outbox.old()).1, 1);
+        let ids: Vec<_> = outbox.unspooled(9).iter().map(|(id, _)| *id).collect();
+        assert_eq!(ids, [0, 2]);
+        assert_eq!(outbox.unspooled(1).len(), 1);
+        // The one that is being sent stays until it is settled.
+        assert!(outbox.spooled(0, 71) && outbox.spooled(2, 72));
+        assert_eq!((outbox.bytes(), outbox.reports()), (10, 1));
+        assert_eq!(outbox.settled(0), Some(71));
+        assert!(!outbox.spooled(2, 73), "it is not here any more");
+        assert!(outbox.unspooled(9).is_empty());
+    }
+
+    #[test]
+    fn what_is_on_disk_gives_way_and_is_not_lost() {
+        let outbox = Outbox::new(20);
+        outbox.put(report(1, 10));
+        outbox.put(report(2, 10));
+        assert!(outbox.spooled(0, 5));
+        assert_eq!(outbox.put(report(3, 10)), 0);
+        assert_eq!(outbox.put(report(4, 10)), 1);
+    }
+
+    #[test]
+    fn it_is_done_when_it_is_closed_and_empty() {
         let outbox = Outbox::new(100);
         outbox.put(report(1, 40));
         outbox.close();
-        assert!(outbox.take().await.is_some());
-        outbox.done();
-        assert!(outbox.take().await.is_none());
+        assert!(!outbox.is_done());
+        let (id, _) = first(outbox.fresh());
+        assert!(!outbox.is_done());
+        outbox.settled(id);
+        assert!(outbox.is_done());
     }
 
     proptest! {

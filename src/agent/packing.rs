@@ -52,5 +52,6 @@ fn pack_one(reporter: &Reporter<'_>, readings: &[Reading], read_at_ms: i64) -> i
     let json = report.to_json()?;
     let zstd = json.len() > PLAIN_BYTES;
     let body = if zstd { zstd::bulk::compress(&json, LEVEL)? } else { json };
-    Ok(Packed { body: body.into(), zstd, samples: readings.len(), source: reporter.source.cloned() })
+    let source = reporter.source.cloned();
+    Ok(Packed { body: body.into(), zstd, samples: readings.len(), read_at_ms, source })
 }

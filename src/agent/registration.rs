@@ -71,18 +71,23 @@ impl From<NoAnswer> for Unregistered {
 impl Registration {
     /// A registration that has yet to be made.
     pub(super) fn new(identity: &Identity) -> Self {
-        Self::with(&identity.name, &identity.kind, &register_body(identity), State::No)
+        Self::with(&identity.name, &identity.kind, register_body(identity).to_string().into(), State::No)
     }
 
     /// The registration of a component that may have registered itself: it is made where the
     /// server turns out not to know it, so that what it says of itself is not written over.
     pub(super) fn of_scraped(scraped: &Scraped<'_>) -> Self {
-        Self::with(scraped.name, scraped.kind, &scraped_body(scraped), State::Yes)
+        Self::with(scraped.name, scraped.kind, scraped_body(scraped).to_string().into(), State::Yes)
     }
 
-    fn with(name: &str, kind: &str, register_body: &Value, state: State) -> Self {
+    /// The registration of a component whose report was kept on disk: made likewise.
+    pub(super) fn of_spooled(name: &str, kind: &str, register_body: Bytes) -> Self {
+        Self::with(name, kind, register_body, State::Yes)
+    }
+
+    fn with(name: &str, kind: &str, register_body: Bytes, state: State) -> Self {
         Self {
-            register_body: register_body.to_string().into(),
+            register_body,
             name_body: json!({"name": name, "component_type": kind}).to_string().into(),
             name: name.to_owned(),
             kind: kind.to_owned(),
@@ -94,6 +99,16 @@ impl Registration {
     /// Name of the component.
     pub(super) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Kind of the component.
+    pub(super) fn kind(&self) -> &str {
+        &self.kind
+    }
+
+    /// What it is registered by.
+    pub(super) fn register_body(&self) -> &Bytes {
+        &self.register_body
     }
 
     /// Registers, unless that is done already or the server does not do it.

@@ -31,6 +31,12 @@ impl Running {
         Self { stop: Some(stop), task }
     }
 
+    /// As `kill -9` would: nothing of it runs any more.
+    async fn kill(mut self) {
+        self.task.abort();
+        assert!((&mut self.task).await.unwrap_err().is_cancelled());
+    }
+
     async fn stop(mut self) -> Duration {
         let begun = Instant::now();
         self.stop.take().unwrap().send(()).unwrap();
@@ -120,20 +126,116 @@ async fn it_registers_and_reports_at_once() {
 }
 
 #[tokio::test]
-async fn reports_held_while_the_server_is_away_arrive_in_order() {
+async fn reports_held_while_the_server_is_away_arrive_in_order_behind_fresh_ones() {
     // An address where nobody listens.
     let addr = Stub::start().await.addr;
-    let agent = Running::start(config(&format!("http://{addr}")));
-    tokio::time::sleep(Duration::from_millis(900)).await;
+    let agent = Running::start(AgentConfig { drain_rate: 10_000, ..config(&format!("http://{addr}")) });
+    tokio::time::sleep(Duration::from_millis(1500)).await;
     let back = crate::model::Millis::now().rfc3339();
     let stub = Stub::start_at(addr).await;
-    let reports = stub.wait_for(REPORT, 4).await;
+    let history = wait_for_history(&stub, &back, 3).await;
+    assert!(history.is_sorted(), "{history:?}");
+    let reports = stub.requests(REPORT);
     let times: Vec<_> = reports.iter().map(time_of).collect();
-    assert!(times.is_sorted(), "{times:?}");
-    let held = times.iter().filter(|time| **time < back).count();
-    assert!(held >= 2, "{held} reports were held");
-    let dropped = values(&reports[3])[r#"noetl_agent_reports_dropped_total{reason="queue_full"}"#];
+    assert!(times[0] > history[0], "the newest values come first: {times:?}");
+    assert_eq!(times.len(), times.iter().collect::<std::collections::HashSet<_>>().len(), "each once");
+    let dropped = values(&reports[0])[r#"noetl_agent_reports_dropped_total{reason="queue_full"}"#];
     assert!(dropped < 1.0, "{dropped}");
+    agent.stop().await;
+}
+
+/// Waits for so many reports that are older than one that came before them; their times.
+async fn wait_for_history(stub: &Stub, back: &str, count: usize) -> Vec<String> {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let times: Vec<_> = stub.requests(REPORT).iter().map(time_of).collect();
+        let mut newest = String::new();
+        let mut history = Vec::new();
+        for time in times {
+            if time < newest {
+                history.push(time);
+            } else {
+                newest = time;
+            }
+        }
+        if history.len() >= count {
+            assert!(history.iter().all(|time| time.as_str() < back), "{history:?}");
+            return history;
+        }
+        assert!(Instant::now() < deadline, "only {history:?}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+fn with_spool(dir: &std::path::Path, url: &str) -> AgentConfig {
+    let spool = Some(super::SpoolConfig { dir: dir.join("spool"), max_bytes: 1 << 20 });
+    AgentConfig { spool, drain_rate: 100_000, ..config(url) }
+}
+
+#[tokio::test]
+async fn reports_of_an_outage_are_on_disk_and_sent_by_the_next_agent() {
+    let dir = tempfile::tempdir().unwrap();
+    let addr = Stub::start().await.addr;
+    let config = with_spool(dir.path(), &format!("http://{addr}"));
+    let agent = Running::start(config.clone());
+    tokio::time::sleep(Duration::from_millis(1200)).await;
+    agent.kill().await;
+    let ended = crate::model::Millis::now().rfc3339();
+    let stub = Stub::start_at(addr).await;
+    let agent = Running::start(config);
+    let history = wait_for_history(&stub, &ended, 3).await;
+    assert!(history.is_sorted(), "{history:?}");
+    let report = stub.requests(REPORT).pop().unwrap();
+    let values = values(&report);
+    assert!((values["noetl_agent_spool_up"] - 1.0).abs() < 1e-9);
+    for name in ["spool_bytes", "spool_samples", "spool_oldest_age_seconds", "spool_faults_total"] {
+        assert!(values.contains_key(&format!("noetl_agent_{name}")), "{name}");
+    }
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_sent_at_the_end_is_kept_on_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let addr = Stub::start().await.addr;
+    let config = with_spool(dir.path(), &format!("http://{addr}"));
+    let agent = Running::start(config.clone());
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    agent.stop().await;
+    let ended = crate::model::Millis::now().rfc3339();
+    let stub = Stub::start_at(addr).await;
+    let agent = Running::start(config);
+    assert!(wait_for_history(&stub, &ended, 1).await.is_sorted());
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn while_the_server_answers_nothing_is_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let stub = Stub::start().await;
+    let agent = Running::start(with_spool(dir.path(), &stub.url()));
+    stub.wait_for(REPORT, 5).await;
+    agent.stop().await;
+    let mut names: Vec<_> =
+        fs::read_dir(dir.path().join("spool")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["cursor", "lock"]);
+    assert_eq!(fs::metadata(dir.path().join("spool/cursor")).unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn a_spool_that_cannot_be_used_leaves_reports_in_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("spool"), "no directory").unwrap();
+    let addr = Stub::start().await.addr;
+    let agent = Running::start(with_spool(dir.path(), &format!("http://{addr}")));
+    tokio::time::sleep(Duration::from_millis(1200)).await;
+    let back = crate::model::Millis::now().rfc3339();
+    let stub = Stub::start_at(addr).await;
+    assert!(wait_for_history(&stub, &back, 2).await.is_sorted());
+    let values = values(&stub.requests(REPORT).pop().unwrap());
+    assert!(values["noetl_agent_spool_up"] < 1.0);
+    assert!(values["noetl_agent_spool_faults_total"] >= 1.0);
     agent.stop().await;
 }
 
@@ -200,7 +302,9 @@ async fn rejected_samples_of_a_taken_report_are_counted() {
 async fn an_overloaded_server_is_given_the_time_it_asks_for() {
     let stub = Stub::start().await;
     stub.reply(REPORT, [(429, "retry-after: 1\r\n", problem("busy", "too much waits"))]);
-    let agent = Running::start(config(&stub.url()));
+    // The next report would be fresher, and go first.
+    let config = AgentConfig { metrics_interval: Duration::from_mins(1), ..config(&stub.url()) };
+    let agent = Running::start(config);
     let reports = stub.wait_for(REPORT, 2).await;
     assert_eq!(reports[0].body, reports[1].body);
     let waited = reports[1].at - reports[0].at;
@@ -215,7 +319,9 @@ async fn server_errors_and_redirects_are_tried_again() {
     let replies =
         [(500, "", String::new()), (401, "", String::new()), (302, "location: /x\r\n", String::new())];
     stub.reply(REPORT, replies);
-    let agent = Running::start(config(&stub.url()));
+    // The next report would be fresher, and go first.
+    let config = AgentConfig { metrics_interval: Duration::from_mins(1), ..config(&stub.url()) };
+    let agent = Running::start(config);
     let reports = stub.wait_for(REPORT, 4).await;
     assert!(reports[..4].windows(2).all(|pair| pair[0].body == pair[1].body));
     assert!(stub.requests("/x").is_empty());

@@ -8,7 +8,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser as _};
 
 use super::scrape::ScrapeArgs;
 use super::values::{bytes, duration};
-use crate::agent::{AgentConfig, ServerUrl};
+use crate::agent::{AgentConfig, ServerUrl, SpoolConfig};
 use crate::host::HostPaths;
 use crate::model::is_component_kind;
 
@@ -16,6 +16,8 @@ const DEFAULT_SERVER: &str = "http://127.0.0.1:8082";
 /// Shorter intervals would measure the agent rather than the machine.
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
 const LONGEST_INTERVAL: Duration = Duration::from_hours(24);
+/// A smaller spool would hold next to nothing.
+const SMALLEST_SPOOL: usize = 64 << 10;
 
 /// Report this host, and a worker on it, to the server
 #[derive(Args, Clone, Debug)]
@@ -71,10 +73,32 @@ pub struct AgentArgs {
 
     /// Memory for reports while the server is away, in bytes or with a unit (64MiB)
     ///
-    /// Reports are held compressed. When it is full the oldest is dropped.
+    /// Reports are held compressed. When it is full the oldest is dropped. With --spool-dir it holds
+    /// those of the last interval, and the others only while the disk fails.
     #[arg(long, env = "NOETL_METRICS_BUFFER_BYTES", value_name = "SIZE", default_value = "64MiB",
         value_parser = bytes)]
     pub buffer_bytes: usize,
+
+    /// Directory where reports are kept while the server is away, and when the agent stops
+    ///
+    /// It is made where it is missing, and belongs to one agent. While the server answers nothing is
+    /// written. A disk that is full, read-only or fails is said, and reports stay in memory.
+    #[arg(long, env = "NOETL_METRICS_SPOOL_DIR", value_name = "DIR", value_parser = OsStringValueParser::new().map(PathBuf::from))]
+    pub spool_dir: Option<PathBuf>,
+
+    /// Bytes that the files in --spool-dir may take, or with a unit (64MiB)
+    ///
+    /// When they take as much, the oldest file goes: a 32nd of it. At least 64KiB.
+    #[arg(long, env = "NOETL_METRICS_SPOOL_MAX_SIZE", value_name = "SIZE", default_value = "64MiB",
+        value_parser = spool_size)]
+    pub spool_max_size: usize,
+
+    /// Samples a second that are sent of what was kept, once the server is back
+    ///
+    /// The oldest first. Reports that come meanwhile are sent at once, whatever this says.
+    #[arg(long, env = "NOETL_METRICS_DRAIN_RATE", value_name = "SAMPLES", default_value_t = 1000,
+        value_parser = clap::value_parser!(u32).range(1..))]
+    pub drain_rate: u32,
 
     /// The host's `/`; in a container, where that is mounted
     #[arg(long = "path.rootfs", env = "NOETL_METRICS_PATH_ROOTFS", value_name = "DIR", default_value = "/")]
@@ -118,6 +142,9 @@ impl AgentArgs {
                 given_path(self.path_sysfs),
             ),
             buffer_bytes: self.buffer_bytes,
+            spool: given_path(self.spool_dir)
+                .map(|dir| SpoolConfig { dir, max_bytes: self.spool_max_size as u64 }),
+            drain_rate: self.drain_rate,
             scrape: self.scrape.into_config()?,
         })
     }
@@ -138,6 +165,11 @@ pub(super) fn interval(s: &str) -> Result<Duration, String> {
     } else {
         Err("it must be from 1s to 24h".to_owned())
     }
+}
+
+fn spool_size(s: &str) -> Result<usize, String> {
+    let size = bytes(s)?;
+    if size >= SMALLEST_SPOOL { Ok(size) } else { Err("it must be at least 64KiB".to_owned()) }
 }
 
 /// As the server takes them: letters, digits, `_`, `-` and `.`.
@@ -190,6 +222,9 @@ mod tests {
             ("auth-token-file", "NOETL_METRICS_AUTH_TOKEN_FILE"),
             ("component-type", "NOETL_METRICS_COMPONENT_TYPE"),
             ("buffer-bytes", "NOETL_METRICS_BUFFER_BYTES"),
+            ("spool-dir", "NOETL_METRICS_SPOOL_DIR"),
+            ("spool-max-size", "NOETL_METRICS_SPOOL_MAX_SIZE"),
+            ("drain-rate", "NOETL_METRICS_DRAIN_RATE"),
             ("path.rootfs", "NOETL_METRICS_PATH_ROOTFS"),
             ("path.procfs", "NOETL_METRICS_PATH_PROCFS"),
             ("path.sysfs", "NOETL_METRICS_PATH_SYSFS"),
@@ -238,6 +273,9 @@ mod tests {
             (["--metrics-interval", "10ms"], "1s to 24h"),
             (["--heartbeat-interval", "soon"], "--heartbeat-interval"),
             (["--buffer-bytes", "none"], "--buffer-bytes"),
+            (["--spool-max-size", "63KiB"], "--spool-max-size"),
+            (["--spool-max-size", "63KiB"], "at least 64KiB"),
+            (["--drain-rate", "0"], "--drain-rate"),
             (["--component-type", "a b"], "--component-type"),
             (["--server-url", "h:1"], "--server-url"),
         ] {
@@ -250,6 +288,17 @@ mod tests {
     fn empty_variables_count_as_not_set() {
         let config = parse(&["--pool-name", "", "--worker-id", " ", "--textfile-dir", ""]).unwrap();
         assert_eq!((config.pool_name, config.worker_id, config.textfile_dir), (None, None, None));
+    }
+
+    #[test]
+    fn reports_are_kept_on_disk_where_a_directory_is_given() {
+        assert_eq!(parse(&[]).unwrap().spool, None);
+        assert_eq!(parse(&["--spool-dir", ""]).unwrap().spool, None);
+        let config = parse(&["--spool-dir", "/var/spool/a"]).unwrap();
+        assert_eq!(config.spool, Some(SpoolConfig { dir: "/var/spool/a".into(), max_bytes: 64 << 20 }));
+        assert_eq!(config.drain_rate, 1000);
+        let config = parse(&["--spool-dir", "s", "--spool-max-size", "1MiB", "--drain-rate", "7"]).unwrap();
+        assert_eq!((config.spool.unwrap().max_bytes, config.drain_rate), (1 << 20, 7));
     }
 
     #[test]

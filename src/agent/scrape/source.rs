@@ -3,6 +3,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use bytes::Bytes;
+
 use super::super::registration::{Registration, Scraped};
 
 /// A component that the agent reports for.
@@ -15,6 +17,14 @@ pub(in crate::agent) struct Source {
 impl Source {
     pub(super) fn new(scraped: &Scraped<'_>) -> Self {
         Self { registration: Registration::of_scraped(scraped), rejected: AtomicU64::new(0) }
+    }
+
+    /// The component of a report that was kept on disk.
+    pub(in crate::agent) fn of_spooled(name: &str, kind: &str, register_body: Bytes) -> Self {
+        Self {
+            registration: Registration::of_spooled(name, kind, register_body),
+            rejected: AtomicU64::new(0),
+        }
     }
 
     /// The server refused `samples` of it.
