@@ -67,6 +67,12 @@ async fn run(role: Role, changed: Vec<Flag>) -> Result<(), String> {
         Role::Migrate(args) => migrate(&args).await,
         Role::Maintenance(args) => maintain(&args).await,
         Role::Check(args) => check(&args).await,
+        Role::PrepareSpool(args) => {
+            if let Err(e) = agent::prepare_spool(&args.dir, args.group) {
+                tracing::error!("{e}; the agent will keep reports in memory");
+            }
+            Ok(())
+        }
         Role::Openapi => {
             print!("{}", server::openapi_document());
             Ok(())

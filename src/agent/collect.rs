@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::config::{AgentConfig, Identity};
 use super::counters::{Collection, Counters};
@@ -21,6 +21,7 @@ pub(super) struct Collector {
     labels: Vec<(&'static str, String)>,
     counters: Arc<Counters>,
     outbox: Arc<Outbox>,
+    every: Duration,
 }
 
 impl Collector {
@@ -38,6 +39,7 @@ impl Collector {
             identity,
             counters,
             outbox,
+            every: config.metrics_interval,
         }
     }
 
@@ -51,6 +53,7 @@ impl Collector {
             kind: &self.identity.kind,
             labels: &self.labels,
             source: None,
+            every: self.every,
         };
         let reports = pack(&reporter, &readings, read_at_ms)?;
         Ok(reports.into_iter().map(|report| self.outbox.put(report)).sum())

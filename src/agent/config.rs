@@ -66,12 +66,6 @@ impl AgentConfig {
             scrape: ScrapeConfig::default(),
         }
     }
-
-    /// The longest time between two reports of the same series.
-    pub(super) fn longest_interval(&self) -> Duration {
-        let scrapes = self.scrape.pods.is_some() || !self.scrape.all_targets().is_empty();
-        if scrapes { self.metrics_interval.max(self.scrape.interval) } else { self.metrics_interval }
-    }
 }
 
 /// Base of the server's addresses, without `/api` and without a slash at its end.

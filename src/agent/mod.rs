@@ -41,7 +41,7 @@ use tokio::time::{sleep, timeout};
 
 pub use self::config::{AgentConfig, ServerUrl};
 pub use self::scrape::{Keep, PodsConfig, ScrapeConfig, TargetSpec};
-pub use self::spool::SpoolConfig;
+pub use self::spool::{SpoolConfig, prepare_spool};
 
 use self::api::Api;
 use self::collect::Collector;

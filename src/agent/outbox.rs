@@ -1,7 +1,7 @@
 //! Reports that wait in memory: bounded in bytes, the oldest dropped for a new one.
 //!
-//! Fresh reports are those of the last interval: they hold the newest values, and are sent as soon as
-//! that is possible. Reports that could not be sent for so long are old; they are drained later, in
+//! Fresh reports are those that no newer one of their kind has followed: they hold the newest values,
+//! and are sent as soon as that is possible. Reports that could not be sent for so long are old; they are drained later, in
 //! order and not all at once. Old ones that are on disk too are not held here.
 //!
 //! Who puts a report in never waits. One sender takes them out.
@@ -27,6 +27,8 @@ pub(super) struct Packed {
     pub(super) samples: usize,
     /// When they were read, in milliseconds since 1970.
     pub(super) read_at_ms: i64,
+    /// How long it holds the newest values: until the next of its kind.
+    pub(super) fresh_for: Duration,
     /// The component that it is of, where that is not the agent itself.
     pub(super) source: Option<Arc<Source>>,
 }
@@ -151,15 +153,22 @@ impl Outbox {
         queue.remove(id).and_then(|gone| gone.spooled)
     }
 
-    /// Reports that came more than `after` ago are old; those that are on disk too are no longer held
-    /// here.
-    pub(super) fn age(&self, after: Duration) {
+    /// Reports that newer ones should have followed by now are old; those that are on disk too are no
+    /// longer held here.
+    pub(super) fn age(&self) {
         let mut queue = self.queue.lock();
-        while let Some(first) = queue.fresh.pop_front_if(|first| first.since.elapsed() > after) {
-            if first.spooled.is_some() {
-                queue.bytes -= first.report.body.len();
+        let Queue { fresh, old, bytes, .. } = &mut *queue;
+        let mut at = 0;
+        while at < fresh.len() {
+            let Some(aged) = fresh.get(at).filter(|one| one.since.elapsed() > one.report.fresh_for) else {
+                at += 1;
+                continue;
+            };
+            if aged.spooled.is_some() {
+                *bytes -= aged.report.body.len();
+                fresh.remove(at);
             } else {
-                queue.old.push_back(first);
+                old.extend(fresh.remove(at));
             }
         }
     }
@@ -248,7 +257,14 @@ mod tests {
     use super::*;
 
     fn report(id: u8, bytes: usize) -> Packed {
-        Packed { body: vec![id; bytes].into(), zstd: false, samples: 1, read_at_ms: 0, source: None }
+        Packed {
+            body: vec![id; bytes].into(),
+            zstd: false,
+            samples: 1,
+            read_at_ms: 0,
+            fresh_for: if id == 0 { Duration::from_hours(1) } else { Duration::ZERO },
+            source: None,
+        }
     }
 
     fn first(waiting: Option<Waiting>) -> (u64, u8) {
@@ -284,24 +300,25 @@ mod tests {
     #[test]
     fn reports_grow_old_where_they_are_not_on_disk() {
         let outbox = Outbox::new(100);
-        for id in 1..=3 {
+        for id in 0..=3 {
             outbox.put(report(id, 10));
         }
-        outbox.age(Duration::from_hours(1));
+        let (first_id, _) = first(outbox.fresh());
         assert!(outbox.old().is_none());
-        assert!(outbox.spooled(1, 70));
-        outbox.age(Duration::ZERO);
-        assert_eq!((outbox.bytes(), outbox.reports()), (20, 2), "one is on disk");
-        assert!(outbox.fresh().is_none());
+        assert!(outbox.spooled(2, 70));
+        outbox.age();
+        assert_eq!((outbox.bytes(), outbox.reports()), (30, 3), "one is on disk");
+        assert_eq!(first(outbox.fresh()), (first_id, 0), "its time is not over");
+        outbox.settled(first_id);
         assert_eq!(first(outbox.old()).1, 1);
         let ids: Vec<_> = outbox.unspooled(9).iter().map(|(id, _)| *id).collect();
-        assert_eq!(ids, [0, 2]);
+        assert_eq!(ids, [1, 3]);
         assert_eq!(outbox.unspooled(1).len(), 1);
         // The one that is being sent stays until it is settled.
-        assert!(outbox.spooled(0, 71) && outbox.spooled(2, 72));
+        assert!(outbox.spooled(1, 71) && outbox.spooled(3, 72));
         assert_eq!((outbox.bytes(), outbox.reports()), (10, 1));
-        assert_eq!(outbox.settled(0), Some(71));
-        assert!(!outbox.spooled(2, 73), "it is not here any more");
+        assert_eq!(outbox.settled(1), Some(71));
+        assert!(!outbox.spooled(3, 73), "it is not here any more");
         assert!(outbox.unspooled(9).is_empty());
     }
 

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::outbox::Packed;
 use super::scrape::Source;
@@ -27,6 +28,8 @@ pub(super) struct Reporter<'a> {
     pub(super) labels: &'a [(&'static str, String)],
     /// The component, where it is not the agent itself.
     pub(super) source: Option<&'a Arc<Source>>,
+    /// Time between its reports.
+    pub(super) every: Duration,
 }
 
 /// Packs what was read at `read_at_ms`.
@@ -53,5 +56,6 @@ fn pack_one(reporter: &Reporter<'_>, readings: &[Reading], read_at_ms: i64) -> i
     let zstd = json.len() > PLAIN_BYTES;
     let body = if zstd { zstd::bulk::compress(&json, LEVEL)? } else { json };
     let source = reporter.source.cloned();
-    Ok(Packed { body: body.into(), zstd, samples: readings.len(), read_at_ms, source })
+    let fresh_for = reporter.every;
+    Ok(Packed { body: body.into(), zstd, samples: readings.len(), read_at_ms, fresh_for, source })
 }

@@ -41,8 +41,6 @@ pub(super) struct Sender {
     outbox: Arc<Outbox>,
     spool: Option<Spool>,
     counters: Arc<Counters>,
-    /// Reports that came so long ago are history.
-    fresh_for: Duration,
     /// Whether the server could not take the last fresh report.
     away: watch::Sender<bool>,
     stopping: watch::Receiver<bool>,
@@ -88,7 +86,6 @@ impl Sender {
             outbox,
             spool,
             counters,
-            fresh_for: config.longest_interval(),
             away,
             stopping,
             reached: false,
@@ -106,7 +103,7 @@ impl Sender {
     /// Sends until the outbox is closed and empty.
     pub(super) async fn run(mut self) {
         loop {
-            self.outbox.age(self.fresh_for);
+            self.outbox.age();
             if self.outbox.is_done() {
                 return;
             }

@@ -117,6 +117,17 @@ pub struct AgentArgs {
     pub scrape: ScrapeArgs,
 }
 
+/// Flags of `prepare-spool`.
+#[derive(Args, Clone, Debug)]
+pub struct PrepareSpoolArgs {
+    /// The directory; it has to be there.
+    #[arg(long, value_name = "DIR")]
+    pub dir: PathBuf,
+    /// The number of the group that agents run with.
+    #[arg(long, value_name = "GID")]
+    pub group: u32,
+}
+
 impl AgentArgs {
     /// What the agent is told. A variable that is set to nothing counts as not set.
     ///

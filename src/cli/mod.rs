@@ -21,7 +21,7 @@ use crate::server::page::data::{Flag, FlagSource};
 
 pub use admin::{MaintenanceArgs, MigrateArgs, Output};
 pub use adopt::adopt;
-pub use agent::AgentArgs;
+pub use agent::{AgentArgs, PrepareSpoolArgs};
 pub use check::CheckArgs;
 #[cfg(feature = "demo")]
 pub use demo::{DemoArgs, PostgresArgs};
@@ -61,6 +61,12 @@ pub enum Role {
     Server(Box<ServerArgs>),
     /// Report this host's metrics to a server.
     Agent(Box<AgentArgs>),
+    /// Let a group write in a directory, for the --spool-dir of an agent that is not root.
+    ///
+    /// The operator's agents do it at their start. It has to run as the directory's owner, with that
+    /// group, and needs no capability. What it cannot do it says, and ends well all the same: an agent
+    /// goes on without a spool.
+    PrepareSpool(PrepareSpoolArgs),
     /// Run PostgreSQL, server and agent on this machine, to try it out.
     #[cfg(feature = "demo")]
     Demo(Box<DemoArgs>),

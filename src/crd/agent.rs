@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::placement::{NodePlacement, Resources, brief};
 use super::rules;
 use super::server::PodMetadata;
-use super::{BYTES, INTERVAL};
+use super::{BYTES, DISK_BYTES, INTERVAL};
 
 /// The agents.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
@@ -27,6 +27,9 @@ pub struct Agent {
     /// Memory for reports while the servers are away.
     #[schemars(length(max = 18), regex(pattern = BYTES))]
     pub buffer: String,
+    /// Where an agent keeps reports while the servers are away, and over its own restarts.
+    #[schemars(extend("default" = {}))]
+    pub spool: AgentSpool,
     /// Directory on the node with `*.prom` files, in the Prometheus text format, to be reported too.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 2, max = 255), regex(pattern = "^/[^:]*$"))]
@@ -50,12 +53,30 @@ impl Default for Agent {
             metrics_interval: "60s".to_owned(),
             heartbeat_interval: "15s".to_owned(),
             buffer: "64MiB".to_owned(),
+            spool: AgentSpool::default(),
             textfile_directory: None,
             scrape: AgentScrape::default(),
             resources: Resources::default(),
             placement: NodePlacement::default(),
             pod: PodMetadata::default(),
         }
+    }
+}
+
+/// A directory of each node, `/var/lib/noetl-metrics/spool/<namespace>/<name>`.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", default)]
+pub struct AgentSpool {
+    /// Whether reports are kept on the node's disk; else in memory alone.
+    pub enabled: bool,
+    /// Disk that they may take on a node; a day of 1000 series fits in 64MiB.
+    #[schemars(length(max = 9), regex(pattern = DISK_BYTES))]
+    pub size: String,
+}
+
+impl Default for AgentSpool {
+    fn default() -> Self {
+        Self { enabled: true, size: "64MiB".to_owned() }
     }
 }
 

@@ -20,7 +20,7 @@ use kube::{CustomResource, CustomResourceExt};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use agent::{Agent, AgentScrape};
+pub use agent::{Agent, AgentScrape, AgentSpool};
 pub use alerts::{Rules, RulesKind};
 pub use database::{Database, PasswordSecret, Runtime, SecretKey, UrlSecret};
 pub use network::{NetworkPolicySpec, Peer};
@@ -47,6 +47,9 @@ const INTERVAL: &str = "^[1-9][0-9]{0,4}(s|m|h)$";
 const AGE: &str = "^[1-9][0-9]{0,3}(h|d|w)$";
 /// Amounts of bytes.
 const BYTES: &str = "^[1-9][0-9]{0,14}(KiB|MiB|GiB)?$";
+
+/// Amounts of bytes that are worth a file.
+const DISK_BYTES: &str = "^[1-9][0-9]{0,5}(MiB|GiB)$";
 
 /// Runs NoETL Metrics in this namespace: server, agents, retention, and what a scraper needs.
 #[derive(CustomResource, Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]

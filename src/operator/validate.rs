@@ -81,6 +81,7 @@ pub(super) fn validate(
     let image = image.or_else(|| settings.image.clone()).ok_or(Invalid::NoImage)?;
     let body_bytes = bytes("server.limits.body", &spec.server.limits.body)?;
     bytes("agent.buffer", &spec.agent.buffer)?;
+    bytes("agent.spool.size", &spec.agent.spool.size)?;
     let scrape = scrape_kind(spec.scrape.kind, present);
     let scrape_pods = scrape.map(Kind::of_pods).filter(|kind| present.contains(kind));
     Ok(Checked {

@@ -35,4 +35,5 @@ mod report;
 mod rollups;
 mod sealed;
 mod shared;
+mod spool;
 mod sql;

@@ -55,7 +55,7 @@ impl Default for ScrapeConfig {
 
 impl ScrapeConfig {
     /// All targets: those given, and NoETL's server unless it is among them.
-    pub(in crate::agent) fn all_targets(&self) -> Vec<TargetSpec> {
+    pub(super) fn all_targets(&self) -> Vec<TargetSpec> {
         let mut targets = self.targets.clone();
         if let Some(server) = &self.noetl_server
             && !targets.iter().any(|target| target.is_of(server))

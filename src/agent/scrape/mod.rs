@@ -159,7 +159,13 @@ async fn report_scores(shared: Arc<Shared>) -> Infallible {
         let ended = had.replace(&readings);
         readings.extend(ended);
         let agent = &shared.agent;
-        let reporter = Reporter { name: &agent.name, kind: &agent.kind, labels: &labels, source: None };
+        let reporter = Reporter {
+            name: &agent.name,
+            kind: &agent.kind,
+            labels: &labels,
+            source: None,
+            every: shared.config.interval,
+        };
         match pack(&reporter, &readings, Millis::now().0) {
             Ok(reports) => shared.put(reports),
             Err(e) => tracing::error!("the scrapes' metrics could not be packed: {e}"),

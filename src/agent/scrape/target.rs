@@ -279,6 +279,7 @@ impl Target {
             kind: &component.identified.kind,
             labels: &component.labels,
             source: Some(&component.source),
+            every: self.shared.config.interval,
         };
         match pack(&reporter, readings, read_at.0) {
             Ok(reports) => self.shared.put(reports),

@@ -4,6 +4,7 @@
 //! since, and the server may have forgotten.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
 
@@ -44,6 +45,7 @@ pub(super) fn decode(mut data: Bytes, samples: u32, at_ms: i64, own: &Registrati
         zstd: flags & ZSTD != 0,
         samples: usize::try_from(samples).ok()?,
         read_at_ms: at_ms,
+        fresh_for: Duration::ZERO,
         source: (!is_own).then(source),
     })
 }
@@ -65,7 +67,14 @@ mod tests {
     }
 
     fn report(source: Option<Arc<Source>>) -> Packed {
-        Packed { body: Bytes::from_static(b"{}"), zstd: false, samples: 3, read_at_ms: 7, source }
+        Packed {
+            body: Bytes::from_static(b"{}"),
+            zstd: false,
+            samples: 3,
+            read_at_ms: 7,
+            fresh_for: Duration::ZERO,
+            source,
+        }
     }
 
     #[test]

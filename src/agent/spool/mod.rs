@@ -27,13 +27,17 @@ mod disk;
 mod entry;
 mod files;
 mod log;
+mod prepare;
 mod record;
 mod stats;
 
 #[cfg(test)]
+mod day;
+#[cfg(test)]
 mod tests;
 
 pub(super) use self::disk::Spooled;
+pub use self::prepare::prepare_spool;
 pub(super) use self::stats::SpoolStats;
 
 use std::io;

@@ -2,8 +2,9 @@
 
 use k8s_openapi::api::apps::v1::{DaemonSet, DaemonSetSpec, DaemonSetUpdateStrategy, RollingUpdateDaemonSet};
 use k8s_openapi::api::core::v1::{
-    Affinity, HostPathVolumeSource, PodSpec, PodTemplateSpec, ProjectedVolumeSource,
-    ServiceAccountTokenProjection, Volume, VolumeMount, VolumeProjection,
+    Affinity, Container, HostPathVolumeSource, PodSpec, PodTemplateSpec, ProjectedVolumeSource,
+    ResourceRequirements, SecurityContext, ServiceAccountTokenProjection, Volume, VolumeMount,
+    VolumeProjection,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -17,6 +18,8 @@ use crate::operator::validate::Checked;
 const TOKEN_DIR: &str = "/var/run/secrets/noetl-metrics/token";
 /// Where the node's `/`, `/proc` and `/sys` are.
 const HOST_DIR: &str = "/host";
+/// Where reports are kept: on the node a directory of the resource's own below it.
+const SPOOL_DIR: &str = "/var/lib/noetl-metrics/spool";
 
 /// The DaemonSet.
 pub(super) fn agent(checked: &Checked) -> DaemonSet {
@@ -60,10 +63,10 @@ fn pod_spec(checked: &Checked) -> PodSpec {
     container.env = Some(vec![pod::field("NODE_NAME", "spec.nodeName")]);
     let (volumes, mounts) = volumes(checked);
     container.volume_mounts = Some(mounts);
-    container.resources =
-        Some(pod::resources(&agent.resources, &[("cpu", "20m"), ("memory", "48Mi")], &[("memory", "192Mi")]));
+    container.resources = Some(resources(checked));
     let node_affinity = agent.placement.node_affinity.clone();
     PodSpec {
+        init_containers: agent.spool.enabled.then(|| vec![prepare_spool(checked)]),
         containers: vec![container],
         volumes: Some(volumes),
         service_account_name: Some(checked.names.agent.clone()),
@@ -81,6 +84,33 @@ fn pod_spec(checked: &Checked) -> PodSpec {
     }
 }
 
+fn resources(checked: &Checked) -> ResourceRequirements {
+    let asked = &checked.spec.agent.resources;
+    pod::resources(asked, &[("cpu", "20m"), ("memory", "48Mi")], &[("memory", "192Mi")])
+}
+
+/// Lets the agents' group write in the spool's directory, which the kubelet makes for root alone. As
+/// root it is the directory's owner, and as a member of the group it may hand it to that: for both it
+/// needs no capability. It sees nothing else of the node.
+fn prepare_spool(checked: &Checked) -> Container {
+    let args = ["prepare-spool".to_owned(), format!("--dir={SPOOL_DIR}"), format!("--group={}", pod::USER)];
+    let mut container = pod::container(checked, "prepare-spool", args.to_vec());
+    container.security_context = container.security_context.map(|restricted| SecurityContext {
+        run_as_non_root: Some(false),
+        run_as_user: Some(0),
+        run_as_group: Some(pod::USER),
+        ..restricted
+    });
+    container.volume_mounts = Some(vec![spool_mount()]);
+    container.resources = Some(resources(checked));
+    container
+}
+
+/// The only thing of the node that is written to.
+fn spool_mount() -> VolumeMount {
+    VolumeMount { read_only: None, ..pod::mount("spool", SPOOL_DIR) }
+}
+
 fn args(checked: &Checked) -> Vec<String> {
     let agent = &checked.spec.agent;
     let mut args = vec![
@@ -95,6 +125,10 @@ fn args(checked: &Checked) -> Vec<String> {
         format!("--path.procfs={HOST_DIR}/proc"),
         format!("--path.sysfs={HOST_DIR}/sys"),
     ];
+    if agent.spool.enabled {
+        args.push(format!("--spool-dir={SPOOL_DIR}"));
+        args.push(format!("--spool-max-size={}", agent.spool.size));
+    }
     if checked.spec.server.auth.enabled {
         args.push(format!("--auth-token-file={TOKEN_DIR}/token"));
     }
@@ -114,7 +148,7 @@ fn args(checked: &Checked) -> Vec<String> {
     args
 }
 
-/// The node's file systems, all read-only, and the token.
+/// The node's file systems, all read-only, the spool, and the token.
 fn volumes(checked: &Checked) -> (Vec<Volume>, Vec<VolumeMount>) {
     let mut paths = vec![("proc", "/proc"), ("sys", "/sys"), ("root", "/")];
     if let Some(directory) = &checked.spec.agent.textfile_directory {
@@ -129,6 +163,13 @@ fn volumes(checked: &Checked) -> (Vec<Volume>, Vec<VolumeMount>) {
             ..pod::mount(name, &format!("{HOST_DIR}/{name}"))
         })
         .collect();
+    if checked.spec.agent.spool.enabled {
+        // One for each resource: two agents never share one.
+        let path = format!("{SPOOL_DIR}/{}/{}", checked.namespace, checked.names.instance);
+        let source = HostPathVolumeSource { path, type_: Some("DirectoryOrCreate".to_owned()) };
+        volumes.push(Volume { name: "spool".to_owned(), host_path: Some(source), ..Volume::default() });
+        mounts.push(spool_mount());
+    }
     if checked.spec.server.auth.enabled {
         volumes.push(token());
         mounts.push(pod::mount("token", TOKEN_DIR));

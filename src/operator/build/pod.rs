@@ -14,7 +14,7 @@ use crate::crd::Resources;
 use crate::operator::validate::Checked;
 
 /// User and group of all pods: nobody of the image.
-const USER: i64 = 65532;
+pub(super) const USER: i64 = 65532;
 /// Where the database's Secret is.
 const DATABASE_DIR: &str = "/var/run/secrets/noetl-metrics/database";
 

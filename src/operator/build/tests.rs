@@ -195,6 +195,35 @@ fn nothing_holds_a_null() {
 }
 
 #[test]
+fn a_spool_is_a_directory_of_the_resource_that_the_agent_may_write_in() {
+    let pod = |spec: &str| build(&checked(spec, ALL)).agent.unwrap().spec.unwrap().template.spec.unwrap();
+    let with = pod("{agent: {spool: {size: 128MiB}}}");
+    let volume = with.volumes.unwrap().into_iter().find(|volume| volume.name == "spool").unwrap();
+    let host_path = volume.host_path.unwrap();
+    assert_eq!(host_path.path, "/var/lib/noetl-metrics/spool/noetl/noetl");
+    assert_eq!(host_path.type_.as_deref(), Some("DirectoryOrCreate"));
+    let args = with.containers[0].args.clone().unwrap();
+    for arg in ["--spool-dir=/var/lib/noetl-metrics/spool", "--spool-max-size=128MiB"] {
+        assert!(args.iter().any(|given| given == arg), "{arg}");
+    }
+    // The step that opens the directory is root without any capability, and sees nothing else.
+    let [init] = with.init_containers.unwrap().try_into().unwrap();
+    let security = init.security_context.unwrap();
+    assert_eq!((security.run_as_user, security.run_as_group), (Some(0), Some(pod::USER)));
+    let capabilities = security.capabilities.unwrap();
+    assert_eq!((capabilities.add, capabilities.drop.unwrap()), (None, vec!["ALL".to_owned()]));
+    assert_eq!(security.allow_privilege_escalation, Some(false));
+    assert_eq!(security.read_only_root_filesystem, Some(true));
+    let mounts: Vec<_> = init.volume_mounts.unwrap().into_iter().map(|mount| mount.name).collect();
+    assert_eq!(mounts, ["spool"]);
+
+    let without = pod("{agent: {spool: {enabled: false}}}");
+    assert!(without.init_containers.is_none());
+    assert!(without.volumes.unwrap().iter().all(|volume| volume.name != "spool"));
+    assert!(without.containers[0].args.as_ref().unwrap().iter().all(|arg| !arg.contains("spool")));
+}
+
+#[test]
 fn every_pod_is_restricted() {
     let resources = build(&checked("{}", ALL));
     let pods = [
@@ -213,7 +242,9 @@ fn every_pod_is_restricted() {
             (own.read_only_root_filesystem, own.allow_privilege_escalation),
             (Some(true), Some(false))
         );
-        assert!(container.volume_mounts.unwrap().iter().all(|m| m.read_only == Some(true)));
+        // What the node has is read, but for the directory that is the agent's own.
+        let mounts = container.volume_mounts.unwrap();
+        assert!(mounts.iter().all(|mount| mount.read_only == Some(true) || mount.name == "spool"));
         assert!(container.resources.unwrap().requests.is_some());
     }
 }

@@ -15,9 +15,16 @@ pub struct Agent {
 impl Agent {
     /// Starts one that reports to the server at `address`.
     pub fn start(address: std::net::SocketAddr, flags: &[&str]) -> Self {
+        Self::start_under(&[], address, flags)
+    }
+
+    /// The same, by another command that runs it.
+    pub fn start_under(under: &[&str], address: std::net::SocketAddr, flags: &[&str]) -> Self {
         let mut command = Command::new("setpriv");
         command
-            .args(["--pdeathsig", "KILL", "--", env!("CARGO_BIN_EXE_noetl-metrics"), "agent"])
+            .args(["--pdeathsig", "KILL", "--"])
+            .args(under)
+            .args([env!("CARGO_BIN_EXE_noetl-metrics"), "agent"])
             .args(["--server-url", &format!("http://{address}")])
             .args(flags)
             .env_clear()
@@ -46,6 +53,12 @@ impl Agent {
     /// Whether it still runs.
     pub fn runs(&mut self) -> bool {
         self.child.try_wait().expect("it can be asked").is_none()
+    }
+
+    /// Ends it with kill -9.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 
     /// Bytes of memory that it held at most.

@@ -13,6 +13,8 @@ use tokio::task::JoinHandle;
 pub enum Reply {
     /// 200 with this text.
     Text(String),
+    /// 200 with this text, after `asked_total`: how often the path was asked for, this time included.
+    Counted(String),
     /// 200 with this JSON.
     Json(String),
     /// Status, further headers (each with its line end), body.
@@ -100,10 +102,18 @@ async fn connection(
     let request = String::from_utf8_lossy(&request).into_owned();
     let path = request.split(' ').nth(1).unwrap_or_default().to_owned();
     let reply = replies.lock().unwrap().iter().find(|(known, _)| *known == path).map(|(_, r)| r.clone());
-    seen.lock().unwrap().push(path);
+    let asked = {
+        let mut seen = seen.lock().unwrap();
+        seen.push(path);
+        seen.iter().filter(|one| *one == seen.last().unwrap()).count()
+    };
     let (status, headers, body) = match reply {
         None => (404, String::new(), Vec::new()),
         Some(Reply::Text(text)) => {
+            (200, "content-type: text/plain; version=0.0.4\r\n".to_owned(), text.into_bytes())
+        }
+        Some(Reply::Counted(text)) => {
+            let text = format!("# TYPE asked_total counter\nasked_total {asked}\n{text}");
             (200, "content-type: text/plain; version=0.0.4\r\n".to_owned(), text.into_bytes())
         }
         Some(Reply::Json(text)) => (200, "content-type: application/json\r\n".to_owned(), text.into_bytes()),
