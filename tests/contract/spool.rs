@@ -25,7 +25,8 @@ struct Node {
 
 impl Node {
     async fn new(name: &str, flags: &[&str]) -> Self {
-        let gauges: String = (0..GAUGES).map(|i| format!("job_load{{i=\"{i}\"}} {i}\n")).collect();
+        let gauges: String =
+            (0..GAUGES).flat_map(|i| ["job_load{i=\"".to_owned(), format!("{i}\"}} {i}\n")]).collect();
         let target = Target::start(Reply::Counted(gauges)).await;
         let dir = tempfile::tempdir().unwrap();
         let scrape = format!("{};name={name}", target.url());
@@ -96,7 +97,8 @@ impl Node {
 fn files(spool: &Path) -> Vec<String> {
     let Ok(entries) = std::fs::read_dir(spool) else { return Vec::new() };
     let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    let mut names: Vec<_> = names.filter(|name| name.ends_with(".log")).collect();
+    let mut names: Vec<_> =
+        names.filter(|name| Path::new(name).extension().is_some_and(|ext| ext == "log")).collect();
     names.sort();
     names
 }

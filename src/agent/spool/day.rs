@@ -87,7 +87,7 @@ fn a_day_of_a_thousand_series_fits_in_the_default_room() {
     log.sync().unwrap();
     let (samples, bytes) = (stats.samples.load(Relaxed), stats.bytes.load(Relaxed));
     assert_eq!(stats.dropped_full.load(Relaxed), 0, "{bytes} bytes");
-    assert_eq!(samples as usize, SERIES * DAY / PART);
+    assert_eq!(samples, (SERIES * DAY / PART) as u64);
     let day = bytes * PART as u64;
     println!(
         "a day takes {day} bytes, {:.1} a sample, {:.0} % of the room",

@@ -104,14 +104,12 @@ impl Disk {
     pub(in crate::agent) async fn first(&mut self) -> Option<Spooled> {
         while self.stats.bytes.load(Relaxed) > 0 {
             let Record { seq, samples, at_ms, data, .. } = self.with(Log::first).await??;
-            match entry::decode(data, samples, at_ms, &self.own) {
-                Some(report) => return Some(Spooled { seq, report }),
-                None => {
-                    tracing::error!("a report of the spool is of another version, it is dropped");
-                    self.stats.dropped_damaged.fetch_add(u64::from(samples), Relaxed);
-                    self.done(seq).await;
-                }
+            if let Some(report) = entry::decode(data, samples, at_ms, &self.own) {
+                return Some(Spooled { seq, report });
             }
+            tracing::error!("a report of the spool is of another version, it is dropped");
+            self.stats.dropped_damaged.fetch_add(u64::from(samples), Relaxed);
+            self.done(seq).await;
         }
         None
     }
@@ -142,13 +140,13 @@ impl Disk {
         let log = match std::mem::replace(&mut self.state, State::Closed) {
             State::Open(log) => Some(log),
             State::Closed => None,
-            State::Busy(mut busy) => match timeout(Duration::ZERO, &mut busy).await {
-                Ok(ended) => ended.ok().flatten(),
-                Err(_) => {
+            State::Busy(mut busy) => {
+                let Ok(ended) = timeout(Duration::ZERO, &mut busy).await else {
                     self.state = State::Busy(busy);
                     return None;
-                }
-            },
+                };
+                ended.ok().flatten()
+            }
         };
         if log.is_none() {
             if self.tried.is_some_and(|tried| tried.elapsed() < OPEN_EVERY) {

@@ -123,8 +123,8 @@ pub(super) fn scan(bytes: &Bytes) -> Scanned {
 
 fn next_whole(bytes: &Bytes, from: usize) -> Option<(usize, Record, usize)> {
     let rest = bytes.get(from..)?;
-    let starts = memmem::find_iter(rest, &MAGIC).map(|at| from + at).take(TRIES);
-    starts.filter_map(|at| Record::at(bytes, at).map(|(record, end)| (at, record, end))).next()
+    let mut starts = memmem::find_iter(rest, &MAGIC).map(|at| from + at).take(TRIES);
+    starts.find_map(|at| Record::at(bytes, at).map(|(record, end)| (at, record, end)))
 }
 
 #[cfg(test)]
