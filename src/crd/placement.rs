@@ -121,6 +121,11 @@ const SHORT: &[(&str, &str)] = &[
         "A node selector requirement is a selector that contains values, a key, and an operator that relates the key and values.",
         "A key, values, and an operator that relates them.",
     ),
+    ("Represents a key's relationship to a set of values", "How the key relates to the values"),
+    (
+        "The scheduler will prefer to schedule pods to nodes that satisfy the affinity expressions specified by this field, but it may choose a node that violates one or more of the expressions",
+        "The scheduler prefers nodes that satisfy these expressions, but may choose one that violates some of them",
+    ),
     (
         "This pod should be co-located (affinity) or not co-located (anti-affinity) with the pods matching the labelSelector in the specified namespaces, where co-located is defined as running on a node whose value of the label with key topologyKey matches that of any node on which any of the selected pods is running",
         "Whether this pod is co-located with the pods matching the labelSelector in the specified namespaces: runs on a node with the same value of the label topologyKey as one of theirs",
