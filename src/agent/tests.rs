@@ -130,7 +130,7 @@ async fn reports_held_while_the_server_is_away_arrive_in_order_behind_fresh_ones
     // An address where nobody listens.
     let addr = Stub::start().await.addr;
     let agent = Running::start(AgentConfig { drain_rate: 10_000, ..config(&format!("http://{addr}")) });
-    tokio::time::sleep(Duration::from_millis(1500)).await;
+    tokio::time::sleep(LONG_OUTAGE).await;
     let back = crate::model::Millis::now().rfc3339();
     let stub = Stub::start_at(addr).await;
     let history = wait_for_history(&stub, &back, 3).await;
@@ -167,6 +167,23 @@ async fn wait_for_history(stub: &Stub, back: &str, count: usize) -> Vec<String> 
     }
 }
 
+/// Long enough for several times the reports that are waited for afterwards, on a busy machine too.
+const LONG_OUTAGE: Duration = Duration::from_secs(4);
+
+/// Waits until so many reports are on disk.
+async fn wait_for_records(dir: &std::path::Path, count: usize) {
+    let deadline = Instant::now() + Duration::from_mins(1);
+    let records = || -> usize {
+        let files = fs::read_dir(dir.join("spool")).into_iter().flatten().flatten();
+        let bytes = files.filter_map(|file| fs::read(file.path()).ok());
+        bytes.map(|bytes| memchr::memmem::find_iter(&bytes, &super::spool::RECORD_MAGIC).count()).sum()
+    };
+    while records() < count {
+        assert!(Instant::now() < deadline, "{} of {count} records", records());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
 fn with_spool(dir: &std::path::Path, url: &str) -> AgentConfig {
     let spool = Some(super::SpoolConfig { dir: dir.join("spool"), max_bytes: 1 << 20 });
     AgentConfig { spool, drain_rate: 100_000, ..config(url) }
@@ -178,7 +195,7 @@ async fn reports_of_an_outage_are_on_disk_and_sent_by_the_next_agent() {
     let addr = Stub::start().await.addr;
     let config = with_spool(dir.path(), &format!("http://{addr}"));
     let agent = Running::start(config.clone());
-    tokio::time::sleep(Duration::from_millis(1200)).await;
+    wait_for_records(dir.path(), 3).await;
     agent.kill().await;
     let ended = crate::model::Millis::now().rfc3339();
     let stub = Stub::start_at(addr).await;
@@ -229,7 +246,7 @@ async fn a_spool_that_cannot_be_used_leaves_reports_in_memory() {
     fs::write(dir.path().join("spool"), "no directory").unwrap();
     let addr = Stub::start().await.addr;
     let agent = Running::start(with_spool(dir.path(), &format!("http://{addr}")));
-    tokio::time::sleep(Duration::from_millis(1200)).await;
+    tokio::time::sleep(LONG_OUTAGE).await;
     let back = crate::model::Millis::now().rfc3339();
     let stub = Stub::start_at(addr).await;
     assert!(wait_for_history(&stub, &back, 2).await.is_sorted());

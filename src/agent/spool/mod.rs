@@ -38,6 +38,8 @@ mod tests;
 
 pub(super) use self::disk::Spooled;
 pub use self::prepare::prepare_spool;
+#[cfg(test)]
+pub(super) use self::record::MAGIC as RECORD_MAGIC;
 pub(super) use self::stats::SpoolStats;
 
 use std::io;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use memchr::memmem;
 
 /// Where a record may begin.
-const MAGIC: [u8; 4] = *b"\xa7NMR";
+pub(in crate::agent) const MAGIC: [u8; 4] = *b"\xa7NMR";
 /// Magic, length and checksum.
 const HEAD: usize = 12;
 /// What comes before the data in the part that the length counts.
