@@ -22,6 +22,7 @@ mod export;
 mod harness;
 mod idempotency;
 mod limits;
+mod limits_page;
 mod maintenance;
 mod noetl;
 mod outage;
