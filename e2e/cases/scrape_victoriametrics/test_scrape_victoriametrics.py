@@ -96,6 +96,8 @@ def test_operator_of_victoriametrics_takes_the_object(installation: Installation
             ),
             seconds=120,
         )
+        # While its operator is there: it holds the object until it has taken it back.
+        kube.kubectl("-n", space.name, "delete", "vmagent", "e2e", "--timeout=60s")
     victoria.start_single(space)
     victoria.start_agent(space, configuration)
     space.rolled_out("deployment/vmagent")
