@@ -1,5 +1,7 @@
 //! Retention, partitions, times to live: by the command, and by the API.
 
+mod interrupted;
+
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
@@ -73,6 +75,15 @@ async fn tables(contract: &Contract) -> Vec<String> {
     contract
         .column("select relname::text from pg_class where relnamespace = 'noetl_metrics'::regnamespace and relname ~ '^sample_[0-9]' and relkind = 'r' order by 1")
         .await
+}
+
+/// Waits until a run is in the middle of a detach.
+async fn detaching(contract: &Contract) {
+    eventually("a partition is being detached", SOON, async || {
+        let pending = "select count(*) from noetl_metrics.partition where detach_pending";
+        (contract.value::<i64>(pending).await > 0).then_some(())
+    })
+    .await;
 }
 
 /// Everything that the view shows but the time of storing, which is the sample's own once it is in
@@ -352,47 +363,6 @@ async fn of_two_runs_at_once_one_is_told_to_come_back() {
 }
 
 #[tokio::test]
-async fn what_a_killed_run_left_is_finished_by_the_next() {
-    let contract = Contract::start().await;
-    contract.register("w").await;
-    contract.report("w", json!([gauge("m", 0.0)])).await.ok();
-    let ages = [5 * DAY, 4 * DAY, 3 * DAY];
-    for age in ages {
-        old_sample(&contract, "m", 1.0, now() - age).await;
-    }
-    let mut reader = contract.database.pool.begin().await.unwrap();
-    sqlx::raw_sql("select count(*) from noetl_metrics.sample").execute(&mut *reader).await.unwrap();
-    let mut killed = crate::harness::spawn(command(&contract, &["--retention-raw", "1d"]));
-    eventually("the run is in the middle of a detach", SOON, async || {
-        let pending = "select count(*) from noetl_metrics.partition where detach_pending";
-        (contract.value::<i64>(pending).await > 0).then_some(())
-    })
-    .await;
-    killed.kill().unwrap();
-    killed.wait().unwrap();
-    contract
-        .run("select pg_terminate_backend(pid) from pg_stat_activity where query like '%detach partition%' and pid <> pg_backend_pid() and datname = current_database()")
-        .await;
-    reader.rollback().await.unwrap();
-    // Another one died between detach and drop.
-    let orphan = partition(now() - 4 * DAY);
-    eventually("nothing else detaches", SOON, async || {
-        let sql = format!("alter table noetl_metrics.sample detach partition noetl_metrics.{orphan}");
-        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&contract.database.pool).await.ok().map(|_| ())
-    })
-    .await;
-    // Its reader and the server see no trouble.
-    assert_eq!(contract.query("metric_name=m").await[0]["metric_value"], 0.0);
-    contract.report("w", json!([gauge("m", 2.0)])).await.ok();
-    maintain(&contract, &["--retention-raw", "1d"]).await;
-    let left = tables(&contract).await;
-    for age in ages {
-        assert!(!left.contains(&partition(now() - age)), "{age}: {left:?}");
-    }
-    assert_eq!(values(&contract, "m").await, [2.0, 0.0]);
-}
-
-#[tokio::test]
 async fn readers_and_writers_go_on_while_partitions_are_dropped() {
     let contract = Contract::start().await;
     contract.register("w").await;
@@ -481,104 +451,6 @@ async fn a_dry_run_counts_what_the_run_then_does() {
 }
 
 #[tokio::test]
-async fn a_run_that_died_is_shown_as_failed_once_the_next_begins() {
-    let contract = Contract::start().await;
-    contract
-        .run("insert into noetl_metrics.maintenance_run (started_at) values (now() - interval '1 hour')")
-        .await;
-    maintain(&contract, &["--retention-raw", "1d"]).await;
-    let unfinished = "select count(*) from noetl_metrics.maintenance_run where finished_at is null";
-    assert_eq!(contract.value::<i64>(unfinished).await, 0);
-    let error = contract
-        .value::<String>("select error from noetl_metrics.maintenance_run order by run_id limit 1")
-        .await;
-    assert!(error.contains("ended before it was done"), "{error}");
-    let newest = contract.value::<bool>(
-        "select error is null from noetl_metrics.maintenance_run order by run_id desc limit 1",
-    );
-    assert!(newest.await, "the run that closes it is well");
-}
-
-#[tokio::test]
-async fn what_a_killed_run_took_out_comes_back_where_the_retention_is_longer_now() {
-    let contract = Contract::start().await;
-    contract.register("w").await;
-    contract.report("w", json!([gauge("m", 0.0)])).await.ok();
-    for age in [5 * DAY, 4 * DAY, 3 * DAY] {
-        old_sample(&contract, "m", 1.0, now() - age).await;
-    }
-    let before = shown(&contract).await;
-    let mut reader = contract.database.pool.begin().await.unwrap();
-    sqlx::raw_sql("select count(*) from noetl_metrics.sample").execute(&mut *reader).await.unwrap();
-    let mut killed = crate::harness::spawn(command(&contract, &["--retention-raw", "1d"]));
-    eventually("the run is in the middle of a detach", SOON, async || {
-        let pending = "select count(*) from noetl_metrics.partition where detach_pending";
-        (contract.value::<i64>(pending).await > 0).then_some(())
-    })
-    .await;
-    killed.kill().unwrap();
-    killed.wait().unwrap();
-    contract
-        .run("select pg_terminate_backend(pid) from pg_stat_activity where query like '%detach partition%' and pid <> pg_backend_pid() and datname = current_database()")
-        .await;
-    reader.rollback().await.unwrap();
-    let orphan = partition(now() - 3 * DAY);
-    eventually("nothing else detaches", SOON, async || {
-        let sql = format!("alter table noetl_metrics.sample detach partition noetl_metrics.{orphan}");
-        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&contract.database.pool).await.ok().map(|_| ())
-    })
-    .await;
-    let done = maintain(&contract, &["--retention-raw", "30d"]).await;
-    assert_eq!(done["dropped_partitions"], json!([]));
-    assert_eq!(shown(&contract).await, before);
-    contract.report("w", json!([gauge_at("m", 2.0, now() - 4 * DAY)])).await.ok();
-}
-
-#[tokio::test]
-async fn the_server_seals_on_beside_a_detach_that_a_killed_run_began() {
-    let mut contract = Contract::start().await;
-    contract.register("w").await;
-    contract.report("w", json!([gauge("m", 0.0)])).await.ok();
-    let (killed, others) = (now() - 3 * DAY, [now() - 5 * HOUR, now() - 4 * HOUR]);
-    contract.run(format!("select noetl_metrics.create_partitions('{}', 1)", time(killed))).await;
-    let mut reader = contract.database.pool.begin().await.unwrap();
-    sqlx::raw_sql("select count(*) from noetl_metrics.sample").execute(&mut *reader).await.unwrap();
-    let detach = format!(
-        "alter table noetl_metrics.sample detach partition noetl_metrics.{} concurrently",
-        partition(killed)
-    );
-    let detached = sqlx::raw_sql(sqlx::AssertSqlSafe(detach)).execute(&contract.database.pool);
-    let kill = async {
-        eventually("it is in the middle of a detach", SOON, async || {
-            let pending = "select count(*) from noetl_metrics.partition where detach_pending";
-            (contract.value::<i64>(pending).await > 0).then_some(())
-        })
-        .await;
-        contract
-            .run("select pg_terminate_backend(pid) from pg_stat_activity where query like '%detach partition%' and pid <> pg_backend_pid() and datname = current_database()")
-            .await;
-    };
-    let (killed, ()) = tokio::join!(detached, kill);
-    assert!(killed.is_err(), "it was not done");
-    reader.rollback().await.unwrap();
-    for at in others {
-        old_sample(&contract, "m", 1.0, at).await;
-    }
-    contract.restart().await;
-    eventually("both hours are sealed", SOON, async || {
-        let sql = "select count(*) from noetl_metrics.sealed_hour";
-        (contract.value::<i64>(sql).await == 2).then_some(())
-    })
-    .await;
-    assert_eq!(values(&contract, "m").await, [0.0, 1.0, 1.0]);
-    // Maintenance has it done, and then the partitions go too.
-    maintain(&contract, &["--retention-raw", "90d"]).await;
-    for at in others {
-        assert!(is_sealed(&contract, at).await, "{:?}", partitions(&contract).await);
-    }
-}
-
-#[tokio::test]
 async fn a_sample_that_is_stored_while_its_partition_goes_is_kept_as_long_as_was_promised() {
     let contract = Contract::start().await;
     contract.register("w").await;
@@ -595,11 +467,7 @@ async fn a_sample_that_is_stored_while_its_partition_goes_is_kept_as_long_as_was
     sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut *writer).await.unwrap();
     let maintenance = maintain(&contract, &["--retention-raw", "1d"]);
     let commit = async {
-        eventually("the run waits for the writer", SOON, async || {
-            let pending = "select count(*) from noetl_metrics.partition where detach_pending";
-            (contract.value::<i64>(pending).await > 0).then_some(())
-        })
-        .await;
+        detaching(&contract).await;
         writer.commit().await.unwrap();
     };
     let (done, ()) = tokio::join!(maintenance, commit);
