@@ -10,7 +10,6 @@ use serde_json::{Map, Value, json};
 use super::App;
 use super::auth::Caller;
 use super::core::Core;
-use super::pace;
 use super::problem::{Kind, Problem, ProblemBody};
 use super::reply::Reply;
 use super::report;
@@ -182,8 +181,7 @@ pub(super) async fn heartbeat(
     if fields.0.get("metrics").is_some_and(|m| !m.is_null()) {
         let now = Millis::now();
         let report = read(&body, &app.config.limits)?;
-        pace::admit(app, &component, now, report.len(), body.len())?;
-        let taken = report::take(app, core, &component, &report, now, None).await?;
+        let taken = report::take(app, core, &component, &report, body.len(), now, None).await?;
         heard.metrics_inserted = Some(taken.metrics_inserted);
         heard.rejected = taken.rejected;
     }

@@ -106,14 +106,13 @@ pub(super) async fn post(app: &Arc<App>, caller: &Caller, request: &mut Request)
     let now = Millis::now();
     let report = read(&body, &app.config.limits)?;
     let component = component(app, caller, core, &report).await?;
-    pace::admit(app, &component, now, report.len(), body.len())?;
     let Some(key) = key.map(|key| format!("{}:{key}", component.id.0)) else {
-        return Ok(Reply::json(&take(app, core, &component, &report, now, None).await?));
+        return Ok(Reply::json(&take(app, core, &component, &report, body.len(), now, None).await?));
     };
     if let Some(reply) = kept(core, &key).await? {
         return Ok(reply);
     }
-    match take(app, core, &component, &report, now, Some(key.clone())).await {
+    match take(app, core, &component, &report, body.len(), now, Some(key.clone())).await {
         Ok(reply) => Ok(Reply::json(&reply)),
         // Another request with this key was stored meanwhile: it has the answer.
         Err(problem) if problem.is(Kind::CONFLICT) => kept(core, &key).await?.ok_or(problem),
@@ -121,15 +120,17 @@ pub(super) async fn post(app: &Arc<App>, caller: &Caller, request: &mut Request)
     }
 }
 
-/// Checks and stores a report; the heartbeat uses it too.
+/// Checks and stores a report of so many bytes; the heartbeat uses it too.
 pub(super) async fn take(
     app: &App,
     core: &Core,
     component: &Arc<Component>,
     report: &Report<'_>,
+    bytes: usize,
     now: Millis,
     key: Option<String>,
 ) -> Result<ReportReply, Problem> {
+    pace::admit(app, component, now, report.len(), bytes)?;
     let mut checked = {
         let known = core.series.known(component);
         report.check(&app.config.limits, now, |fields| known.key(fields), |key| known.find(key))?
