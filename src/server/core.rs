@@ -101,17 +101,20 @@ impl Core {
         export(&self.live, points);
     }
 
-    /// Series that said that they have ended leave the exposition, unless they have a newer value. It is
-    /// written down, but not as a value, since it is none.
-    pub async fn end(&self, ended: &[Point]) -> Result<(), StoreError> {
+    /// Writes down that series said that they have ended; not as a value, since it is none. It comes
+    /// before the samples of its report: what could not be written down is then sent again as a whole.
+    pub async fn note_ended(&self, ended: &[Point]) -> Result<(), StoreError> {
+        store_ended(&self.database, ended).await
+    }
+
+    /// Series that said that they have ended leave the exposition, unless they have a newer value.
+    pub fn end(&self, ended: &[Point]) {
         if ended.is_empty() {
-            return Ok(());
+            return;
         }
-        store_ended(&self.database, ended).await?;
         let ended: HashMap<SeriesId, Millis> =
             ended.iter().map(|point| (point.series.id, point.at)).collect();
         self.live.remove(|series| ended.get(&series.id).is_some_and(|end| is_over(series, *end)));
-        Ok(())
     }
 
     /// Series whose type was inferred and is another one now move to its family.

@@ -144,8 +144,9 @@ pub(super) async fn take(
         app.own.rejected(&rejected);
         component.refused(rejected.len() as u64, &format!("{}: {}", last.field, last.reason));
     }
+    core.note_ended(&ended).await?;
     if points.is_empty() && !rejected.is_empty() {
-        core.end(&ended).await?;
+        core.end(&ended);
         return Err(all_rejected(rejected));
     }
     let inserted = points.len();
@@ -159,11 +160,11 @@ pub(super) async fn take(
         if report.is_empty() {
             component.beat(now);
         }
-        core.end(&ended).await?;
+        core.end(&ended);
         return Ok(reply);
     }
     core.writer.write(points, idempotent).await?;
-    core.end(&ended).await?;
+    core.end(&ended);
     if inserted == 0 {
         component.reported(Millis::now(), 0);
     }

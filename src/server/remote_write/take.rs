@@ -190,11 +190,12 @@ impl<'w> Brought<'w> {
             },
         };
         app.own.rejected(&taken.refused);
+        core.note_ended(&self.ended).await?;
         if points > 0 {
             core.writer.write(self.points, None).await?;
             app.own.accepted(points);
         }
-        core.end(&self.ended).await?;
+        core.end(&self.ended);
         // After the samples: what was not stored is sent again, and changes nothing that was.
         Exemplar::store(&core.database, &self.exemplars).await?;
         Ok(taken)
