@@ -169,10 +169,33 @@ pub fn definition() -> CustomResourceDefinition {
 ///
 /// An error is one of the YAML writer; the definition is a constant of the program.
 pub fn yaml() -> Result<String, serde_yaml::Error> {
-    Ok(format!(
-        "# Made by `make generate`: what `noetl-metrics crd` prints.\n{}",
-        serde_yaml::to_string(&definition())?
-    ))
+    let written = serde_yaml::to_string(&definition())?;
+    Ok(format!("# Made by `make generate`: what `noetl-metrics crd` prints.\n{}", narrowed(&written)))
+}
+
+/// The same YAML with levels indented by one space: by two, half of the file would be blanks.
+fn narrowed(yaml: &str) -> String {
+    let mut narrow = String::new();
+    // Columns that levels begin at, before and now, outermost first.
+    let mut levels = vec![(0, 0)];
+    for line in yaml.lines() {
+        let text = line.trim_start_matches(' ');
+        let column = line.len() - text.len();
+        levels.truncate(levels.partition_point(|(before, _)| *before <= column).max(1));
+        let (before, mut now) = levels[levels.len() - 1];
+        if before < column {
+            now += 1;
+            levels.push((column, now));
+        }
+        // What belongs to an item stands behind its dash.
+        if text.starts_with("- ") {
+            levels.push((column + 2, now + 2));
+        }
+        narrow.extend(std::iter::repeat_n(' ', now));
+        narrow.push_str(text);
+        narrow.push('\n');
+    }
+    narrow
 }
 
 #[cfg(test)]

@@ -32,6 +32,12 @@ fn the_definition_fits_an_annotation_of_client_side_apply() {
 }
 
 #[test]
+fn the_written_definition_says_the_same() {
+    let read: Value = serde_yaml::from_str(&yaml().unwrap()).unwrap();
+    assert_eq!(read, serde_json::to_value(definition()).unwrap());
+}
+
+#[test]
 fn ten_lines_are_enough() {
     let object: NoetlMetrics = serde_json::from_value(minimal()).unwrap();
     assert_eq!(object.spec.server.replicas, 2);
