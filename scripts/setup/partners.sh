@@ -11,7 +11,7 @@ tools=$cache/tools
 
 make_daemons() {
     make_daemon prometheus usr/bin/prometheus usr/bin/promtool
-    make_daemon victoria-metrics usr/bin/victoria-metrics
+    make_daemon victoria-metrics usr/bin/victoria-metrics usr/bin/vmagent
     make_daemon pgbouncer usr/sbin/pgbouncer
 }
 
