@@ -5,9 +5,10 @@
 //! [`model`] holds values and their rules, [`wire`] formats, [`store`] PostgreSQL, [`live`] the
 //! newest values ready to be scraped, [`server`] the HTTP API, [`host`] readings of this machine,
 //! [`agent`] the reporter, [`crd`] the resource that installs all of it on Kubernetes, [`operator`]
-//! what does so, [`cli`] every flag.
+//! what does so, [`archive`] history for other stores, [`cli`] every flag.
 
 pub mod agent;
+pub mod archive;
 pub mod check;
 pub mod cli;
 mod client;

@@ -7,7 +7,7 @@ use clap::{CommandFactory, FromArgMatches};
 use noetl_metrics::cli::{self, Cli, Role};
 use noetl_metrics::server::page::data::Flag;
 use noetl_metrics::store::{self, Database, MaintenanceReport, Retention};
-use noetl_metrics::{agent, crd, operator, server, telemetry};
+use noetl_metrics::{agent, archive, crd, operator, server, telemetry};
 
 fn main() -> ExitCode {
     let matches = Cli::command().get_matches();
@@ -66,6 +66,8 @@ async fn run(role: Role, changed: Vec<Flag>) -> Result<(), String> {
         }
         Role::Migrate(args) => migrate(&args).await,
         Role::Maintenance(args) => maintain(&args).await,
+        Role::Export(args) => export(&args).await,
+        Role::Verify(args) => verify(&args).await,
         Role::Check(args) => check(&args).await,
         Role::PrepareSpool(args) => {
             if let Err(e) = agent::prepare_spool(&args.dir, args.group) {
@@ -111,6 +113,39 @@ async fn migrate(args: &cli::MigrateArgs) -> Result<(), String> {
         return Ok(());
     }
     cli::adopt(&database, |line| println!("{line}")).await.map_err(|e| e.to_string())
+}
+
+async fn export(args: &cli::ExportArgs) -> Result<(), String> {
+    let (span, target) = (args.span.span()?, args.target()?);
+    let database = Database::new(args.database.source()?, 2).map_err(|e| e.to_string())?;
+    let (patience, state) = (args.retry_for, args.state.clone());
+    let done = archive::export(&database, &span, target, patience, state, cli::shown("exported"))
+        .await
+        .map_err(|e| e.to_string())?;
+    match args.output {
+        cli::Output::Json => println!("{}", serde_json::to_string(&done).map_err(|e| e.to_string())?),
+        cli::Output::Text => {
+            println!("{} samples of {} hours; {} NaN left out", done.samples, done.hours, done.left_out);
+        }
+    }
+    Ok(())
+}
+
+async fn verify(args: &cli::VerifyArgs) -> Result<(), String> {
+    let span = args.span.span()?;
+    let database = Database::new(args.database.source()?, 2).map_err(|e| e.to_string())?;
+    let found = archive::verify(&database, &span, &args.victoriametrics_url, cli::shown("compared"))
+        .await
+        .map_err(|e| e.to_string())?;
+    match args.output {
+        cli::Output::Json => println!("{}", serde_json::to_string(&found).map_err(|e| e.to_string())?),
+        cli::Output::Text => {
+            found.examples.iter().for_each(|example| println!("{example}"));
+            let archive::Comparison { same, missing, different, more, .. } = found;
+            println!("{same} samples are the same, {missing} missing, {different} different, {more} more");
+        }
+    }
+    if found.agrees() { Ok(()) } else { Err("VictoriaMetrics does not have the same".into()) }
 }
 
 async fn maintain(args: &cli::MaintenanceArgs) -> Result<(), String> {

@@ -5,6 +5,7 @@
 mod admin;
 mod adopt;
 pub mod agent;
+mod archive;
 mod auth;
 mod check;
 #[cfg(feature = "demo")]
@@ -22,6 +23,7 @@ use crate::server::page::data::{Flag, FlagSource};
 pub use admin::{MaintenanceArgs, MigrateArgs, Output};
 pub use adopt::adopt;
 pub use agent::{AgentArgs, PrepareSpoolArgs};
+pub use archive::{ExportArgs, VerifyArgs, shown};
 pub use check::CheckArgs;
 #[cfg(feature = "demo")]
 pub use demo::{DemoArgs, PostgresArgs};
@@ -76,6 +78,13 @@ pub enum Role {
     Migrate(MigrateArgs),
     /// Enforce retention once.
     Maintenance(MaintenanceArgs),
+    /// Write history to VictoriaMetrics or whatever else takes remote write, or to a file.
+    ///
+    /// Hour by hour, and by --state going on where it was ended. What arrives twice is the same sample.
+    /// Series have the labels of the export for scrapers. NaN is left out: the others have no form for it.
+    Export(Box<ExportArgs>),
+    /// Compare history with what VictoriaMetrics has, sample by sample; ends with 1 where it differs.
+    Verify(Box<VerifyArgs>),
     /// Say what works of a server, as a client sees it: report a sample and read it back.
     Check(Box<CheckArgs>),
     /// Print the API's description (OpenAPI, JSON).

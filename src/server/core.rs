@@ -32,6 +32,8 @@ pub struct Core {
     pub writer: Writer,
     /// A component that is silent for longer is not exported, in milliseconds.
     pub stale_after_ms: i64,
+    /// Held while deltas are added to the values before them.
+    pub adding: tokio::sync::Mutex<()>,
     /// The newest run of retention that ended, by whomever, as it was last looked at.
     pub retention_run: Mutex<Option<MaintenanceRun>>,
 }
@@ -88,8 +90,17 @@ impl Core {
         let exported = Arc::clone(&live);
         let on_commit = move |points: &[Point]| export(&exported, points);
         let (writer, _) = Writer::start(database.clone(), Arc::clone(&partitions), Box::new(on_commit));
-        let retention_run = Mutex::default();
-        Ok(Self { database, components, series, live, partitions, writer, stale_after_ms, retention_run })
+        Ok(Self {
+            database,
+            components,
+            series,
+            live,
+            partitions,
+            writer,
+            stale_after_ms,
+            adding: tokio::sync::Mutex::default(),
+            retention_run: Mutex::default(),
+        })
     }
 
     /// Samples of one component that are in the database by another way than the writer's.

@@ -14,6 +14,7 @@ mod forward;
 mod health;
 mod leadership;
 mod openapi;
+mod otlp;
 mod own;
 mod pace;
 pub mod page;

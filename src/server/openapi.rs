@@ -8,7 +8,9 @@ use utoipa::openapi::{ContentBuilder, KnownFormat, Ref, RefOr, ResponseBuilder, 
 
 use super::auth::{Access, Right};
 use super::routes::ROUTES;
-use super::{admin, components, export, health, query, registration, remote_write, report, self_report};
+use super::{
+    admin, components, export, health, otlp, query, registration, remote_write, report, self_report,
+};
 
 /// Metrics of NoETL: reports in, history and exposition out.
 ///
@@ -21,6 +23,7 @@ use super::{admin, components, export, health, query, registration, remote_write
     paths(
         report::post,
         remote_write::post,
+        otlp::post,
         query::get,
         export::get,
         components::get,

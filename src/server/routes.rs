@@ -11,8 +11,8 @@ use super::problem::{Kind, Problem};
 use super::reply::Reply;
 use super::request::Request;
 use super::{
-    App, admin, components, export, forward, health, openapi, query, registration, remote_write, report,
-    self_report, view,
+    App, admin, components, export, forward, health, openapi, otlp, query, registration, remote_write,
+    report, self_report, view,
 };
 
 /// An endpoint: method, path, access, and one line of help.
@@ -51,6 +51,7 @@ pub(super) const PAGES: Asked = Asked { access: Access::Needs(Right::Read), meth
 pub(super) const ROUTES: &[Route] = &[
     write("POST", "/api/metrics/report", "report samples of one component"),
     write("POST", remote_write::PATH, "Prometheus remote write, 1.0 and 2.0"),
+    write("POST", otlp::PATH, "metrics of OpenTelemetry, OTLP/HTTP"),
     read("GET", "/api/metrics/query", "stored samples, newest first, or aggregated in steps"),
     read("GET", "/api/metrics/prometheus", "newest value of every live series, for scrapers"),
     read("GET", "/api/metrics/components", "every component: kind, status, last report, series"),
@@ -87,7 +88,7 @@ pub(super) async fn answer(app: Arc<App>, mut request: Request) -> Reply {
                 detail = problem.detail(),
                 "refused"
             );
-            problem.into_reply()
+            if endpoint == otlp::PATH { otlp::refused(&request, problem) } else { problem.into_reply() }
         }
     };
     app.own.answered(endpoint, &request.method, reply.status, began.elapsed());
@@ -131,6 +132,7 @@ async fn dispatch(app: &Arc<App>, request: &mut Request, endpoint: &str) -> Resu
     match (route.method, route.path) {
         ("POST", "/api/metrics/report") => report::post(app, caller, request).await,
         ("POST", remote_write::PATH) => remote_write::post(app, caller, request).await,
+        ("POST", otlp::PATH) => otlp::post(app, caller, request).await,
         ("GET", "/api/metrics/query") => query::get(app, request).await,
         ("GET", "/api/metrics/prometheus") => export::get(app, request).await,
         ("GET", "/api/metrics/components") => components::get(app, request),

@@ -21,6 +21,7 @@ mod names;
 mod newest;
 mod pages;
 mod partitions;
+mod past;
 mod points;
 mod query;
 mod sealed;
@@ -46,6 +47,7 @@ pub use migrate::{
 };
 pub use names::Declared;
 pub use partitions::Partitions;
+pub use past::{Past, past};
 pub use points::{Points, points};
 pub use query::{Aggregate, Page, Query, QueryError, Row};
 pub use series::{KnownSeries, NewSample, Refused, SeriesIndex, WrittenSeries};

@@ -3,6 +3,7 @@
 pub mod encoding;
 pub mod exposition;
 mod json;
+pub mod otlp;
 pub mod remote_write;
 pub mod report;
 pub mod report_out;

@@ -190,6 +190,15 @@ def remote_write(component: str) -> bytes:
     return field(1, labels + field(2, sample))
 
 
+def otlp(component: str) -> dict:
+    """A message of OpenTelemetry, with one point of the component."""
+    attribute = {"key": "noetl.component.name", "value": {"stringValue": component}}
+    point = {"timeUnixNano": str(time.time_ns()), "asInt": "1"}
+    scopes = [{"metrics": [{"name": "m", "gauge": {"dataPoints": [point]}}]}]
+    resource = {"attributes": [attribute]}
+    return {"resourceMetrics": [{"resource": resource, "scopeMetrics": scopes}]}
+
+
 def ask(
     server: Server, method: str, path: str, bearer: str | None, component: str
 ) -> httpx.Response:
@@ -207,6 +216,8 @@ def ask(
     if path == "/api/v1/write":
         headers |= {"Content-Type": "application/x-protobuf", "Content-Encoding": "gzip"}
         body = {"content": gzip.compress(remote_write(component))}
+    if path == "/v1/metrics":
+        body = {"json": otlp(component)}
     path = path.replace("{kind}", "forbidden")
     return server.http.request(method, path, params=params, headers=headers, **body)
 
@@ -256,6 +267,10 @@ def test_every_caller_with_every_endpoint(
                         (caller.name, method, path, f"{got}, not {want}", answer.text[:200])
                     )
                 elif want in (401, 403):
+                    if path == "/v1/metrics":
+                        # Exporters of OpenTelemetry are told in their own form.
+                        assert answer.json()["code"] == {401: 16, 403: 7}[want]
+                        continue
                     kind = {401: "unauthenticated", 403: "forbidden"}[want]
                     assert answer.json()["type"] == f"/problems/{kind}"
         # What was said of callers, anywhere, tells no token.

@@ -25,6 +25,7 @@ mod limits;
 mod limits_page;
 mod maintenance;
 mod noetl;
+mod otlp;
 mod outage;
 mod paces;
 mod plans;

@@ -19,6 +19,7 @@ METHODS = {"get", "post", "put", "patch", "delete"}
 CONTRACT = {
     ("post", "/api/metrics/report"),
     ("post", "/api/v1/write"),
+    ("post", "/v1/metrics"),
     ("get", "/api/metrics/query"),
     ("post", "/api/metrics/self-report"),
     ("get", "/api/metrics/prometheus"),

@@ -1,6 +1,6 @@
 //! `POST /api/v1/write`: Prometheus remote write, 1.0 and 2.0.
 
-mod take;
+pub(super) mod take;
 mod unknown;
 
 use std::sync::Arc;

@@ -2,20 +2,29 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::MutexGuard;
+use tokio::time::timeout;
 
 use super::super::App;
 use super::super::auth::Caller;
 use super::super::core::Core;
 use super::super::pace;
-use super::super::problem::Problem;
+use super::super::problem::{Kind, Problem};
 use super::unknown::Unknown;
-use crate::model::{Component, Label, Limits, Millis, Point, RuntimeId, Series, is_metric_name, is_stale};
+use crate::model::{
+    Component, Label, Limits, Millis, Point, RuntimeId, Series, SeriesId, is_metric_name, is_stale,
+};
 use crate::store::{Declared, Exemplar};
 use crate::wire::remote_write::{Metadata, RemoteWrite, Sample, Written};
 use crate::wire::report::Rejected;
 
 /// Characters that all labels of an exemplar may have, as OpenMetrics has it.
 const EXEMPLAR_CHARS: usize = 128;
+
+/// How long a request with deltas waits for those before it.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Bytes of a unit that are kept.
 pub(super) const UNIT_BYTES: usize = 50;
@@ -24,13 +33,13 @@ const HELP_BYTES: usize = 1024;
 
 /// What became of a request.
 #[derive(Debug, Default)]
-pub(super) struct Taken {
+pub(in crate::server) struct Taken {
     /// Samples committed, and series that ended.
-    pub(super) samples: usize,
+    pub(in crate::server) samples: usize,
     /// Exemplars committed.
-    pub(super) exemplars: usize,
+    pub(in crate::server) exemplars: usize,
     /// Series of which something was refused, by their places in the request.
-    pub(super) refused: Vec<Rejected>,
+    pub(in crate::server) refused: Vec<Rejected>,
 }
 
 /// What a request brings, by and by.
@@ -40,17 +49,22 @@ struct Brought<'w> {
     ended: Vec<Point>,
     exemplars: Vec<Exemplar<'w>>,
     refused: Vec<Rejected>,
+    /// What deltas add up to, where there are some.
+    sums: HashMap<SeriesId, (Millis, f64)>,
 }
 
 /// Takes a request; one with a series of a component that the caller may not speak for is refused
 /// whole.
-pub(super) async fn take(
+pub(in crate::server) async fn take(
     app: &App,
     caller: &Caller,
     core: &Core,
     write: &RemoteWrite<'_>,
     now: Millis,
 ) -> Result<Taken, Problem> {
+    // What is added to a value must see the one before it committed.
+    let has_deltas = write.series.iter().any(|series| series.is_delta);
+    let _turn = if has_deltas { Some(turn(core).await?) } else { None };
     declare(core, write, &app.config.limits).await?;
     let clock = Clock::new(now, &app.config.limits);
     let mut brought = Brought::default();
@@ -83,6 +97,14 @@ pub(super) async fn take(
     }
     brought.admit(app, now)?;
     brought.store(app, core).await
+}
+
+/// Waits until no other request adds to what is there.
+async fn turn(core: &Core) -> Result<MutexGuard<'_, ()>, Problem> {
+    timeout(PATIENCE, core.adding.lock()).await.map_err(|_| {
+        let detail = "other requests with deltas have not been added yet";
+        Problem::new(Kind::OVERLOADED, detail).with_header("retry-after", "1")
+    })
 }
 
 /// What 1.0 says of metrics beside their samples.
@@ -126,8 +148,19 @@ impl<'w> Brought<'w> {
                 wrong.get_or_insert(("timestamp", reason));
                 continue;
             }
-            let point = Point { series: Arc::clone(series), at: *at, value: *value };
-            if is_stale(*value) { &mut self.ended } else { &mut self.points }.push(point);
+            let mut value = *value;
+            if written.is_delta {
+                match self.sum(series, *at, value) {
+                    Ok(Some(sum)) => value = sum,
+                    Ok(None) => continue,
+                    Err(reason) => {
+                        wrong.get_or_insert(("timestamp", reason));
+                        continue;
+                    }
+                }
+            }
+            let point = Point { series: Arc::clone(series), at: *at, value };
+            if is_stale(value) { &mut self.ended } else { &mut self.points }.push(point);
         }
         for exemplar in write.exemplars(written) {
             let at = if exemplar.sample.at.0 == 0 { clock.now } else { exemplar.sample.at };
@@ -159,6 +192,21 @@ impl<'w> Brought<'w> {
             series.component.refused(1, &format!("{field}: {reason}"));
             self.refuse(index, field, reason);
         }
+    }
+
+    /// What a delta makes of its series; nothing where it was added before, as when it is sent again.
+    fn sum(&mut self, series: &Arc<Series>, at: Millis, delta: f64) -> Result<Option<f64>, String> {
+        let before = self.sums.get(&series.id).copied().or_else(|| series.newest.get());
+        let sum = match before {
+            Some((newest, _)) if newest == at => return Ok(None),
+            Some((newest, _)) if newest > at => {
+                return Err("a delta that is older than the newest of its series can't be added".into());
+            }
+            Some((_, sum)) if sum.is_finite() => sum + delta,
+            _ => delta,
+        };
+        self.sums.insert(series.id, (at, sum));
+        Ok(Some(sum))
     }
 
     /// Counts its samples against what their components may send. Its bytes are of all of them.

@@ -93,6 +93,7 @@ impl<'a> Reading<'a> {
             exemplars: first_exemplar..self.write.exemplars.len(),
             histograms,
             about,
+            is_delta: false,
         });
         Ok(())
     }

@@ -9,6 +9,7 @@
 mod decode;
 mod fields;
 mod identify;
+mod made;
 #[cfg(test)]
 mod tests;
 
@@ -22,6 +23,7 @@ use crate::model::{Label, Limits, MetricType, Millis, SeriesKey};
 
 pub use decode::read;
 pub use identify::{DEFAULT_COMPONENT, DEFAULT_KIND, Identity, identify, infer};
+pub use made::{Made, Said, Text};
 
 /// A message that a sender may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +91,8 @@ pub struct Written<'a> {
     pub histograms: usize,
     /// Type, help and unit, as 2.0 has them.
     about: About,
+    /// Its values are what has been added since the sample before, as other formats may have them.
+    pub is_delta: bool,
 }
 
 /// What 2.0 says of the metric of a series: a type's number, places of help and unit among the symbols.

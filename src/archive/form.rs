@@ -1,0 +1,186 @@
+//! The forms in which history is written: remote write, VictoriaMetrics' JSON lines, CSV.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+
+use prost::Message;
+use serde_json::{Value, json};
+
+use crate::model::Millis;
+use crate::store::Past;
+use crate::wire::value::write as write_value;
+
+/// All labels of a series, as an export for scrapers has them, with its name.
+pub(super) fn labels(series: &Past) -> BTreeMap<&str, &str> {
+    let own = series.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    own.chain([
+        ("__name__", series.metric.as_str()),
+        ("component", series.component.as_str()),
+        ("component_type", series.component_type.as_str()),
+    ])
+    .collect()
+}
+
+/// The beginning of the series' line in the text exposition, which selectors are held against.
+pub(super) fn line(series: &Past) -> Vec<u8> {
+    let mut line = series.metric.clone().into_bytes();
+    let mut before = b'{';
+    for (name, value) in labels(series).into_iter().filter(|(name, _)| *name != "__name__") {
+        line.push(before);
+        let escaped = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+        line.extend_from_slice(format!("{name}=\"{escaped}\"").as_bytes());
+        before = b',';
+    }
+    line.extend_from_slice(b"} ");
+    line
+}
+
+/// Takes out what the others have no form for, and says how much that was: NaN is no value to them.
+pub(super) fn leave_out(series: &mut Past) -> u64 {
+    let before = series.times.len();
+    let mut values = series.values.iter();
+    series.times.retain(|_| values.next().is_some_and(|value| !value.is_nan()));
+    series.values.retain(|value| !value.is_nan());
+    (before - series.times.len()) as u64
+}
+
+/// A line of VictoriaMetrics' JSON, as `/api/v1/import` takes it and `/api/v1/export` gives it.
+pub(super) fn json_line(series: &Past) -> Vec<u8> {
+    let value = |value: &f64| match *value {
+        f64::INFINITY => json!("Infinity"),
+        f64::NEG_INFINITY => json!("-Infinity"),
+        finite => json!(finite),
+    };
+    let values: Vec<Value> = series.values.iter().map(value).collect();
+    let mut line = json!({"metric": labels(series), "values": values, "timestamps": series.times})
+        .to_string()
+        .into_bytes();
+    line.push(b'\n');
+    line
+}
+
+/// The first line of a CSV file.
+pub(super) const CSV_HEADER: &str = "component,component_type,metric,labels,timestamp,value\n";
+
+/// Rows of CSV, one for each sample; the labels are a JSON object.
+pub(super) fn csv(series: &Past) -> Vec<u8> {
+    let quoted = |text: &str| {
+        if text.contains(['"', ',', '\n', '\r']) {
+            format!("\"{}\"", text.replace('"', "\"\""))
+        } else {
+            text.to_owned()
+        }
+    };
+    let labels = serde_json::to_string(&series.labels).unwrap_or_default();
+    let start = [&series.component, &series.component_type, &series.metric, &labels]
+        .map(|text| quoted(text))
+        .join(",");
+    let mut rows = Vec::new();
+    for (at, value) in series.times.iter().zip(&series.values) {
+        let _ = write!(rows, "{start},{},", Millis(*at).rfc3339());
+        write_value(&mut rows, *value);
+        rows.push(b'\n');
+    }
+    rows
+}
+
+/// `prometheus.WriteRequest`, as far as it is sent.
+#[derive(Clone, PartialEq, Message)]
+struct WriteRequest {
+    #[prost(message, repeated, tag = "1")]
+    timeseries: Vec<TimeSeries>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct TimeSeries {
+    #[prost(message, repeated, tag = "1")]
+    labels: Vec<Label>,
+    #[prost(message, repeated, tag = "2")]
+    samples: Vec<Sample>,
+}
+
+#[derive(Clone, PartialEq, Eq, Message)]
+struct Label {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(string, tag = "2")]
+    value: String,
+}
+
+#[derive(Clone, Copy, PartialEq, Message)]
+struct Sample {
+    #[prost(double, tag = "1")]
+    value: f64,
+    #[prost(int64, tag = "2")]
+    timestamp: i64,
+}
+
+/// A message of remote write 1.0.
+pub(super) fn remote_write(batch: &[Past]) -> Vec<u8> {
+    let of = |series: &Past| TimeSeries {
+        labels: labels(series)
+            .into_iter()
+            .map(|(name, value)| Label { name: name.into(), value: value.into() })
+            .collect(),
+        samples: series
+            .times
+            .iter()
+            .zip(&series.values)
+            .map(|(at, value)| Sample { value: *value, timestamp: *at })
+            .collect(),
+    };
+    WriteRequest { timeseries: batch.iter().map(of).collect() }.encode_to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::live::Selector;
+    use crate::model::Limits;
+    use crate::wire::remote_write::{self as wire, Message as Version};
+
+    fn series() -> Past {
+        Past {
+            component: "w,1".into(),
+            component_type: "worker_pool".into(),
+            metric: "jobs".into(),
+            labels: BTreeMap::from([("path".into(), "a\"b".into())]),
+            times: vec![1000, 2000, 3000],
+            values: vec![1.0, f64::NAN, f64::INFINITY],
+        }
+    }
+
+    #[test]
+    fn what_has_no_form_is_left_out_and_counted() {
+        let mut series = series();
+        assert_eq!(leave_out(&mut series), 1);
+        assert_eq!((series.times, series.values), (vec![1000, 3000], vec![1.0, f64::INFINITY]));
+    }
+
+    #[test]
+    fn each_form_holds_name_labels_times_and_values() {
+        let mut series = series();
+        leave_out(&mut series);
+        let line: Value = serde_json::from_slice(&json_line(&series)).unwrap();
+        assert_eq!(line["metric"]["__name__"], "jobs");
+        assert_eq!(line["metric"]["path"], "a\"b");
+        assert_eq!((&line["values"], &line["timestamps"]), (&json!([1.0, "Infinity"]), &json!([1000, 3000])));
+        let rows = String::from_utf8(csv(&series)).unwrap();
+        assert_eq!(
+            rows.lines().next(),
+            Some(r#""w,1",worker_pool,jobs,"{""path"":""a\""b""}",1970-01-01T00:00:01.000Z,1"#)
+        );
+        let message = remote_write(std::slice::from_ref(&series));
+        let read = wire::read(Version::V1, &message, &Limits::default()).unwrap();
+        let labels = read.labels(&read.series[0]).unwrap();
+        assert!(labels.is_sorted() && labels.len() == 4, "{labels:?}");
+        assert_eq!(read.samples(&read.series[0]).len(), 2);
+    }
+
+    #[test]
+    fn selectors_are_held_against_all_labels() {
+        let selects = |text: &str| Selector::parse(text).unwrap().selects(&line(&series()));
+        assert!(selects("jobs") && selects(r#"{component="w,1",path="a\"b"}"#));
+        assert!(!selects("other") && !selects(r#"jobs{component_type="x"}"#));
+    }
+}

@@ -1,0 +1,149 @@
+//! History for other stores: `noetl-metrics export` writes it, `noetl-metrics verify` compares it.
+//!
+//! An hour is read, sent and then noted as done, so that whoever is ended goes on with the hour that was
+//! not done yet. What arrives twice is the same sample, which stores of this kind keep once.
+
+mod form;
+mod sink;
+mod state;
+mod verify;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use sink::{Sink, Target};
+use state::State;
+pub use verify::{Comparison, verify};
+
+use crate::live::Selector;
+use crate::model::Millis;
+use crate::store::{Database, Past, StoreError, past};
+
+/// Samples that are sent at once, about.
+const BATCH: usize = 50_000;
+const HOUR_MS: i64 = 3_600_000;
+
+/// Which history, and what it is to be called.
+#[derive(Clone, Debug)]
+pub struct Span {
+    /// From when on.
+    pub start: Millis,
+    /// Until when, which is not in it any more.
+    pub end: Millis,
+    /// Only series that one of these selects; all where there is none.
+    pub selectors: Vec<Selector>,
+    /// Labels that each series gets beside its own.
+    pub labels: Vec<(String, String)>,
+}
+
+/// How far it is, as a progress bar shows it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Progress {
+    /// Hours that are done.
+    pub hours: u64,
+    /// Hours in all.
+    pub all_hours: u64,
+    /// Samples so far.
+    pub samples: u64,
+    /// Samples that the other form can't hold: NaN.
+    pub left_out: u64,
+}
+
+/// Why history could not be written or compared.
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveError {
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The other side refused it, or could not be reached for too long.
+    #[error("{0}")]
+    Target(String),
+    /// A file could not be read or written.
+    #[error("{}: {}", .0.display(), .1)]
+    File(PathBuf, std::io::Error),
+    /// The file of `--state` belongs to another export.
+    #[error("--state {}: {}", .0.display(), .1)]
+    State(PathBuf, String),
+}
+
+/// Writes history to a target, whose failures are borne for so long, hour by hour; `tell` hears of each.
+pub async fn export(
+    database: &Database,
+    span: &Span,
+    target: Target,
+    patience: Duration,
+    state: Option<PathBuf>,
+    mut tell: impl FnMut(Progress),
+) -> Result<Progress, ArchiveError> {
+    let asked = format!("{span:?} to {target}");
+    let mut state = State::open(state, &asked, span.start)?;
+    let mut sink = Sink::open(target, patience, state.bytes())?;
+    let mut progress =
+        Progress { all_hours: hours(span.start, span.end).count() as u64, ..Progress::default() };
+    for (from, to) in hours(span.start, span.end) {
+        if to <= state.done_until() {
+            progress.hours += 1;
+            continue;
+        }
+        let mut batch: Vec<Past> = Vec::new();
+        let mut waiting = 0;
+        past(database, from, to, async |mut series: Past| -> Result<(), ArchiveError> {
+            if !span.selects(&series) {
+                return Ok(());
+            }
+            series.labels.extend(span.labels.iter().cloned());
+            progress.left_out += form::leave_out(&mut series);
+            if series.times.is_empty() {
+                return Ok(());
+            }
+            waiting += series.times.len();
+            batch.push(series);
+            if waiting >= BATCH {
+                sink.send(&batch).await?;
+                progress.samples += waiting as u64;
+                batch.clear();
+                waiting = 0;
+            }
+            Ok(())
+        })
+        .await?;
+        if waiting > 0 {
+            sink.send(&batch).await?;
+            progress.samples += waiting as u64;
+        }
+        progress.hours += 1;
+        state.done(to, sink.flush()?)?;
+        tell(progress);
+    }
+    Ok(progress)
+}
+
+/// The hours of a span, the first and the last as far as they are in it.
+fn hours(start: Millis, end: Millis) -> impl Iterator<Item = (Millis, Millis)> {
+    let first = start.0.div_euclid(HOUR_MS) * HOUR_MS;
+    (first..end.0)
+        .step_by(usize::try_from(HOUR_MS).unwrap_or(usize::MAX))
+        .map(move |hour| (Millis(hour.max(start.0)), Millis((hour + HOUR_MS).min(end.0))))
+}
+
+impl Span {
+    fn selects(&self, series: &Past) -> bool {
+        self.selectors.is_empty() || {
+            let line = form::line(series);
+            self.selectors.iter().any(|selector| selector.selects(&line))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_is_cut_at_whole_hours() {
+        let cut = |start, end| hours(Millis(start), Millis(end)).map(|(a, b)| (a.0, b.0)).collect::<Vec<_>>();
+        assert_eq!(cut(0, HOUR_MS), [(0, HOUR_MS)]);
+        assert_eq!(cut(5, HOUR_MS + 7), [(5, HOUR_MS), (HOUR_MS, HOUR_MS + 7)]);
+        assert!(cut(5, 5).is_empty());
+    }
+}

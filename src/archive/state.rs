@@ -1,0 +1,83 @@
+//! How far an export is, in a file that is replaced as a whole after each hour.
+
+use std::fs;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::ArchiveError;
+use crate::model::Millis;
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Kept {
+    /// What was asked for; another export does not go on with it.
+    asked: String,
+    done_until: i64,
+    /// Bytes of the file that belong to the hours that are done.
+    bytes: u64,
+}
+
+pub(super) struct State {
+    path: Option<PathBuf>,
+    kept: Kept,
+}
+
+impl State {
+    /// Reads how far it is; from the start where there is no file yet, or none is wanted.
+    pub(super) fn open(path: Option<PathBuf>, asked: &str, start: Millis) -> Result<Self, ArchiveError> {
+        let fresh = || Kept { asked: asked.to_owned(), done_until: start.0, bytes: 0 };
+        let Some(path) = path else { return Ok(Self { path: None, kept: fresh() }) };
+        let kept = match fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|e| {
+                ArchiveError::State(path.clone(), format!("is not a state of an export: {e}"))
+            })?,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => fresh(),
+            Err(e) => return Err(ArchiveError::File(path, e)),
+        };
+        if kept.asked != asked {
+            let why = "belongs to an export of another span, selection or target; name another file".into();
+            return Err(ArchiveError::State(path, why));
+        }
+        Ok(Self { path: Some(path), kept })
+    }
+
+    pub(super) const fn done_until(&self) -> Millis {
+        Millis(self.kept.done_until)
+    }
+
+    pub(super) const fn bytes(&self) -> u64 {
+        self.kept.bytes
+    }
+
+    /// Notes that all before `until` is with the other side.
+    pub(super) fn done(&mut self, until: Millis, bytes: u64) -> Result<(), ArchiveError> {
+        (self.kept.done_until, self.kept.bytes) = (until.0, bytes);
+        let Some(path) = &self.path else { return Ok(()) };
+        let new = path.with_extension("new");
+        let text = serde_json::to_vec(&self.kept).unwrap_or_default();
+        fs::write(&new, text)
+            .and_then(|()| fs::rename(&new, path))
+            .map_err(|e| ArchiveError::File(path.clone(), e))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_export_goes_on_where_it_was_and_no_other_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.json");
+        let open = |asked: &str| State::open(Some(path.clone()), asked, Millis(5));
+        let mut state = open("a").unwrap();
+        assert_eq!((state.done_until(), state.bytes()), (Millis(5), 0));
+        state.done(Millis(9), 70).unwrap();
+        let state = open("a").unwrap();
+        assert_eq!((state.done_until(), state.bytes()), (Millis(9), 70));
+        let refused = open("b").err().unwrap().to_string();
+        assert!(refused.contains("--state") && refused.contains("another"), "{refused}");
+        fs::write(&path, "{").unwrap();
+        assert!(open("a").err().unwrap().to_string().contains("not a state"));
+    }
+}

@@ -1,0 +1,76 @@
+//! Whole history, series by series, as it goes to other stores.
+
+use std::collections::BTreeMap;
+
+use futures_util::TryStreamExt;
+use sqlx::Row as _;
+use sqlx::types::Json;
+
+use super::db::{Database, StoreError, sql};
+use crate::model::Millis;
+
+/// A series' samples of one stretch of time, the oldest first.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Past {
+    /// Name of the component.
+    pub component: String,
+    /// Kind of the component.
+    pub component_type: String,
+    /// Name of the metric.
+    pub metric: String,
+    /// The series' other labels.
+    pub labels: BTreeMap<String, String>,
+    /// When the samples were taken, in milliseconds since 1970.
+    pub times: Vec<i64>,
+    /// Their values.
+    pub values: Vec<f64>,
+}
+
+/// Whatever is stored, hot, sealed or late, of one hour or a part of it: `to` is not in it any more. All
+/// is as it was at one moment.
+pub async fn past<E: From<StoreError>>(
+    database: &Database,
+    from: Millis,
+    to: Millis,
+    mut take: impl AsyncFnMut(Past) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut tx = database.begin_snapshot().await?;
+    sql("set local jit = off").execute(&mut *tx).await.map_err(StoreError::from)?;
+    let query = sql(
+        "with span as materialized (select timestamptz 'epoch' + $1 * interval '1 ms' as since, \
+                                           timestamptz 'epoch' + $2 * interval '1 ms' as until), \
+         late as materialized (select l.series_id, l.\"timestamp\", l.value from noetl_metrics.sample_late l, span \
+                               where l.\"timestamp\" >= since and l.\"timestamp\" < until), \
+         stored as (select v.series_id, v.\"timestamp\", v.value from noetl_metrics.unsealed v, span \
+                    where v.\"timestamp\" >= since and v.\"timestamp\" < until \
+                    union all \
+                    select v.series_id, v.\"timestamp\", v.value from noetl_metrics.sealed v, span \
+                    where v.hour = date_trunc('hour', since, 'UTC') \
+                      and v.\"timestamp\" >= since and v.\"timestamp\" < until), \
+         samples as (select * from late union all \
+                     select * from stored s where not exists \
+                       (select from late l where l.series_id = s.series_id and l.\"timestamp\" = s.\"timestamp\")) \
+         select s.component_name, s.component_type, s.metric_name, coalesce(s.labels, '{}') as labels, v.times, v.\"values\" \
+         from (select series_id, \
+                      array_agg((extract(epoch from \"timestamp\") * 1000)::bigint order by \"timestamp\") as times, \
+                      array_agg(value order by \"timestamp\") as \"values\" \
+               from samples group by series_id) v \
+         join noetl_metrics.series s using (series_id)",
+    )
+    .bind(from.0)
+    .bind(to.0);
+    let mut rows = query.fetch(&mut *tx);
+    while let Some(row) = rows.try_next().await.map_err(StoreError::from)? {
+        let labels: Json<BTreeMap<String, String>> = row.get("labels");
+        take(Past {
+            component: row.get("component_name"),
+            component_type: row.get("component_type"),
+            metric: row.get("metric_name"),
+            labels: labels.0,
+            times: row.get("times"),
+            values: row.get("values"),
+        })
+        .await?;
+    }
+    Ok(())
+}

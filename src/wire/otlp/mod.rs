@@ -1,0 +1,114 @@
+//! The body of `POST /v1/metrics`: metrics of OpenTelemetry (OTLP/HTTP), in protobuf or JSON.
+//!
+//! [`read`] decodes a message, [`translate`] makes the series of Prometheus of it, as OpenTelemetry's
+//! specification has it: names with their unit, histograms in buckets that add up, the attributes of a
+//! resource as `target_info`. What the series are then, remote write's are too.
+
+mod attributes;
+mod buckets;
+mod names;
+mod translate;
+
+use opentelemetry_proto::tonic::collector::metrics::v1::{
+    ExportMetricsPartialSuccess, ExportMetricsServiceRequest, ExportMetricsServiceResponse,
+};
+use prost::Message as _;
+use serde_json::json;
+
+pub use translate::{Translated, translate};
+
+/// How a message is written; the answer is written the same way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// `application/x-protobuf`.
+    Protobuf,
+    /// `application/json`.
+    Json,
+}
+
+/// Why a whole body was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum OtlpError {
+    /// The bytes are not the message.
+    #[error("body: not a valid ExportMetricsServiceRequest: {0}")]
+    Malformed(String),
+    /// More than the limit.
+    #[error("the points make more than {0} series: send fewer at once")]
+    TooMany(usize),
+}
+
+impl Form {
+    /// Reads a `Content-Type`.
+    pub fn of_content_type(header: &str) -> Option<Self> {
+        let media = header.split(';').next().unwrap_or_default().trim();
+        [Self::Protobuf, Self::Json].into_iter().find(|form| media.eq_ignore_ascii_case(form.content_type()))
+    }
+
+    /// What a `Content-Type` says.
+    pub const fn content_type(self) -> &'static str {
+        match self {
+            Self::Protobuf => "application/x-protobuf",
+            Self::Json => "application/json",
+        }
+    }
+}
+
+/// Reads a request.
+pub fn read(form: Form, body: &[u8]) -> Result<ExportMetricsServiceRequest, OtlpError> {
+    match form {
+        Form::Protobuf => {
+            ExportMetricsServiceRequest::decode(body).map_err(|e| OtlpError::Malformed(e.to_string()))
+        }
+        Form::Json => serde_json::from_slice(body).map_err(|e| OtlpError::Malformed(e.to_string())),
+    }
+}
+
+/// The answer to what was taken: nothing more where nothing was refused.
+pub fn answer(form: Form, refused: usize, why: &str) -> Vec<u8> {
+    match form {
+        Form::Protobuf => {
+            let partial_success = (!why.is_empty()).then(|| ExportMetricsPartialSuccess {
+                rejected_data_points: i64::try_from(refused).unwrap_or(i64::MAX),
+                error_message: why.to_owned(),
+            });
+            ExportMetricsServiceResponse { partial_success }.encode_to_vec()
+        }
+        Form::Json if why.is_empty() => b"{}".to_vec(),
+        // A number of 64 bits is a string in the JSON of protobuf.
+        Form::Json => json!({
+            "partialSuccess": {"rejectedDataPoints": refused.to_string(), "errorMessage": why}
+        })
+        .to_string()
+        .into_bytes(),
+    }
+}
+
+/// `google.rpc.Status`, in which senders expect to be told why nothing was taken.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+struct Status {
+    #[prost(int32, tag = "1")]
+    code: i32,
+    #[prost(string, tag = "2")]
+    message: String,
+}
+
+/// The answer to what was not taken, by its HTTP status.
+pub fn refusal(form: Form, status: u16, why: &str) -> Vec<u8> {
+    // The codes of gRPC that stand for them.
+    let code = match status {
+        400 | 413 | 415 | 422 => 3,
+        401 => 16,
+        403 => 7,
+        404 => 5,
+        429 => 8,
+        503 => 14,
+        _ => 2,
+    };
+    match form {
+        Form::Protobuf => Status { code, message: why.to_owned() }.encode_to_vec(),
+        Form::Json => json!({"code": code, "message": why}).to_string().into_bytes(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,175 @@
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::model::{Limits, MetricType, Millis, is_stale};
+use crate::wire::remote_write::identify;
+
+fn request(resource: &Value, metrics: &Value) -> ExportMetricsServiceRequest {
+    let body = json!({"resourceMetrics": [{
+        "resource": {"attributes": resource}, "scopeMetrics": [{"metrics": metrics}]
+    }]});
+    read(Form::Json, body.to_string().as_bytes()).unwrap()
+}
+
+fn attribute(key: &str, value: &str) -> Value {
+    json!({"key": key, "value": {"stringValue": value}})
+}
+
+/// Each series as a line: component, name, labels, value, time.
+fn lines(request: &ExportMetricsServiceRequest) -> (Vec<String>, Translated) {
+    let translated = translate(request, &Limits::default(), Millis(5)).unwrap();
+    let write = translated.made.write();
+    let line = |written| {
+        let labels = write.labels(written).unwrap();
+        let one = identify(labels, &Limits::default()).unwrap();
+        let labels: Vec<String> = one.labels.iter().map(|(k, v)| format!("{k}={v}")).collect();
+        let sample = write.samples(written)[0];
+        format!("{} {}{{{}}} {} @{}", one.component, one.metric, labels.join(","), sample.value, sample.at.0)
+    };
+    let lines = write.series.iter().map(line).collect();
+    (lines, translated)
+}
+
+#[test]
+fn numbers_become_series_of_the_service() {
+    let resource = json!([attribute("service.name", "shop"), attribute("service.instance.id", "a1")]);
+    let point = |value: &Value| {
+        let mut point = json!({
+            "timeUnixNano": "7000000", "attributes": [attribute("http.method", "GET")]
+        });
+        point.as_object_mut().unwrap().extend(value.as_object().unwrap().clone());
+        point
+    };
+    let request = request(
+        &resource,
+        &json!([
+            {"name": "queue.size", "gauge": {"dataPoints": [point(&json!({"asInt": "3"}))]}},
+            {"name": "jobs", "unit": "{job}", "description": "Jobs.", "sum": {"isMonotonic": true,
+                "aggregationTemporality": 2, "dataPoints": [point(&json!({"asDouble": 4.5}))]}},
+            {"name": "open", "sum": {"aggregationTemporality": 1, "dataPoints": [point(&json!({"asInt": -2}))]}},
+            {"name": "nothing", "gauge": {"dataPoints": [point(&json!({}))]}},
+            {"name": "over", "gauge": {"dataPoints": [point(&json!({"flags": 1}))]}},
+        ]),
+    );
+    let (lines, translated) = lines(&request);
+    let labels = "http_method=GET,instance=a1,job=shop";
+    assert_eq!(
+        lines,
+        [
+            format!("shop queue_size{{{labels}}} 3 @7"),
+            format!("shop jobs_total{{{labels}}} 4.5 @7"),
+            format!("shop open{{{labels}}} -2 @7"),
+            format!("shop over{{{labels}}} NaN @7"),
+        ]
+    );
+    let write = translated.made.write();
+    let deltas: Vec<bool> = write.series.iter().map(|series| series.is_delta).collect();
+    assert_eq!(deltas, [false, false, true, false]);
+    let about = write.about(&write.series[1]);
+    assert_eq!(
+        (about.kind, about.help, about.unit),
+        (Some(MetricType::Counter), Some("Jobs."), Some("{job}"))
+    );
+    assert!(is_stale(write.samples(&write.series[3])[0].value));
+    assert_eq!((translated.points, translated.point_of), (5, vec![Some(0), Some(1), Some(2), Some(4)]));
+    assert_eq!(translated.refused, [(3, "nothing: has no value".to_owned())]);
+}
+
+#[test]
+fn a_resource_names_its_component_and_is_described_once() {
+    let resource = json!([
+        attribute("service.name", "shop"), attribute("service.namespace", "eu"),
+        attribute("noetl.component.name", "w-1"), attribute("noetl.component.type", "worker_pool"),
+        attribute("host.name", "n1"), {"key": "host.cpus", "value": {"intValue": "8"}},
+    ]);
+    let gauge = json!({"name": "g", "gauge": {"dataPoints": [{"asInt": 1, "timeUnixNano": 9_000_000}]}});
+    let (lines, translated) = lines(&request(&resource, &json!([gauge])));
+    assert_eq!(
+        lines,
+        ["w-1 g{job=eu/shop} 1 @9", "w-1 target_info{host_cpus=8,host_name=n1,job=eu/shop} 1 @9"]
+    );
+    let write = translated.made.write();
+    assert!(
+        write.labels(&write.series[0]).unwrap().contains(&("component_type".into(), "worker_pool".into()))
+    );
+    assert_eq!(translated.point_of, [Some(0), None]);
+    let nameless = request_of_nobody();
+    assert_eq!(super::tests::lines(&nameless).0, ["otlp g{} 1 @5"]);
+}
+
+fn request_of_nobody() -> ExportMetricsServiceRequest {
+    request(&json!([]), &json!([{"name": "g", "gauge": {"dataPoints": [{"asInt": 1}]}}]))
+}
+
+#[test]
+fn histograms_and_summaries_are_taken_apart() {
+    let request = request(
+        &json!([]),
+        &json!([
+            {"name": "took", "unit": "s", "histogram": {"aggregationTemporality": 2, "dataPoints": [{
+                "count": "3", "sum": 1.5, "bucketCounts": ["1", "2"], "explicitBounds": [0.5],
+                "exemplars": [{"asDouble": 0.7, "timeUnixNano": "4000000", "traceId": "0af7651916cd43dd8448eb211c80319c",
+                    "spanId": "b7ad6b7169203331"}]}]}},
+            {"name": "age", "summary": {"dataPoints": [{"count": 2, "sum": 4.0,
+                "quantileValues": [{"quantile": 0.5, "value": 1.0}]}]}},
+            {"name": "bad", "histogram": {"aggregationTemporality": 2, "dataPoints": [
+                {"count": 1, "bucketCounts": [1], "explicitBounds": [1.0]}]}},
+            {"name": "unsaid", "histogram": {"dataPoints": [{"count": 1}]}},
+        ]),
+    );
+    let (lines, translated) = lines(&request);
+    assert_eq!(
+        lines,
+        [
+            "otlp took_seconds_bucket{le=0.5} 1 @5",
+            "otlp took_seconds_bucket{le=+Inf} 3 @5",
+            "otlp took_seconds_sum{} 1.5 @5",
+            "otlp took_seconds_count{} 3 @5",
+            "otlp age{quantile=0.5} 1 @5",
+            "otlp age_sum{} 4 @5",
+            "otlp age_count{} 2 @5",
+        ]
+    );
+    let write = translated.made.write();
+    let exemplars = write.exemplars(&write.series[1]);
+    assert_eq!((exemplars.len(), exemplars[0].sample.value, exemplars[0].sample.at.0), (1, 0.7, 4));
+    let trace = ("trace_id".into(), "0af7651916cd43dd8448eb211c80319c".into());
+    assert_eq!(write.exemplar_labels(&exemplars[0]).unwrap()[0], trace);
+    assert!(write.exemplars(&write.series[0]).is_empty());
+    let refused: Vec<_> =
+        translated.refused.iter().map(|(index, reason)| (*index, reason.as_str())).collect();
+    assert_eq!(refused[0], (2, "bad: 1 bucket_counts do not fit 1 explicit_bounds"));
+    assert!(refused[1].1.contains("aggregation_temporality"), "{refused:?}");
+}
+
+#[test]
+fn more_series_than_a_report_may_have_are_refused() {
+    let limits = Limits { samples: 1, ..Limits::default() };
+    let point = json!({"asInt": 1});
+    let request =
+        request(&json!([]), &json!([{"name": "g", "gauge": {"dataPoints": [point.clone(), point]}}]));
+    assert!(matches!(translate(&request, &limits, Millis(5)), Err(OtlpError::TooMany(1))));
+}
+
+#[test]
+fn answers_are_written_as_the_request_was() {
+    assert_eq!(answer(Form::Json, 0, ""), b"{}".to_vec());
+    assert!(answer(Form::Protobuf, 0, "").is_empty());
+    let partial: Value = serde_json::from_slice(&answer(Form::Json, 2, "because")).unwrap();
+    assert_eq!(partial["partialSuccess"], json!({"rejectedDataPoints": "2", "errorMessage": "because"}));
+    let status: Value = serde_json::from_slice(&refusal(Form::Json, 503, "later")).unwrap();
+    assert_eq!(status, json!({"code": 14, "message": "later"}));
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        for form in [Form::Protobuf, Form::Json] {
+            if let Ok(request) = read(form, &bytes) {
+                let _ = translate(&request, &Limits::default(), Millis(5));
+            }
+        }
+    }
+}

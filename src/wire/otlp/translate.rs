@@ -1,0 +1,437 @@
+//! From the points of OpenTelemetry to series.
+
+use std::borrow::Cow;
+use std::cell::Cell;
+use std::collections::BTreeMap;
+
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::common::v1::KeyValue;
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+use opentelemetry_proto::tonic::metrics::v1::{
+    AggregationTemporality, DataPointFlags, Exemplar, Metric, NumberDataPoint, ResourceMetrics, exemplar,
+    number_data_point,
+};
+
+use super::OtlpError;
+use super::attributes::{hex, labels, value};
+use super::buckets::{Buckets, explicit, exponential};
+use super::names::{Form, label_name, metric_name};
+use crate::model::{Limits, MetricType, Millis, STALE};
+use crate::wire::remote_write::{Made, Said, Sample, Text};
+use crate::wire::value::write as write_value;
+
+/// Component of a resource that names neither itself nor its service.
+const DEFAULT_COMPONENT: &str = "otlp";
+/// Characters that an exemplar's labels may have together.
+const EXEMPLAR_CHARS: usize = 128;
+/// Labels that the resource gives to each of its series: component, its kind, job, instance.
+const OF_RESOURCE: usize = 4;
+
+/// What a request says, as series.
+#[derive(Debug, Default)]
+pub struct Translated {
+    /// The series, each with one sample.
+    pub made: Made,
+    /// Which point a series is of; none where it is of the resource.
+    pub point_of: Vec<Option<usize>>,
+    /// Points that can't be series, and why.
+    pub refused: Vec<(usize, String)>,
+    /// How many points there are.
+    pub points: usize,
+}
+
+/// Makes series of a request.
+pub fn translate(
+    request: &ExportMetricsServiceRequest,
+    limits: &Limits,
+    now: Millis,
+) -> Result<Translated, OtlpError> {
+    let mut translation = Translation { out: Translated::default(), limits, now };
+    for resource in &request.resource_metrics {
+        translation.resource(resource)?;
+    }
+    Ok(translation.out)
+}
+
+struct Translation<'l> {
+    out: Translated,
+    limits: &'l Limits,
+    now: Millis,
+}
+
+type Labels<'a> = BTreeMap<Cow<'a, str>, String>;
+
+/// What all series of a point have in common.
+struct Point<'a> {
+    name: &'a str,
+    said: Said,
+    labels: &'a Labels<'a>,
+    at: Millis,
+    exemplars: &'a [Exemplar],
+    /// It has no value any more.
+    is_over: bool,
+}
+
+impl Translation<'_> {
+    fn resource(&mut self, resource: &ResourceMetrics) -> Result<(), OtlpError> {
+        let attributes = resource.resource.as_ref().map_or(&[][..], |resource| &resource.attributes);
+        let common = identity(attributes);
+        let mut newest = None;
+        for metric in resource.scope_metrics.iter().flat_map(|scope| &scope.metrics) {
+            newest = newest.max(self.metric(metric, &common)?);
+        }
+        if let Some(at) = newest {
+            self.target_info(attributes, &common, at)?;
+        }
+        Ok(())
+    }
+
+    /// What else is known of a resource, once and not with each of its series.
+    fn target_info(
+        &mut self,
+        attributes: &[KeyValue],
+        common: &Labels<'_>,
+        at: Millis,
+    ) -> Result<(), OtlpError> {
+        let room = self.limits.labels.saturating_sub(OF_RESOURCE);
+        let mut all: Labels<'_> =
+            labels(attributes).into_iter().filter(|(name, _)| !is_identity(name)).take(room).collect();
+        if all.is_empty() {
+            return Ok(());
+        }
+        all.extend(common.iter().map(|(name, value)| (name.clone(), value.clone())));
+        let help = self.out.made.text("What is known of the sender beside its metrics");
+        let said = Said { kind: Some(MetricType::Gauge), help, ..Said::default() };
+        let point = Point { name: "target_info", said, labels: &all, at, exemplars: &[], is_over: false };
+        self.add(None, &point, "", None, 1.0)
+    }
+
+    /// The points of a metric; returns the time of the newest.
+    fn metric(&mut self, metric: &Metric, common: &Labels<'_>) -> Result<Option<Millis>, OtlpError> {
+        let points = &Points { newest: Cell::default(), metric, common };
+        match &metric.data {
+            Some(Data::Gauge(gauge)) => {
+                self.numbers(&gauge.data_points, points, Form::Gauge, AggregationTemporality::Cumulative)?;
+            }
+            Some(Data::Sum(sum)) => {
+                let form = if sum.is_monotonic { Form::Counter } else { Form::Other };
+                self.numbers(&sum.data_points, points, form, sum.aggregation_temporality())?;
+            }
+            Some(Data::Histogram(histogram)) => {
+                let temporality = histogram.aggregation_temporality();
+                for point in in_order(&histogram.data_points, |point| point.time_unix_nano) {
+                    let about = About {
+                        attributes: &point.attributes,
+                        nanos: point.time_unix_nano,
+                        flags: point.flags,
+                        exemplars: &point.exemplars,
+                        temporality,
+                    };
+                    let counted = explicit(point).map(|buckets| (buckets, point.sum, point.count));
+                    self.histogram(points, &about, counted)?;
+                }
+            }
+            Some(Data::ExponentialHistogram(histogram)) => {
+                let temporality = histogram.aggregation_temporality();
+                for point in in_order(&histogram.data_points, |point| point.time_unix_nano) {
+                    let about = About {
+                        attributes: &point.attributes,
+                        nanos: point.time_unix_nano,
+                        flags: point.flags,
+                        exemplars: &point.exemplars,
+                        temporality,
+                    };
+                    self.histogram(points, &about, Ok((exponential(point), point.sum, point.count)))?;
+                }
+            }
+            Some(Data::Summary(summary)) => {
+                for point in in_order(&summary.data_points, |point| point.time_unix_nano) {
+                    let about = About {
+                        attributes: &point.attributes,
+                        nanos: point.time_unix_nano,
+                        flags: point.flags,
+                        exemplars: &[],
+                        temporality: AggregationTemporality::Cumulative,
+                    };
+                    let index = self.next_point();
+                    let name = metric_name(&metric.name, &metric.unit, Form::Other);
+                    let Some(said) = self.said(points, MetricType::Summary, index, &about) else { continue };
+                    let labels = points.labels(&about);
+                    let point_of = points.point(&name, said, &labels, &about, self.now);
+                    for quantile in &point.quantile_values {
+                        let at = Some(("quantile", quantile.quantile));
+                        self.add(Some(index), &point_of, "", at, quantile.value)?;
+                    }
+                    self.add(Some(index), &point_of, "_sum", None, point.sum)?;
+                    self.add(Some(index), &point_of, "_count", None, float(point.count))?;
+                }
+            }
+            None => {}
+        }
+        Ok(points.newest.get())
+    }
+
+    fn numbers(
+        &mut self,
+        all: &[NumberDataPoint],
+        points: &Points<'_>,
+        form: Form,
+        temporality: AggregationTemporality,
+    ) -> Result<(), OtlpError> {
+        let name = metric_name(&points.metric.name, &points.metric.unit, form);
+        let kind = if form == Form::Counter { MetricType::Counter } else { MetricType::Gauge };
+        for point in in_order(all, |point| point.time_unix_nano) {
+            let index = self.next_point();
+            let about = About {
+                attributes: &point.attributes,
+                nanos: point.time_unix_nano,
+                flags: point.flags,
+                exemplars: if form == Form::Counter { &point.exemplars } else { &[] },
+                temporality,
+            };
+            let Some(said) = self.said(points, kind, index, &about) else { continue };
+            let value = match point.value {
+                Some(number_data_point::Value::AsDouble(value)) => value,
+                Some(number_data_point::Value::AsInt(value)) => signed(value),
+                None if about.is_over() => STALE,
+                None => {
+                    self.refuse(index, points, "has no value");
+                    continue;
+                }
+            };
+            let labels = points.labels(&about);
+            self.add(Some(index), &points.point(&name, said, &labels, &about, self.now), "", None, value)?;
+        }
+        Ok(())
+    }
+
+    fn histogram(
+        &mut self,
+        points: &Points<'_>,
+        about: &About<'_>,
+        counted: Result<(Buckets, Option<f64>, u64), String>,
+    ) -> Result<(), OtlpError> {
+        let index = self.next_point();
+        let Some(said) = self.said(points, MetricType::Histogram, index, about) else { return Ok(()) };
+        let (buckets, sum, count) = match counted {
+            Ok(counted) => counted,
+            Err(reason) => {
+                self.refuse(index, points, &reason);
+                return Ok(());
+            }
+        };
+        let name = metric_name(&points.metric.name, &points.metric.unit, Form::Other);
+        let labels = points.labels(about);
+        let point = points.point(&name, said, &labels, about, self.now);
+        let mut above = f64::NEG_INFINITY;
+        for (bound, below) in buckets {
+            self.add(Some(index), &point, "_bucket", Some(("le", bound)), float(below))?;
+            let lies_here = |exemplar: &&Exemplar| {
+                let value = value_of(exemplar);
+                value > above && value <= bound
+            };
+            for exemplar in about.exemplars.iter().filter(lies_here) {
+                self.exemplar(exemplar);
+            }
+            above = bound;
+        }
+        // Without a sum of its own, as where values may be negative, it has the count alone.
+        if let Some(sum) = sum {
+            self.add(Some(index), &point, "_sum", None, sum)?;
+        }
+        self.add(Some(index), &point, "_count", None, float(count))
+    }
+
+    fn next_point(&mut self) -> usize {
+        self.out.points += 1;
+        self.out.points - 1
+    }
+
+    fn refuse(&mut self, index: usize, points: &Points<'_>, reason: &str) {
+        self.out.refused.push((index, format!("{}: {reason}", points.metric.name)));
+    }
+
+    /// What is said of a metric; nothing where its temporality is not said.
+    fn said(
+        &mut self,
+        points: &Points<'_>,
+        kind: MetricType,
+        index: usize,
+        about: &About<'_>,
+    ) -> Option<Said> {
+        if about.temporality == AggregationTemporality::Unspecified {
+            self.refuse(index, points, "aggregation_temporality must be 1 (delta) or 2 (cumulative)");
+            return None;
+        }
+        let help = self.out.made.text(&points.metric.description);
+        let unit = self.out.made.text(&points.metric.unit);
+        let is_delta = about.temporality == AggregationTemporality::Delta;
+        Some(Said { kind: Some(kind), help, unit, is_delta })
+    }
+
+    /// Adds a series of a point.
+    fn add(
+        &mut self,
+        index: Option<usize>,
+        point: &Point<'_>,
+        suffix: &str,
+        at: Option<(&str, f64)>,
+        value: f64,
+    ) -> Result<(), OtlpError> {
+        if self.out.made.len() == self.limits.samples {
+            return Err(OtlpError::TooMany(self.limits.samples));
+        }
+        let made = &mut self.out.made;
+        let name = (made.text("__name__"), made.text(&format!("{}{suffix}", point.name)));
+        let mut labels: Vec<(Text, Text)> = vec![name];
+        labels.extend(point.labels.iter().map(|(name, value)| (made.text(name), made.text(value))));
+        if let Some((name, number)) = at {
+            let mut text = Vec::new();
+            write_value(&mut text, number);
+            labels.push((made.text(name), made.text(&String::from_utf8_lossy(&text))));
+        }
+        let value = if point.is_over { STALE } else { value };
+        let is_delta = point.said.is_delta && !point.is_over;
+        made.series(labels.into_iter(), Said { is_delta, ..point.said }, Sample { at: point.at, value });
+        self.out.point_of.push(index);
+        if at.is_none() && suffix.is_empty() {
+            for exemplar in point.exemplars {
+                self.exemplar(exemplar);
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds an exemplar of the last series: its trace first, then what has room.
+    fn exemplar(&mut self, exemplar: &Exemplar) {
+        let mut all: Vec<(Cow<'_, str>, String)> = Vec::new();
+        for (name, id) in [("trace_id", &exemplar.trace_id), ("span_id", &exemplar.span_id)] {
+            if !id.is_empty() {
+                all.push((name.into(), hex(id)));
+            }
+        }
+        all.extend(
+            labels(&exemplar.filtered_attributes)
+                .into_iter()
+                .filter(|(name, _)| !matches!(&**name, "trace_id" | "span_id")),
+        );
+        let mut room = EXEMPLAR_CHARS;
+        let made = &mut self.out.made;
+        let fitting: Vec<(Text, Text)> = all
+            .iter()
+            .filter(|(name, value)| {
+                let left = room.checked_sub(name.chars().count() + value.chars().count());
+                room = left.unwrap_or(room);
+                left.is_some()
+            })
+            .map(|(name, value)| (made.text(name), made.text(value)))
+            .collect();
+        let sample = Sample { at: millis(exemplar.time_unix_nano, self.now), value: value_of(exemplar) };
+        made.exemplar(fitting.into_iter(), sample);
+    }
+}
+
+/// The points of one metric.
+struct Points<'a> {
+    newest: Cell<Option<Millis>>,
+    metric: &'a Metric,
+    common: &'a Labels<'a>,
+}
+
+/// What points of all kinds have.
+struct About<'a> {
+    attributes: &'a [KeyValue],
+    nanos: u64,
+    flags: u32,
+    exemplars: &'a [Exemplar],
+    temporality: AggregationTemporality,
+}
+
+impl About<'_> {
+    const fn is_over(&self) -> bool {
+        self.flags & DataPointFlags::NoRecordedValueMask as u32 != 0
+    }
+}
+
+impl Points<'_> {
+    /// The labels of a point; what it says counts for more than what its resource says.
+    fn labels<'p>(&'p self, about: &'p About<'_>) -> Labels<'p> {
+        let mut all: Labels<'p> =
+            self.common.iter().map(|(name, value)| (Cow::Borrowed(&**name), value.clone())).collect();
+        all.extend(labels(about.attributes));
+        all
+    }
+
+    fn point<'p>(
+        &self,
+        name: &'p str,
+        said: Said,
+        labels: &'p Labels<'p>,
+        about: &'p About<'_>,
+        now: Millis,
+    ) -> Point<'p> {
+        let at = millis(about.nanos, now);
+        self.newest.set(self.newest.get().max(Some(at)));
+        Point { name, said, labels, at, exemplars: about.exemplars, is_over: about.is_over() }
+    }
+}
+
+/// Attributes of a resource that say who it is, by their labels' names.
+fn is_identity(label: &str) -> bool {
+    ["service.name", "service.namespace", "service.instance.id", COMPONENT, COMPONENT_TYPE]
+        .into_iter()
+        .any(|key| label_name(key) == label)
+}
+
+/// Attributes of a resource that name its component.
+const COMPONENT: &str = "noetl.component.name";
+const COMPONENT_TYPE: &str = "noetl.component.type";
+
+/// The labels by which a resource is known.
+fn identity(attributes: &[KeyValue]) -> Labels<'static> {
+    let service = value(attributes, "service.name");
+    let component = value(attributes, COMPONENT).or_else(|| service.clone());
+    let job = service.map(|name| match value(attributes, "service.namespace") {
+        Some(namespace) => format!("{namespace}/{name}"),
+        None => name,
+    });
+    [
+        ("component", component.or_else(|| Some(DEFAULT_COMPONENT.into()))),
+        ("component_type", value(attributes, COMPONENT_TYPE)),
+        ("instance", value(attributes, "service.instance.id")),
+        ("job", job),
+    ]
+    .into_iter()
+    .filter_map(|(name, value)| Some((name.into(), value?)))
+    .collect()
+}
+
+/// The points, the oldest first.
+fn in_order<T>(points: &[T], nanos: impl Fn(&T) -> u64) -> Vec<&T> {
+    let mut sorted: Vec<&T> = points.iter().collect();
+    sorted.sort_by_key(|point| nanos(point));
+    sorted
+}
+
+/// Milliseconds since 1970; now where no time is said.
+fn millis(nanos: u64, now: Millis) -> Millis {
+    if nanos == 0 { now } else { Millis(i64::try_from(nanos / 1_000_000).unwrap_or(i64::MAX)) }
+}
+
+fn value_of(exemplar: &Exemplar) -> f64 {
+    match exemplar.value {
+        Some(exemplar::Value::AsDouble(value)) => value,
+        Some(exemplar::Value::AsInt(value)) => signed(value),
+        None => f64::NAN,
+    }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "samples are doubles, as Prometheus has them")]
+const fn float(count: u64) -> f64 {
+    count as f64
+}
+
+#[allow(clippy::cast_precision_loss, reason = "samples are doubles, as Prometheus has them")]
+const fn signed(value: i64) -> f64 {
+    value as f64
+}

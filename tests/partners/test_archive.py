@@ -1,0 +1,152 @@
+"""History goes to a real VictoriaMetrics and is the same there; to files; and to another server."""
+
+import csv
+import json
+import subprocess
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from support.process import free_port, wait_for
+from support.scrapers import VictoriaMetrics, scraping
+from support.server import Server, histogram, metric, program
+
+HOURS = 3
+
+
+def at(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds")
+
+
+@pytest.fixture
+def span(server: Server) -> list[str]:
+    """Some hours of history, of which some came late; the flags that name it."""
+    now = time.time()
+    start = now - HOURS * 3600
+    server.register("w-1")
+    server.register("w-2")
+    for turn in range(HOURS * 6):
+        moment = {"timestamp": at(start + 60 + turn * 600)}
+        took = histogram("took_seconds", {"0.1": turn, "1": 2 * turn}, 0.1 * turn, **moment)
+        server.report(
+            "w-1",
+            metric("jobs_total", "counter", turn, labels={"queue": 'a "quoted" one'}, **moment),
+            metric("heat_celsius", "gauge", 0.1 + turn / 3, **moment),
+            metric("heat_celsius", "gauge", "NaN", labels={"room": "2"}, **moment),
+            metric("limit_ratio", "gauge", "+Inf", **moment),
+            took,
+        )
+        server.report("w-2", metric("heat_celsius", "gauge", -turn, **moment))
+    # Replaced, and late.
+    moment = {"timestamp": at(start + 60)}
+    server.report("w-2", metric("heat_celsius", "gauge", 7, **moment))
+    # The server's own samples are none of ours.
+    return ["--start", at(start), "--end", at(now), "--match", '{component=~"w-.*"}']
+
+
+def call(database_url: str, role: str, *flags: str) -> subprocess.CompletedProcess:
+    command = [program(), role, "--database-url", database_url, *flags]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+def done(database_url: str, role: str, *flags: str) -> dict:
+    ended = call(database_url, role, *flags, "-o", "json")
+    assert ended.returncode == 0, ended.stderr + ended.stdout
+    return json.loads(ended.stdout)
+
+
+# Two series of w-1 and one of w-2 with one sample each turn, and a histogram of five series.
+SAMPLES = HOURS * 6 * (2 + 1 + 1 + 5)
+
+
+def test_victoriametrics_has_the_same(
+    server: Server, database_url: str, span: list[str], tmp_path: Path
+) -> None:
+    with scraping(VictoriaMetrics, f"127.0.0.1:{server.port}", tmp_path / "vm") as target:
+        url = f"http://127.0.0.1:{target.port}"
+        # The scraper's own samples, which come meanwhile, have another label.
+        labels = ["--label", "origin=history"]
+        to = ["--remote-write-url", f"{url}/api/v1/write", *labels]
+        exported = done(database_url, "export", *span, *to)
+        assert exported["samples"] == SAMPLES
+        assert exported["left_out"] == HOURS * 6
+
+        there = ["--victoriametrics-url", url, *labels]
+
+        def check_same() -> bool:
+            ended = call(database_url, "verify", *span, *there, "-o", "json")
+            found = json.loads(ended.stdout)
+            counts = [found[what] for what in ("same", "missing", "different", "more")]
+            assert counts == [SAMPLES, 0, 0, 0], found["examples"][:5]
+            assert ended.returncode == 0
+            return True
+
+        # What was written can be read a moment later.
+        wait_for("all of it", check_same, 40)
+        # One more here, and one that is another there.
+        start = datetime.fromisoformat(span[1]).timestamp()
+        server.report("w-2", metric("heat_celsius", "gauge", 1, timestamp=at(start + 61)))
+        server.report("w-2", metric("heat_celsius", "gauge", 8, timestamp=at(start + 60)))
+        ended = call(database_url, "verify", *span, *there)
+        assert ended.returncode == 1
+        assert "1 missing, 1 different, 0 more" in ended.stdout
+        assert "8 here, 7 there" in ended.stdout
+
+
+def test_an_export_goes_on_where_it_was(
+    server: Server, database_url: str, span: list[str], tmp_path: Path
+) -> None:
+    state, port = tmp_path / "state.json", free_port()
+    away = ["--remote-write-url", f"http://127.0.0.1:{port}/api/v1/write", "--retry-for", "1s"]
+    # Nobody listens: it tries for a while, and says why it ends.
+    ended = call(database_url, "export", *span, *away, "--state", str(state))
+    assert ended.returncode == 1
+    assert "refused" in ended.stderr
+    path = tmp_path / "history.jsonl"
+    to_file = [*span, "--file", str(path), "--state", str(tmp_path / "file.json")]
+    whole = done(database_url, "export", *to_file)
+    assert whole["samples"] == SAMPLES
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert sum(len(line["values"]) for line in lines) == SAMPLES
+    # Half an hour that a run left behind that was killed is not there twice.
+    length = json.loads((tmp_path / "file.json").read_text())["bytes"]
+    path.write_text(path.read_text() + '{"metric":{"__name__":"half"')
+    assert done(database_url, "export", *to_file)["samples"] == 0
+    assert path.stat().st_size == length
+    # Another span does not go on with this one's state.
+    refused = call(database_url, "export", "--match", "jobs_total", *to_file)
+    assert refused.returncode == 1
+    assert "--state" in refused.stderr
+
+
+def test_files_of_csv_have_a_row_for_each_sample(
+    server: Server, database_url: str, span: list[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "history.csv"
+    chosen = [*span[:4], "--match", 'jobs_total{component="w-1"}', "--file", str(path)]
+    assert done(database_url, "export", *chosen)["samples"] == HOURS * 6
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["value"]) for row in rows] == list(range(HOURS * 6))
+    assert {row["metric"] for row in rows} == {"jobs_total"}
+    assert json.loads(rows[0]["labels"]) == {"queue": 'a "quoted" one'}
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--file", "x.txt"], "--file"),
+        (["--file", "x.csv", "--label", "1=2"], "--label"),
+        (["--file", "x.csv", "--match", "{"], "--match"),
+        (["--file", "x.csv", "--end", "yesterday"], "--end"),
+        (["--file", "x.csv", "--end", "2000-01-01T00:00:00Z"], "--end"),
+        (["--file", "x.csv", "--state", "s"], "--end"),
+        ([], "--file"),
+    ],
+)
+def test_what_is_wrong_is_named(database_url: str, flags: list[str], said: str) -> None:
+    ended = call(database_url, "export", "--start", "2026-01-01T00:00:00Z", *flags)
+    assert ended.returncode != 0
+    assert said in ended.stderr, ended.stderr
