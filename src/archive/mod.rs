@@ -124,6 +124,7 @@ fn hours(start: Millis, end: Millis) -> impl Iterator<Item = (Millis, Millis)> {
     (first..end.0)
         .step_by(usize::try_from(HOUR_MS).unwrap_or(usize::MAX))
         .map(move |hour| (Millis(hour.max(start.0)), Millis((hour + HOUR_MS).min(end.0))))
+        .filter(|(from, to)| from < to)
 }
 
 impl Span {

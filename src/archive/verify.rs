@@ -107,7 +107,7 @@ fn compare(found: &mut Comparison, series: &Past, mut theirs: Samples) {
 
 #[allow(clippy::float_cmp, reason = "equal is equal, infinities too")]
 fn is_same(a: f64, b: f64) -> bool {
-    a == b || (a - b).abs() <= PRECISION * a.abs().max(b.abs())
+    a == b || (a.is_finite() && b.is_finite() && (a - b).abs() <= PRECISION * a.abs().max(b.abs()))
 }
 
 /// What VictoriaMetrics has of a time, by all labels.
