@@ -5,14 +5,16 @@ import contextlib
 import re
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-from support import kube, operator
+from support import audit, kube, operator, rights
 from support.postgres import Postgres
 
 FAILED = pytest.StashKey[bool]()
+RIGHTS = pytest.StashKey[list[str]]()
 
 
 # Cases under way, where others run them.
@@ -70,14 +72,45 @@ def pytest_runtest_logfinish(nodeid: str) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for nodeid in UNDER_WAY:
         terminalreporter.write_line(f"not done: {nodeid}")
+    if told := terminalreporter.config.stash.get(RIGHTS, None):
+        terminalreporter.section("rights, and how often each was used")
+        for line in told:
+            terminalreporter.write_line(line)
 
 
+def is_complete(session: pytest.Session) -> bool:
+    """Whether all cases of this turn ran, and none failed."""
+    option = session.config.option
+    folders = {Path(given).name for given in option.file_or_dir}
+    chosen = option.keyword or option.markexpr or option.deselect or folders - {"cases"}
+    return not chosen and session.testscollected > 0 and session.exitstatus == pytest.ExitCode.OK
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    if not hasattr(session.config, "workerinput"):
+        rights.remember(began=rights.now())
+
+
+@pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """The operator's release is taken away at the end of the run; between two turns it stays."""
+    """The operator's release is taken away at the end of the run; between two turns it stays. Then
+    all has been done that rights are given for."""
     config = session.config
-    passed = config.getoption("turn") == "together" or config.getoption("collectonly")
-    if not passed and not hasattr(config, "workerinput"):
-        operator.uninstall()
+    if config.getoption("collectonly") or hasattr(config, "workerinput"):
+        return
+    turn = config.getoption("turn")
+    rights.remember(complete={"turn": turn, "is": is_complete(session)})
+    if turn == "together":
+        return
+    operator.uninstall()
+    if not audit.available():
+        return
+    turns = {told["turn"] for told in rights.remembered("complete") if told["is"]}
+    shown, wrong = rights.told(complete=None in turns or {"together", "alone"} <= turns)
+    rights.forget()
+    config.stash[RIGHTS] = [shown, *wrong]
+    if wrong:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.hookimpl(wrapper=True)

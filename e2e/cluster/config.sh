@@ -63,7 +63,8 @@ END
 }
 
 write_configuration() {
-    # Who wrote what, for the tests that ask whether somebody is quiet.
+    # Who wrote what, for the tests that ask whether somebody is quiet; and what accounts other than
+    # the cluster's own read, to find out which of their rights they use.
     cat >"$state/audit-policy.yaml" <<END
 apiVersion: audit.k8s.io/v1
 kind: Policy
@@ -71,6 +72,10 @@ omitStages: [RequestReceived]
 rules:
   - level: Metadata
     verbs: [create, update, patch, delete, deletecollection]
+  - level: None
+    userGroups: ["system:serviceaccounts:kube-system"]
+  - level: Metadata
+    userGroups: ["system:serviceaccounts"]
   - level: None
 END
     # restrict_oom_score_adj: a root without CAP_SYS_RESOURCE, as in a container, may not lower

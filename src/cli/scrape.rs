@@ -21,7 +21,7 @@ pub struct ScrapeArgs {
     /// Scrape pods of this node that have these labels, as 'component in (server,worker)'
     ///
     /// Pods are watched by the Kubernetes API, with the pod's own token or a kubeconfig; that needs
-    /// the right to get, list and watch pods in the namespaces.
+    /// the right to list and watch pods in the namespaces.
     #[arg(long, env = "NOETL_METRICS_SCRAPE_PODS", value_name = "SELECTOR")]
     pub scrape_pods: Option<String>,
 

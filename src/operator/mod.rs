@@ -11,7 +11,7 @@
 //!
 //! | group | resources | verbs | what for |
 //! |---|---|---|---|
-//! | `metrics.noetl.io` | `noetlmetrics` | get, list, watch | the resources |
+//! | `metrics.noetl.io` | `noetlmetrics` | list, watch | the resources |
 //! | `metrics.noetl.io` | `noetlmetrics/status` | patch | their status |
 //! | core | `services`, `serviceaccounts` | get, list, watch, create, patch, delete | made for a resource |
 //! | core | `pods` | list, watch | why servers and Jobs do not run |

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from support import collector, kube, operator
+from support import collector, kube, operator, rights
 from support.kube import Namespace, Object
 from support.operator import DATABASE, Installation
 from support.postgres import USER, Postgres
@@ -104,15 +104,17 @@ def test_rights_taken_away_and_given_back(steady: None, installation: Installati
     role = kube.get("clusterrole", ROLE)
     less = [rule for rule in role["rules"] if "services" not in rule.get("resources", [])]
     assert len(less) < len(role["rules"])
-    try:
-        patch_rules(less)
-        space.kubectl("delete", "service/noetl-server")
-        told = installation.condition("Degraded", "True", seconds=90)
-        assert "forbidden" in told["message"], told
-        assert "services" in told["message"], told
-    finally:
-        patch_rules(role["rules"])
-    installation.condition("Degraded", "False", seconds=120)
+    taken = {of for rule in role["rules"] if rule not in less for of in rule["resources"]}
+    with rights.refused(*taken):
+        try:
+            patch_rules(less)
+            space.kubectl("delete", "service/noetl-server")
+            told = installation.condition("Degraded", "True", seconds=90)
+            assert "forbidden" in told["message"], told
+            assert "services" in told["message"], told
+        finally:
+            patch_rules(role["rules"])
+        installation.condition("Degraded", "False", seconds=120)
     assert space.exists("service", "noetl-server")
 
 
