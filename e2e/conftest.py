@@ -87,7 +87,8 @@ def is_complete(session: pytest.Session) -> bool:
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    if not hasattr(session.config, "workerinput"):
+    config = session.config
+    if not config.getoption("collectonly") and not hasattr(config, "workerinput"):
         rights.remember(began=rights.now())
 
 
