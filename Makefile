@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test soak versions partners chart lint bench profile generate image noetl cluster cluster-down e2e clean
+.PHONY: help run test soak fuzz versions partners chart lint bench profile generate image noetl cluster cluster-down e2e clean
 MAKEFLAGS += --no-print-directory
 
 # rustup puts cargo where a shell that started earlier does not look yet.
@@ -20,7 +20,7 @@ KEEP ?=
 target := $(or $(CARGO_TARGET_DIR),target)
 venv := .cache/venv/bin
 python := $(venv)/python
-shell_scripts := $(wildcard scripts/*.sh scripts/profile/*.sh e2e/*.sh e2e/*/*.sh) .ci/run
+shell_scripts := $(wildcard scripts/*.sh scripts/profile/*.sh e2e/*.sh e2e/*/*.sh fuzz/*.sh) .ci/run
 
 help: ## Say what there is (this text)
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -35,8 +35,12 @@ test: ## Install what is missing, run all tests: unit, contract, and against rea
 	cargo test --locked
 	@$(MAKE) partners chart
 
-soak: ## Run the store against its model for hours (HISTORIES, KILLS, BUSY seconds); goes on where it was ended
+soak: ## Run the store against its model for hours (HISTORIES, KILLS, BUSY seconds), then fuzz; goes on where it was ended
 	@scripts/soak.sh
+	@RESUME=1 EACH=$(or $(SECONDS),600) scripts/fuzz.sh
+
+fuzz: ## Coverage-guided fuzz tests of every parser of input (SECONDS=600 for each, ARGS="report words")
+	@EACH=$(or $(SECONDS),600) scripts/fuzz.sh $(ARGS)
 
 versions: ## The store's tests on other major versions of PostgreSQL (ARGS="16 18")
 	@scripts/setup.sh run

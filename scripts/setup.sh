@@ -5,6 +5,7 @@
 #   scripts/setup.sh run     build, and PostgreSQL's programs
 #   scripts/setup.sh test    run, and the partners of the tests: Python packages, Prometheus,
 #                            VictoriaMetrics, PgBouncer, Chromium
+#   scripts/setup.sh fuzz    build, and what libFuzzer is built with
 #   scripts/setup.sh generate  build, and the Python packages
 #   scripts/setup.sh lint    build, the Python packages, cargo-deny
 #   scripts/setup.sh image   build, and what makes the container image
@@ -61,6 +62,11 @@ case ${1:-} in
         make_daemons
         make_chromium
         ;;
+    fuzz)
+        want_rust
+        want_libfuzzer
+        install_wanted
+        ;;
     generate)
         want_rust
         want_python
@@ -107,7 +113,7 @@ case ${1:-} in
         install_wanted
         ;;
     *)
-        echo "usage: scripts/setup.sh build|run|test|generate|lint|image|e2e|programs|profile|noetl" >&2
+        echo "usage: scripts/setup.sh build|run|test|fuzz|generate|lint|image|e2e|programs|profile|noetl" >&2
         exit 2
         ;;
 esac

@@ -15,6 +15,10 @@ mod client;
 pub mod crd;
 #[cfg(feature = "demo")]
 pub mod demo;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+#[path = "../fuzz/parsers.rs"]
+pub mod fuzzing;
 pub mod host;
 pub mod live;
 pub mod model;

@@ -22,6 +22,10 @@ int main(void) { return puts("") < 0; }' | cc -x c -o /dev/null - 2>/dev/null
 }
 
 # What crates of NoETL want beside a C compiler.
+want_libfuzzer() {
+    command -v g++ >/dev/null || want g++ "libFuzzer, which makes up the input of fuzz tests, is C++"
+}
+
 want_cplusplus() {
     command -v g++ >/dev/null || want g++ "crates of NoETL have parts in C++"
     command -v cmake >/dev/null || want cmake "some of them are built with it"

@@ -30,6 +30,13 @@ mod stub;
 #[cfg(test)]
 mod tests;
 
+/// What [`crate::fuzzing`] gives bytes to.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzz {
+    pub(crate) use super::scrape::fuzz::exposition;
+    pub(crate) use super::spool::fuzz::spool;
+}
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;

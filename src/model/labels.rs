@@ -86,7 +86,8 @@ fn check_bound(
                 *value = bound.into();
                 Ok(())
             }
-            None => Err(LabelError::Bound(key, value.to_string())),
+            // Its beginning will do: it may be long, and longer where it is written with escapes.
+            None => Err(LabelError::Bound(key, value.chars().take(60).collect())),
         },
     }
 }
@@ -274,6 +275,13 @@ mod tests {
             line("up", &[("d", "1"), ("exported_component", "x")]),
             "equal sets are equal lines"
         );
+    }
+
+    #[test]
+    fn a_long_bound_is_not_repeated_whole() {
+        let mut labels = [("le".into(), "\u{7f}".repeat(4000).into())];
+        let error = check_labels("a_bucket", MetricType::Histogram, &mut labels, &Limits::default());
+        assert!(error.unwrap_err().to_string().len() < 600);
     }
 
     #[test]

@@ -31,6 +31,13 @@ mod self_report;
 mod sweeper;
 mod view;
 
+/// What [`crate::fuzzing`] gives bytes to.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzz {
+    pub(crate) use super::auth::fuzz::tokens;
+    pub(crate) use super::query::fuzz::words;
+}
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;

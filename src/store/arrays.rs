@@ -46,7 +46,8 @@ fn elements<const N: usize, T>(value: &PgValueRef<'_>, of: fn([u8; N]) -> T) -> 
     read(value.as_bytes()?, of).ok_or_else(|| "an array that is damaged, or has nulls or dimensions".into())
 }
 
-fn read<const N: usize, T>(bytes: &[u8], of: fn([u8; N]) -> T) -> Option<Vec<T>> {
+/// The same of the bytes that are sent.
+pub(super) fn read<const N: usize, T>(bytes: &[u8], of: fn([u8; N]) -> T) -> Option<Vec<T>> {
     let (dimensions, rest) = bytes.split_first_chunk::<4>()?;
     let rest = rest.get(8..)?;
     match i32::from_be_bytes(*dimensions) {

@@ -31,6 +31,9 @@ mod stats;
 mod steps;
 mod writer;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use sealed::fuzz;
+
 pub use adoption::{Adoption, adopt, adoption};
 pub use components::{Components, Lookup, Registration, RuntimeRow};
 pub use db::{Database, StoreError, Transaction};

@@ -11,7 +11,7 @@ use crate::model::{Reading, family_of, is_reserved};
 use crate::wire::exposition::{ParseError, parse};
 
 /// Labels that name one run of something.
-const PER_RUN: [&str; 12] = [
+pub(super) const PER_RUN: [&str; 12] = [
     "execution_id",
     "parent_execution_id",
     "root_execution_id",

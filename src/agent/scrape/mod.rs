@@ -15,6 +15,9 @@ mod config;
 mod ended;
 mod fetch;
 mod fleet;
+#[cfg(any(test, feature = "fuzzing"))]
+#[path = "../../../fuzz/exposition.rs"]
+pub(crate) mod fuzz;
 mod guide;
 mod identity;
 mod keep;

@@ -40,7 +40,7 @@ impl Cursor {
     }
 }
 
-fn encode(position: Position) -> [u8; LEN] {
+pub(super) fn encode(position: Position) -> [u8; LEN] {
     let mut bytes = [0; LEN];
     bytes[..8].copy_from_slice(&position.seq.to_le_bytes());
     bytes[8..16].copy_from_slice(&position.before.to_le_bytes());
@@ -49,7 +49,7 @@ fn encode(position: Position) -> [u8; LEN] {
     bytes
 }
 
-fn decode(bytes: &[u8; LEN]) -> Option<Position> {
+pub(super) fn decode(bytes: &[u8; LEN]) -> Option<Position> {
     let number = |at: usize| Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?));
     let position = Position { seq: number(0)?, before: number(8)? };
     let is_whole = encode(position) == *bytes && position.seq < LARGEST && position.before < LARGEST;

@@ -26,6 +26,9 @@ mod cursor;
 mod disk;
 mod entry;
 mod files;
+#[cfg(any(test, feature = "fuzzing"))]
+#[path = "../../../fuzz/spool.rs"]
+pub(crate) mod fuzz;
 mod log;
 mod prepare;
 mod record;

@@ -11,6 +11,9 @@ mod rights;
 mod signature;
 mod token_file;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use kubernetes::fuzz;
+
 use std::path::PathBuf;
 
 use super::ServerError;

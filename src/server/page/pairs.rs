@@ -33,7 +33,10 @@ impl Pairs {
 
     /// A text, trimmed and cut; empty where it was left out.
     pub(super) fn text(&self, key: &str) -> String {
-        self.get(key).unwrap_or_default().trim().chars().take(MAX_TEXT).collect()
+        let text = self.get(key).unwrap_or_default().trim();
+        let end = text.char_indices().nth(MAX_TEXT).map_or(text.len(), |(at, _)| at);
+        // Where it was cut, blanks may be last.
+        text[..end].trim_end().to_owned()
     }
 
     /// A page number; 1 where it was left out.

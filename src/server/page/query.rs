@@ -271,5 +271,7 @@ mod tests {
     fn texts_are_cut_at_a_character() {
         let query = format!("q={}", "ü".repeat(300));
         assert_eq!(ExplorerQuery::parse(&query).unwrap().q.chars().count(), MAX_TEXT);
+        let blank_at_the_cut = format!("q={}++x", "a".repeat(MAX_TEXT - 1));
+        assert_eq!(ExplorerQuery::parse(&blank_at_the_cut).unwrap().q, "a".repeat(MAX_TEXT - 1));
     }
 }

@@ -1,5 +1,8 @@
 //! `GET /api/metrics/query`: stored samples, as JSON, NDJSON or CSV.
 
+#[cfg(any(test, feature = "fuzzing"))]
+#[path = "../../../fuzz/words.rs"]
+pub(crate) mod fuzz;
 mod rows;
 
 use std::sync::Arc;

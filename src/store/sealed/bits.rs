@@ -18,6 +18,13 @@ pub(super) struct Bits {
 }
 
 impl Bits {
+    /// A string as PostgreSQL sends it: its length, then its bits.
+    pub(super) fn sent(bytes: &[u8]) -> Option<Self> {
+        let (len, bytes) = bytes.split_first_chunk::<4>()?;
+        let len = usize::try_from(i32::from_be_bytes(*len)).ok()?;
+        (len.div_ceil(8) == bytes.len()).then(|| Self { bytes: bytes.to_vec(), len })
+    }
+
     /// Number of bits.
     pub(super) const fn len(&self) -> usize {
         self.len
@@ -75,13 +82,7 @@ impl Encode<'_, Postgres> for Bits {
 
 impl Decode<'_, Postgres> for Bits {
     fn decode(value: PgValueRef<'_>) -> Result<Self, BoxDynError> {
-        let (len, bytes) =
-            value.as_bytes()?.split_first_chunk::<4>().ok_or("a string of bits without its length")?;
-        let len = usize::try_from(i32::from_be_bytes(*len))?;
-        if len.div_ceil(8) != bytes.len() {
-            return Err("a string of bits of another length than it says".into());
-        }
-        Ok(Self { bytes: bytes.to_vec(), len })
+        Self::sent(value.as_bytes()?).ok_or_else(|| "a string of bits of another length than it says".into())
     }
 }
 

@@ -9,7 +9,7 @@ use crate::model::Millis;
 /// single columns, and what comes before the elements of the arrays.
 const ROOM: usize = 8192 - 24 - 4 - 256;
 /// Times of one chunk at most: even as doubles, one series has room.
-const TIMES: usize = 720;
+pub(super) const TIMES: usize = 720;
 /// Bytes of a series in the array of ids.
 const ID: usize = 4;
 /// Bytes of what a series has of values in the arrays of shapes and starts.

@@ -38,7 +38,7 @@ impl Line {
             if number.unsigned_abs() > EXACT {
                 return None;
             }
-            let off = number - line.at(i, numbers.len());
+            let off = number - line.at(i, numbers.len())?;
             (least, greatest) = (least.min(off), greatest.max(off));
         }
         line.base = least;
@@ -46,23 +46,25 @@ impl Line {
         (line.width <= WIDEST).then_some(line)
     }
 
-    /// The line's number `i` of `n`, without the number's own bits.
-    fn at(&self, i: usize, n: usize) -> i64 {
-        let (i, n) = (i64::try_from(i).unwrap_or(0), i64::try_from(n).unwrap_or(1));
-        self.base + self.rise * i / (n - 1).max(1)
+    /// The line's number `i` of `n`, without the number's own bits; nothing where it is too large, as
+    /// of a damaged row.
+    fn at(&self, i: usize, n: usize) -> Option<i64> {
+        let (i, n) = (i64::try_from(i).ok()?, i64::try_from(n).ok()?);
+        self.base.checked_add(self.rise.checked_mul(i)? / (n - 1).max(1))
     }
 
     /// Appends the numbers' own bits.
     pub(super) fn write(&self, numbers: &[i64], bits: &mut Bits) {
         for (i, number) in numbers.iter().enumerate() {
-            bits.push(number.abs_diff(self.at(i, numbers.len())), self.width);
+            let at = self.at(i, numbers.len()).unwrap_or_default();
+            bits.push(number.abs_diff(at), self.width);
         }
     }
 
     /// Number `i` of `n`, whose bits begin at `start`.
     pub(super) fn read(&self, bits: &Bits, start: usize, i: usize, n: usize) -> Option<i64> {
         let own = bits.get(start + i * self.width as usize, self.width)?;
-        self.at(i, n).checked_add_unsigned(own)
+        self.at(i, n)?.checked_add_unsigned(own)
     }
 }
 
@@ -211,6 +213,14 @@ mod tests {
         let counter: Vec<i64> = (0..60).map(|i| 1_000_000 + i * 12_345).collect();
         assert_eq!(Line::of(&counter), Some(Line { base: 1_000_000, rise: 59 * 12_345, width: 0 }));
         assert_eq!(Line::of(&[]), None);
+    }
+
+    #[test]
+    fn a_line_that_no_numbers_can_have_is_refused() {
+        let bits = Bits::default();
+        for (base, rise) in [(0, i64::MAX), (i64::MAX, 1 << 40), (i64::MIN, -1 << 40)] {
+            assert_eq!(Line { base, rise, width: 0 }.read(&bits, 0, 50, 60), None);
+        }
     }
 
     #[test]

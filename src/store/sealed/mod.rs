@@ -9,6 +9,9 @@ mod bits;
 mod bucket;
 mod chunk;
 mod code;
+#[cfg(any(test, feature = "fuzzing"))]
+#[path = "../../../fuzz/sealed.rs"]
+pub(crate) mod fuzz;
 mod ids;
 mod newest;
 mod read;

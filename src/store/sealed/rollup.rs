@@ -30,17 +30,17 @@ const AT_ONCE: i64 = 1_000_000;
 /// Buckets of hours from one time on, in the order in which each overrides those of the same series and
 /// hour before.
 #[derive(Debug)]
-struct Rollups {
+pub(super) struct Rollups {
     from: Millis,
-    all: Vec<(i32, i32, Bucket)>,
+    pub(super) all: Vec<(i32, i32, Bucket)>,
 }
 
 impl Rollups {
-    fn of(from: Millis) -> Self {
+    pub(super) fn of(from: Millis) -> Self {
         Self { from, all: Vec::new() }
     }
 
-    fn push(&mut self, series: i32, hour: Millis, bucket: Bucket) {
+    pub(super) fn push(&mut self, series: i32, hour: Millis, bucket: Bucket) {
         // Of a day: it fits.
         self.all.push((series, i32::try_from(hour.since(self.from)).unwrap_or(i32::MAX), bucket));
     }
@@ -54,7 +54,7 @@ impl Rollups {
     }
 
     /// Puts them in the order of series and hour, each hour of a series once.
-    fn sort(&mut self) {
+    pub(super) fn sort(&mut self) {
         self.all.sort_by_key(|(id, ms, _)| (*id, *ms));
         self.all.dedup_by(|later, kept| {
             let same = (later.0, later.1) == (kept.0, kept.1);
@@ -66,7 +66,7 @@ impl Rollups {
     }
 
     /// The chunks that hold them. They are [in order](Self::sort).
-    fn pack(&self) -> Vec<Chunk> {
+    pub(super) fn pack(&self) -> Vec<Chunk> {
         type Series<'a> = Vec<&'a [(i32, i32, Bucket)]>;
         let mut groups: HashMap<Vec<i64>, Series<'_>> = HashMap::new();
         for one in self.all.chunk_by(|a, b| a.0 == b.0) {
@@ -93,7 +93,7 @@ impl Rollups {
     }
 
     /// Adds those of a row.
-    fn unpack(&mut self, chunk: &Chunk) -> Result<(), StoreError> {
+    pub(super) fn unpack(&mut self, chunk: &Chunk) -> Result<(), StoreError> {
         let damaged = || table::damaged(chunk.hour);
         let hours = chunk.all_times().ok_or_else(damaged)?;
         for of in chunk.series.chunks(FIELDS) {

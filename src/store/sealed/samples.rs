@@ -77,6 +77,12 @@ impl Samples {
         self.all.chunk_by(|a, b| a.0 == b.0).filter_map(of).collect()
     }
 
+    /// Series, time and the bits of the value of each.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(super) fn bits(&self) -> Vec<(i32, i32, u64)> {
+        self.all.iter().map(|(id, ms, value)| (*id, *ms, value.to_bits())).collect()
+    }
+
     /// The chunks that hold them. They are [in order](Self::sort).
     pub(super) fn pack(&self) -> Vec<Chunk> {
         let mut groups: Vec<Group> = Vec::new();

@@ -5,7 +5,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row as _};
 
 use super::bits::Bits;
-use super::chunk::{Chunk, Packed, Shape};
+use super::chunk::{Chunk, Packed, Shape, TIMES};
 use super::code::Line;
 use crate::model::Millis;
 use crate::store::arrays::{Doubles, Ints};
@@ -65,26 +65,50 @@ fn small(number: usize) -> i32 {
 /// A row of [`COLUMNS`].
 pub(super) fn read(row: &PgRow) -> Result<Chunk, StoreError> {
     let hour = Millis(row.try_get(0)?);
-    let (Ints(ids), Ints(shapes), Ints(starts)) = (row.try_get(5)?, row.try_get(6)?, row.try_get(7)?);
-    let Doubles(doubles) = row.try_get(9)?;
-    let numbers = shapes.len().checked_div(ids.len()).unwrap_or(1);
-    let ids = ids.into_iter().flat_map(|id| std::iter::repeat_n(id, numbers));
-    let series = ids.zip(shapes).zip(starts).map(|((id, code), start)| {
-        Some(Packed { id, shape: Shape::from_code(code)?, start: usize::try_from(start).ok()? })
-    });
-    let axis = Line {
-        base: row.try_get::<i32, _>(2)?.into(),
-        rise: row.try_get::<i32, _>(3)?.into(),
-        width: row.try_get::<i32, _>(4)?.try_into().map_err(|_| damaged(hour))?,
+    let columns = Columns {
+        times: row.try_get(1)?,
+        axis: (row.try_get(2)?, row.try_get(3)?, row.try_get(4)?),
+        ids: row.try_get(5)?,
+        shapes: row.try_get(6)?,
+        starts: row.try_get(7)?,
+        bits: row.try_get(8)?,
+        doubles: row.try_get(9)?,
     };
-    Ok(Chunk {
-        hour,
-        times: row.try_get::<i32, _>(1)?.try_into().map_err(|_| damaged(hour))?,
-        axis,
-        series: series.collect::<Option<_>>().ok_or_else(|| damaged(hour))?,
-        bits: row.try_get::<Bits, _>(8)?,
-        doubles,
-    })
+    columns.chunk(hour).ok_or_else(|| damaged(hour))
+}
+
+/// What a row says of a chunk, in the order of [`COLUMNS`].
+pub(super) struct Columns {
+    pub(super) times: i32,
+    /// Base, rise and width.
+    pub(super) axis: (i32, i32, i32),
+    pub(super) ids: Ints,
+    pub(super) shapes: Ints,
+    pub(super) starts: Ints,
+    pub(super) bits: Bits,
+    pub(super) doubles: Doubles,
+}
+
+impl Columns {
+    /// The chunk; nothing where the row is damaged.
+    pub(super) fn chunk(self, hour: Millis) -> Option<Chunk> {
+        let (Ints(ids), Ints(shapes), Ints(starts)) = (self.ids, self.shapes, self.starts);
+        let numbers = shapes.len().checked_div(ids.len()).unwrap_or(1);
+        let ids = ids.into_iter().flat_map(|id| std::iter::repeat_n(id, numbers));
+        let series = ids.zip(shapes).zip(starts).map(|((id, code), start)| {
+            Some(Packed { id, shape: Shape::from_code(code)?, start: usize::try_from(start).ok()? })
+        });
+        let (base, rise, width) = self.axis;
+        Some(Chunk {
+            hour,
+            // No row that was written has more, and each takes memory.
+            times: usize::try_from(self.times).ok().filter(|times| *times <= TIMES)?,
+            axis: Line { base: base.into(), rise: rise.into(), width: width.try_into().ok()? },
+            series: series.collect::<Option<_>>()?,
+            bits: self.bits,
+            doubles: self.doubles.0,
+        })
+    }
 }
 
 /// What is said of a chunk that can't be decoded.

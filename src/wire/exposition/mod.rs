@@ -116,6 +116,8 @@ struct Families<'a> {
     help: HashMap<&'a str, String, RandomState>,
     /// Families that have a sample, and the place of the first.
     begun: HashMap<&'a str, usize, RandomState>,
+    /// Names of samples, and the type of the first.
+    named: HashMap<&'a str, MetricType, RandomState>,
 }
 
 impl<'a> Families<'a> {
@@ -159,6 +161,10 @@ impl<'a> Families<'a> {
     /// The reading of a sample, at its place; help comes at the end, as it may be further down.
     fn reading(&mut self, sample: Sample<'a>, place: usize) -> Result<Reading, String> {
         let (family, kind) = self.family(&sample)?;
+        // As where the sum of what turns out to be a histogram came before its type.
+        if *self.named.entry(sample.name).or_insert(kind) != kind {
+            return Err(format!("the TYPE that {} is of comes after its first sample", sample.name));
+        }
         self.begun.entry(family).or_insert(place);
         let label = |(name, value): (&str, Cow<'_, str>)| (name.to_owned().into(), value.into_owned());
         Ok(Reading {
@@ -274,6 +280,8 @@ mod tests {
             ("a 1\na 2\n", "was there before"),
             ("a{x=\"1\",y=\"2\"} 1\na{y=\"2\",x=\"1\"} 2\n", "was there before"),
             ("a 1\n# TYPE a gauge\n", "after its first sample"),
+            ("a_sum 1\n# TYPE a histogram\na_sum{x=\"1\"} 2\n", "after its first sample"),
+            ("# TYPE a summary\na_sum 1\n# TYPE a_sum gauge\na_sum{x=\"1\"} 2\n", "after its first sample"),
             ("# TYPE a gauge\n# TYPE a gauge\n", "second TYPE"),
             ("# HELP a A.\n# HELP a A.\n", "second HELP"),
             ("# TYPE a thing\n", "not a metric type"),

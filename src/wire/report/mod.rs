@@ -8,6 +8,9 @@
 //! can't be read, fails as a whole.
 
 mod fields;
+#[cfg(any(test, feature = "fuzzing"))]
+#[path = "../../../fuzz/report.rs"]
+pub(crate) mod fuzz;
 mod item;
 mod raw;
 mod scan;

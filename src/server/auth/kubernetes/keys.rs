@@ -60,6 +60,14 @@ impl Keys {
         Self { shared, task }
     }
 
+    /// Keys that are never fetched; to be made within a runtime.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(super) fn given(published: Published) -> Self {
+        let shared = Arc::new(Shared::default());
+        shared.published.store(Some(Arc::new(published)));
+        Self { shared, task: tokio::spawn(async {}) }
+    }
+
     /// The keys, once they were fetched.
     pub(super) fn published(&self) -> Option<Arc<Published>> {
         self.shared.published.load_full()

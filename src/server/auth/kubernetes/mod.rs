@@ -7,6 +7,9 @@
 mod accounts;
 mod cache;
 mod cluster;
+#[cfg(any(test, feature = "fuzzing"))]
+#[path = "../../../../fuzz/tokens.rs"]
+pub(crate) mod fuzz;
 mod keys;
 mod review;
 
