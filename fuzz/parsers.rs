@@ -11,7 +11,7 @@ use crate::wire::report::fuzz::report;
 #[path = "encoding.rs"]
 mod encoding;
 #[path = "remote_write.rs"]
-mod remote_write;
+pub(crate) mod remote_write;
 
 /// Gives a parser some bytes, and panics where it does not keep what it has to.
 pub type Check = fn(&[u8]);

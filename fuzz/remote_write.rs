@@ -8,7 +8,7 @@ use crate::wire::remote_write::{Message, RemoteWrite, Written, identify, infer, 
 
 #[path = "../tests/contract/harness/remote_write.rs"]
 #[allow(clippy::pedantic, clippy::expect_used, missing_docs, reason = "a file of the tests")]
-mod sender;
+pub(crate) mod sender;
 
 use sender::{Series, encode_v1, encode_v2, v1, v2};
 

@@ -6,7 +6,7 @@ set -euo pipefail
 
 case " $* " in
 *" --crate-name noetl_metrics "*" --crate-type lib "*)
-    exec "$@" -Copt-level=0 -Cpasses=sancov-module \
+    exec "$@" -Cpasses=sancov-module \
         -Cllvm-args=-sanitizer-coverage-level=4 \
         -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
         -Cllvm-args=-sanitizer-coverage-pc-table \

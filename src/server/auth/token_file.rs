@@ -106,7 +106,9 @@ fn parse(number: usize, line: &str) -> Result<Known, String> {
     for word in words {
         match word.split_once('=') {
             Some(("rights", value)) if rights.is_none() => {
-                rights = Some(value.parse::<Rights>().map_err(|e| format!("rights: {e}"))?);
+                // What is not a right may be the next token, where the line's end is missing.
+                let parsed = value.parse::<Rights>();
+                rights = Some(parsed.map_err(|_| "rights: one of them is not read, write or admin")?);
             }
             Some(("components", value)) if names.is_none() => {
                 let all: Vec<String> = value.split(',').map(str::to_owned).collect();
@@ -170,8 +172,9 @@ mod tests {
     fn a_line_that_is_wrong_is_named_without_its_words() {
         let bad = [
             ("secret other", "line 1: behind a token there can be"),
-            ("x\nsecret rights=all", "line 2: rights: \"all\" is not read, write or admin"),
-            ("secret rights=", "line 1: rights: \"\""),
+            ("x\nsecret rights=all", "line 2: rights: one of them is not read, write or admin"),
+            ("first rights=read,secret", "line 1: rights: one of them is not"),
+            ("secret rights=", "line 1: rights: one of them is not"),
             ("secret rights=read rights=admin", "line 1: rights or components occurs twice"),
             ("secret components=a,,b", "line 1: components: a name is empty"),
         ];

@@ -7,12 +7,8 @@ use proptest::prelude::*;
 use prost::Message as _;
 
 use super::{Message, RemoteWriteError, read};
+use crate::fuzzing::remote_write::sender::{self, COUNTER, HISTOGRAM, Series, encode_v1, encode_v2};
 use crate::model::{Limits, MetricType};
-
-#[path = "../../../tests/contract/harness/remote_write.rs"]
-mod sender;
-
-use sender::{COUNTER, HISTOGRAM, Series, encode_v1, encode_v2};
 
 /// What is read of a body, in the form of what was encoded. `about` is of 2.0 only.
 fn read_back(message: Message, body: &[u8]) -> Result<Vec<Series>, RemoteWriteError> {
