@@ -10,7 +10,11 @@ const ALL: [Encoding; 4] = [Encoding::Identity, Encoding::Gzip, Encoding::Zstd, 
 pub(super) fn encoding(data: &[u8]) {
     let Some((what, rest)) = data.split_first() else { return };
     match what % 4 {
-        0 => ALL.into_iter().for_each(|encoding| unpack(encoding, rest)),
+        0 => {
+            for encoding in ALL {
+                unpack(encoding, rest);
+            }
+        }
         1 => comes_back(rest),
         2 => damaged(rest),
         _ => line_by_line(rest),

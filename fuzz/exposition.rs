@@ -49,7 +49,7 @@ fn keeps_rules(readings: &[Reading]) {
         for (place, (name, _)) in reading.labels.iter().enumerate() {
             assert!(is_label_name(name) && !reading.labels[..place].iter().any(|(other, _)| other == name));
         }
-        assert!(reading.name != "" && reading.unit.is_none());
+        assert!(reading.unit.is_none(), "a text has none");
     }
 }
 
@@ -68,8 +68,9 @@ fn is_plain(reading: &Reading) -> bool {
     let is_part = reading.labels.iter().any(|(name, _)| name == "quantile" || name == "le");
     let is_whole = reading.name.ends_with("_sum") || reading.name.ends_with("_count");
     let is_of_parts = matches!(reading.kind, MetricType::Histogram | MetricType::Summary);
+    let is_of_nobody = is_part && is_whole && is_of_parts;
     // Nor can help be written that ends as a line may.
-    !(is_part && is_whole && is_of_parts) && !reading.help.ends_with('\r')
+    !(is_of_nobody || reading.help.ends_with('\r'))
 }
 
 fn comes_back(readings: &[Reading]) {
@@ -95,29 +96,29 @@ fn comes_back(readings: &[Reading]) {
 }
 
 fn written(families: &[(&str, Vec<&Reading>)]) -> String {
-    let mut text = String::new();
+    let mut lines = Vec::new();
     for (name, readings) in families {
         let help = readings.first().map_or("", |first| first.help.as_ref());
-        text += &format!("# HELP {name} {}\n", help.replace('\\', "\\\\").replace('\n', "\\n"));
+        lines.push(format!("# HELP {name} {}\n", help.replace('\\', "\\\\").replace('\n', "\\n")));
         let kind = readings.first().map_or(MetricType::Gauge, |first| first.kind);
-        text += &format!("# TYPE {name} {kind}\n");
-        for reading in readings {
-            text += &reading.name;
-            if !reading.labels.is_empty() {
-                let label = |(name, value): &(_, String)| {
-                    let value = value.replace('\\', "\\\\").replace('\n', "\\n").replace('"', "\\\"");
-                    format!("{name}=\"{value}\"")
-                };
-                text += &format!("{{{}}}", reading.labels.iter().map(label).collect::<Vec<_>>().join(","));
-            }
-            let mut number = vec![b' '];
-            value::write(&mut number, reading.value);
-            text += str::from_utf8(&number).expect("a number");
-            text += &reading.timestamp_ms.map_or_else(String::new, |at| format!(" {at}"));
-            text.push('\n');
-        }
+        lines.push(format!("# TYPE {name} {kind}\n"));
+        lines.extend(readings.iter().map(|reading| line(reading)));
     }
-    text
+    lines.concat()
+}
+
+fn line(reading: &Reading) -> String {
+    let label = |(name, value): &(_, String)| {
+        let value = value.replace('\\', "\\\\").replace('\n', "\\n").replace('"', "\\\"");
+        format!("{name}=\"{value}\"")
+    };
+    let labels: Vec<String> = reading.labels.iter().map(label).collect();
+    let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
+    let mut number = Vec::new();
+    value::write(&mut number, reading.value);
+    let number = str::from_utf8(&number).expect("a number");
+    let at = reading.timestamp_ms.map_or_else(String::new, |at| format!(" {at}"));
+    format!("{}{labels} {number}{at}\n", reading.name)
 }
 
 /// What a reading says, in a form that is equal to itself.

@@ -42,7 +42,9 @@ fn keeps_limits(report: &Report<'_>, checked: &Checked<'_>, body: usize, limits:
     let samples = &checked.samples;
     assert!(samples.len() <= limits.samples && checked.entries.len() == samples.len());
     let mut places = vec![0; report.len()];
-    samples.iter().for_each(|sample| places[sample.index] |= 1);
+    for sample in samples {
+        places[sample.index] = 1;
+    }
     for one in &checked.rejected {
         assert_eq!(places[one.index], 0, "rejected, and once");
         assert!(one.reason.len() < 4000 && !one.reason.contains('\0'), "{one:?}");

@@ -43,7 +43,9 @@ fn come_back(input: &mut Input<'_>) {
         for of in &chunk.series {
             let values = chunk.values(of).expect("its values are read");
             assert_eq!(chunk.last(of).map(f64::to_bits), values.last().map(|value| value.to_bits()));
-            times.iter().zip(values).for_each(|(at, value)| again.push(of.id, *at, value));
+            for (at, value) in times.iter().zip(values) {
+                again.push(of.id, *at, value);
+            }
         }
     }
     again.sort();
@@ -123,7 +125,9 @@ fn sent(bytes: &[u8]) {
     let Some(bits) = Bits::sent(bytes) else { return };
     assert!(bits.len() <= bytes.len() * 8);
     let mut again = Bits::default();
-    (0..bits.len()).for_each(|at| again.push(bits.get(at, 1).expect("it is within"), 1));
+    for at in 0..bits.len() {
+        again.push(bits.get(at, 1).expect("it is within"), 1);
+    }
     assert!((0..=56).all(|width| bits.get(0, width) == again.get(0, width)));
     assert_eq!(bits.get(bits.len(), 1), None);
 }
