@@ -1,9 +1,10 @@
-//! Remote write 1.0 and 2.0: within the limits, as another library reads it, and the same once written again.
+//! Remote write 1.0 and 2.0, and what OpenTelemetry sends: within the limits, as another library reads it, and the same once written again.
 
 use foldhash::quality::FixedState;
 use prost::Message as _;
 
-use crate::model::{Label, Limits, check_labels, export_line, labels_of_line};
+use crate::model::{Label, Limits, Millis, check_labels, export_line, labels_of_line};
+use crate::wire::otlp;
 use crate::wire::remote_write::{Message, RemoteWrite, Written, identify, infer, read};
 
 #[path = "../tests/contract/harness/remote_write.rs"]
@@ -15,6 +16,10 @@ use sender::{Series, encode_v1, encode_v2, v1, v2};
 /// The first byte says which message the others are.
 pub(super) fn remote_write(data: &[u8]) {
     let Some((version, body)) = data.split_first() else { return };
+    if version & 2 != 0 {
+        let form = if version & 1 == 0 { otlp::Form::Protobuf } else { otlp::Form::Json };
+        return open_telemetry(form, body);
+    }
     let message = if version & 1 == 0 { Message::V1 } else { Message::V2 };
     let limits = Limits { samples: 100, ..Limits::default() };
     let Ok(write) = read(message, body, &limits) else { return };
@@ -31,6 +36,23 @@ pub(super) fn remote_write(data: &[u8]) {
         let again = read(message, &body, &Limits::default()).expect("what was written is read");
         let again: Option<Vec<_>> = again.series.iter().map(|series| whole(&again, series)).collect();
         assert!(again.is_some_and(|again| same(&again, &all)), "{message:?} of {all:?}");
+    }
+}
+
+/// What OpenTelemetry sends becomes series within the limits, each of a point or of its resource.
+fn open_telemetry(form: otlp::Form, body: &[u8]) {
+    let limits = Limits { samples: 100, ..Limits::default() };
+    let Ok(request) = otlp::read(form, body) else { return };
+    let Ok(translated) = otlp::translate(&request, &limits, Millis(1_000)) else { return };
+    let write = translated.made.write();
+    keeps_limits(&write, &limits);
+    assert_eq!(write.series.len(), translated.point_of.len());
+    let points =
+        translated.point_of.iter().flatten().chain(translated.refused.iter().map(|(point, _)| point));
+    assert!(points.max().is_none_or(|point| *point < translated.points));
+    for series in &write.series {
+        assert_eq!(write.samples(series).len(), 1);
+        names_a_series(&write, series, &limits);
     }
 }
 
