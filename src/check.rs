@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::agent::ServerUrl;
 use crate::model::Millis;
+use crate::tls::{ClientTls, ClientTlsConfig};
 
 /// The component that the sample belongs to, and its metric.
 const COMPONENT: &str = "noetl-metrics-check";
@@ -20,6 +21,8 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 pub struct CheckConfig {
     /// The server.
     pub server_url: ServerUrl,
+    /// How it is spoken to by TLS; `None` for plain HTTP.
+    pub tls: Option<ClientTlsConfig>,
     /// File with the bearer token that is sent with writes.
     pub token_file: Option<PathBuf>,
 }
@@ -52,7 +55,7 @@ pub async fn run(config: &CheckConfig, tell: impl Fn(&Step)) -> Vec<Step> {
     let caller = match Caller::new(config) {
         Ok(caller) => caller,
         Err(why) => {
-            note("the token can be read", "--token-file must name a file that holds a token", Err(why));
+            note("what it needs can be read", "the detail names the flag whose file is wrong", Err(why));
             return steps;
         }
     };
@@ -110,18 +113,17 @@ struct Caller {
 impl Caller {
     fn new(config: &CheckConfig) -> Result<Self, String> {
         crate::client::install_crypto();
-        let mut client = Client::builder().timeout(TIMEOUT).user_agent("noetl-metrics-check");
-        // Roots are for TLS only, and an image from scratch has none.
-        if config.server_url.is_plain() {
-            client = client.tls_certs_only([]);
-        }
+        let client = Client::builder().timeout(TIMEOUT).user_agent("noetl-metrics-check");
+        let tls = config.tls.clone().map(ClientTls::open).transpose()?;
+        let mut client = crate::client::with_tls(client, tls.as_ref())?;
         if config.server_url.is_loopback() {
             client = client.no_proxy();
         }
         let token = config.token_file.as_ref().map(|path| {
-            let text = std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
+            let text =
+                std::fs::read_to_string(path).map_err(|e| format!("--token-file {}: {e}", path.display()))?;
             let token = text.lines().map(str::trim).find(|l| !l.is_empty() && !l.starts_with('#'));
-            token.map(str::to_owned).ok_or_else(|| format!("{}: holds no token", path.display()))
+            token.map(str::to_owned).ok_or_else(|| format!("--token-file {}: holds no token", path.display()))
         });
         let client = client.build().map_err(|e| crate::client::causes(&e))?;
         Ok(Self { client, server: config.server_url.clone(), token: token.transpose()? })

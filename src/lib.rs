@@ -4,8 +4,8 @@
 //! One binary, several roles. The folders say what the program does:
 //! [`model`] holds values and their rules, [`wire`] formats, [`store`] PostgreSQL, [`live`] the
 //! newest values ready to be scraped, [`server`] the HTTP API, [`host`] readings of this machine,
-//! [`agent`] the reporter, [`crd`] the resource that installs all of it on Kubernetes, [`operator`]
-//! what does so, [`archive`] history for other stores, [`cli`] every flag.
+//! [`agent`] the reporter, [`tls`] certificates and keys, [`crd`] the resource that installs all of it
+//! on Kubernetes, [`operator`] what does so, [`archive`] history for other stores, [`cli`] every flag.
 
 pub mod agent;
 pub mod archive;
@@ -26,4 +26,5 @@ pub mod operator;
 pub mod server;
 pub mod store;
 pub mod telemetry;
+pub mod tls;
 pub mod wire;

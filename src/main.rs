@@ -88,7 +88,7 @@ async fn run(role: Role, changed: Vec<Flag>) -> Result<(), String> {
 
 async fn check(args: &cli::CheckArgs) -> Result<(), String> {
     let is_text = args.output == cli::Output::Text;
-    let steps = noetl_metrics::check::run(&args.config(), |step| {
+    let steps = noetl_metrics::check::run(&args.config()?, |step| {
         if is_text {
             println!("{} {}: {}", if step.ok { "✓" } else { "✗" }, step.name, step.detail.trim());
             step.hint.iter().for_each(|hint| println!("  {hint}"));

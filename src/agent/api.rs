@@ -9,9 +9,11 @@ use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response};
 
+use super::AgentError;
 use super::backoff::retry_after;
 use super::config::{AgentConfig, ServerUrl};
 use crate::model::Millis;
+use crate::tls::ClientTls;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -22,6 +24,7 @@ const MAX_ANSWER_BYTES: usize = 1 << 20;
 #[derive(Debug)]
 pub(super) struct Api {
     client: Client,
+    tls: Option<ClientTls>,
     server: ServerUrl,
     token_file: Option<PathBuf>,
 }
@@ -50,23 +53,22 @@ pub(super) enum NoAnswer {
 
 impl Api {
     /// A client for the server that `config` names.
-    pub(super) fn new(config: &AgentConfig) -> Result<Self, reqwest::Error> {
+    pub(super) fn new(config: &AgentConfig) -> Result<Self, AgentError> {
         crate::client::install_crypto();
-        let mut client = Client::builder()
+        let tls = config.tls.clone().map(ClientTls::open).transpose().map_err(AgentError::Tls)?;
+        let client = Client::builder()
             .user_agent(concat!("noetl-metrics-agent/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(REQUEST_TIMEOUT)
             .redirect(Policy::none());
-        // Roots are for TLS only, and loading none works in an image that has none.
-        if config.server_url.is_plain() {
-            client = client.tls_certs_only([]);
-        }
+        let mut client = crate::client::with_tls(client, tls.as_ref()).map_err(AgentError::Tls)?;
         // A proxy of the environment could not reach this machine's own loopback.
         if config.server_url.is_loopback() {
             client = client.no_proxy();
         }
         Ok(Self {
-            client: client.build()?,
+            client: client.build().map_err(AgentError::Client)?,
+            tls,
             server: config.server_url.clone(),
             token_file: config.auth_token_file.clone(),
         })
@@ -75,6 +77,11 @@ impl Api {
     /// Where the server is, for the log.
     pub(super) fn server(&self) -> &ServerUrl {
         &self.server
+    }
+
+    /// How it speaks TLS, where it does.
+    pub(super) fn tls(&self) -> Option<&ClientTls> {
+        self.tls.as_ref()
     }
 
     /// Sends a JSON body and waits for the answer, whatever it is.

@@ -9,6 +9,7 @@ use reqwest::Url;
 use super::scrape::ScrapeConfig;
 use super::spool::SpoolConfig;
 use crate::host::{HostPaths, SystemScope, node_name};
+use crate::tls::ClientTlsConfig;
 
 /// Kind of an agent that stands for a node.
 const NODE_AGENT: &str = "node_agent";
@@ -20,6 +21,8 @@ const WORKER_POOL: &str = "worker_pool";
 pub struct AgentConfig {
     /// The server that takes the reports.
     pub server_url: ServerUrl,
+    /// How it speaks TLS to it; `None` for plain HTTP.
+    pub tls: Option<ClientTlsConfig>,
     /// Pool of the worker it stands for; becomes the label `pool_name`.
     pub pool_name: Option<String>,
     /// Name under which it is registered; the node's name unless given.
@@ -51,6 +54,7 @@ impl AgentConfig {
     /// An agent of this node that sends to `server_url`, all else as by default.
     pub fn new(server_url: ServerUrl) -> Self {
         Self {
+            tls: (!server_url.is_plain()).then(ClientTlsConfig::default),
             server_url,
             pool_name: None,
             worker_id: None,

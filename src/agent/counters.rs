@@ -8,6 +8,7 @@ use super::outbox::Outbox;
 use super::spool::SpoolStats;
 use crate::host::{Outcome, Readings};
 use crate::model::Millis;
+use crate::tls::ClientTls;
 
 /// Counts since the start.
 #[derive(Debug, Default)]
@@ -26,6 +27,8 @@ pub(super) struct Counters {
     pub(super) heartbeat_failures: AtomicU64,
     /// What the spool counts, where there is one.
     pub(super) spool: Option<Arc<SpoolStats>>,
+    /// The files of TLS, where it is spoken.
+    pub(super) tls: Option<ClientTls>,
 }
 
 /// How a collection went.
@@ -45,6 +48,9 @@ impl Counters {
         self.collect_sending(outbox, out);
         if let Some(spool) = &self.spool {
             spool.collect(Millis::now().0, out);
+        }
+        if let Some(tls) = &self.tls {
+            collect_tls(tls, out);
         }
         collection.collect(out);
         out.gauge(
@@ -76,6 +82,15 @@ impl Counters {
         out.gauge("noetl_agent_queue_bytes", help, &[], outbox.bytes() as f64);
         let help = "Reports in memory that wait to be sent.";
         out.gauge("noetl_agent_queue_reports", help, &[], outbox.reports() as f64);
+    }
+}
+
+fn collect_tls(tls: &ClientTls, out: &mut Readings) {
+    let help = "Times that the files of TLS changed and could not be used; what was read before stays.";
+    out.counter("noetl_agent_tls_reload_failures_total", help, &[], tls.failures() as f64);
+    if let Some(ends) = tls.not_after() {
+        let help = "When the agent's own certificate ends, seconds since the epoch.";
+        out.gauge("noetl_agent_tls_certificate_not_after_seconds", help, &[], ends as f64);
     }
 }
 

@@ -74,6 +74,9 @@ pub enum AgentError {
     /// The HTTP client could not be made: most likely this machine has no root certificates.
     #[error("cannot set up the HTTP client: {}; SSL_CERT_FILE may name a file of root certificates", crate::client::causes(.0))]
     Client(#[source] reqwest::Error),
+    /// TLS can't be set up.
+    #[error("{0}")]
+    Tls(String),
     /// A task that runs as long as the agent ended before it.
     #[error("a task of the agent ended unexpectedly")]
     TaskEnded,
@@ -83,17 +86,17 @@ pub enum AgentError {
 /// disk where it may, signs off, and returns. Failures of the server do not end it.
 ///
 /// # Errors
-/// [`AgentError::Client`] at the start; [`AgentError::TaskEnded`] where a task of it panicked.
+/// [`AgentError::Client`] and [`AgentError::Tls`] at the start; [`AgentError::TaskEnded`] where a task of it panicked.
 pub async fn run(config: AgentConfig, shutdown: impl Future<Output = ()>) -> Result<(), AgentError> {
     let identity = Arc::new(Identity::of(&config));
-    let api = Arc::new(Api::new(&config).map_err(AgentError::Client)?);
+    let api = Arc::new(Api::new(&config)?);
     let registration = Arc::new(Registration::new(&identity));
     let spool = match config.spool.clone() {
         Some(spool) => Some(Spool::open(spool, registration.clone()).await),
         None => None,
     };
     let stats = spool.as_ref().map(|spool| spool.stats().clone());
-    let counters = Arc::new(Counters { spool: stats, ..Counters::default() });
+    let counters = Arc::new(Counters { spool: stats, tls: api.tls().cloned(), ..Counters::default() });
     let outbox = Arc::new(Outbox::new(config.buffer_bytes));
     let (stop, stopping) = watch::channel(false);
     tracing::info!(

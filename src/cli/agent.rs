@@ -7,6 +7,7 @@ use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 
 use super::scrape::ScrapeArgs;
+use super::tls::ClientTlsArgs;
 use super::values::{bytes, duration};
 use crate::agent::{AgentConfig, ServerUrl, SpoolConfig};
 use crate::host::HostPaths;
@@ -32,6 +33,10 @@ pub struct AgentArgs {
     // The guide's variable, which may mean NoETL's own server: it comes second.
     #[arg(long, env = "NOETL_SERVER_URL", value_name = "URL", hide = true)]
     guide_server_url: Option<String>,
+
+    /// TLS.
+    #[command(flatten)]
+    pub tls: ClientTlsArgs,
 
     /// Pool of the worker that the agent stands for; becomes the label `pool_name`
     ///
@@ -139,6 +144,7 @@ impl AgentArgs {
             .unwrap_or_else(|| DEFAULT_SERVER.to_owned());
         let server_url = ServerUrl::parse(&server_url).map_err(|e| format!("--server-url: {e}"))?;
         Ok(AgentConfig {
+            tls: self.tls.into_config(&server_url)?,
             server_url,
             pool_name: given(self.pool_name),
             worker_id: given(self.worker_id),
@@ -229,6 +235,10 @@ mod tests {
             ("worker-id", "NOETL_WORKER_ID"),
             ("metrics-interval", "NOETL_WORKER_METRICS_INTERVAL"),
             ("heartbeat-interval", "NOETL_WORKER_HEARTBEAT_INTERVAL"),
+            ("tls-ca-file", "NOETL_METRICS_TLS_CA_FILE"),
+            ("tls-cert-file", "NOETL_METRICS_TLS_CERT_FILE"),
+            ("tls-key-file", "NOETL_METRICS_TLS_KEY_FILE"),
+            ("tls-server-name", "NOETL_METRICS_TLS_SERVER_NAME"),
             ("textfile-dir", "NOETL_METRICS_TEXTFILE_DIR"),
             ("auth-token-file", "NOETL_METRICS_AUTH_TOKEN_FILE"),
             ("component-type", "NOETL_METRICS_COMPONENT_TYPE"),

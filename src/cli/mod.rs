@@ -13,6 +13,7 @@ mod demo;
 mod operator;
 mod scrape;
 mod server;
+mod tls;
 pub mod values;
 
 use clap::parser::ValueSource;

@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 
 use super::admin::RetentionArgs;
 use super::auth::AuthArgs;
+use super::tls::ServerTlsArgs;
 use super::values::{base_url, duration};
 use crate::model::Limits;
 use crate::server::ServerConfig;
@@ -99,6 +100,9 @@ pub struct ServerArgs {
     /// made it. NoETL's is read and never written.
     #[arg(long, env = "NOETL_METRICS_RUNTIME", value_enum)]
     pub runtime: Option<RuntimeOwner>,
+    /// TLS.
+    #[command(flatten)]
+    pub tls: ServerTlsArgs,
     /// Who may do what.
     #[command(flatten)]
     pub auth: AuthArgs,
@@ -161,7 +165,10 @@ impl ServerArgs {
         if self.lease_duration < Duration::from_secs(1) {
             return Err("--lease-duration must be at least 1s".into());
         }
+        let (tls, peer_tls) = self.tls.into_configs(self.advertise_url.as_deref())?;
         Ok(ServerConfig {
+            tls,
+            peer_tls,
             listen: self.listen,
             database: self.database.source()?,
             advertise_url: self.advertise_url,

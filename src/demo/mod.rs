@@ -135,6 +135,8 @@ pub async fn run(
 
 fn server_config(config: &DemoConfig, listen: SocketAddr, database_url: &str) -> ServerConfig {
     ServerConfig {
+        tls: None,
+        peer_tls: None,
         listen,
         database: database_url.to_owned().into(),
         advertise_url: None,

@@ -18,6 +18,7 @@ use super::problem::{Kind, Problem};
 use super::remote_write::WRITTEN;
 use super::reply::Reply;
 use super::request::Request;
+use crate::tls::ClientTls;
 
 /// Marks a request that was forwarded once: it is not forwarded again.
 const FORWARDED: HeaderName = HeaderName::from_static("noetl-metrics-forwarded");
@@ -52,16 +53,18 @@ pub(super) struct Peer {
     pub url: String,
 }
 
-/// The client for it.
-pub(super) fn client() -> Result<Client, reqwest::Error> {
+/// The client for it. Certificates are verified as `tls` says; it may still speak plain HTTP, where the
+/// active server does while TLS is being turned on.
+pub(super) fn client(tls: Option<&ClientTls>) -> Result<Client, String> {
     crate::client::install_crypto();
-    Client::builder()
+    let client = Client::builder()
         .user_agent(concat!("noetl-metrics-server/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT_TIMEOUT)
         .timeout(TIMEOUT)
         .redirect(reqwest::redirect::Policy::none())
-        .no_proxy()
-        .build()
+        .no_proxy();
+    let client = crate::client::with_tls(client, tls)?;
+    client.build().map_err(|e| crate::client::causes(&e))
 }
 
 /// Whether an endpoint is answered by every server for itself.

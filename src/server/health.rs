@@ -55,6 +55,11 @@ pub(super) async fn readyz(app: &Arc<App>, request: &Request) -> Result<Reply, P
     Ok(answer(&checks, request))
 }
 
+/// Whether probes of Kubernetes ask this, which have neither token nor certificate.
+pub(super) fn is_probe(endpoint: &str) -> bool {
+    matches!(endpoint, "/livez" | "/readyz")
+}
+
 fn answer(checks: &[(&str, Result<(), String>)], request: &Request) -> Reply {
     let failed = checks.iter().any(|(_, result)| result.is_err());
     let verbose = request.params.all("verbose").next().is_some();

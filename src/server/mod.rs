@@ -13,6 +13,7 @@ mod export;
 mod forward;
 mod health;
 mod leadership;
+mod listen;
 mod openapi;
 mod otlp;
 mod own;
@@ -29,6 +30,7 @@ mod request;
 mod routes;
 mod self_report;
 mod sweeper;
+mod tls;
 mod view;
 
 /// What [`crate::fuzzing`] gives bytes to.
@@ -51,9 +53,11 @@ use warp::Filter;
 use crate::host::{HostPaths, HostReader};
 use crate::model::{Limits, Millis};
 use crate::store::{Database, DatabaseSource, Retention, RuntimeOwner, Sizes, StoreError};
+use crate::tls::{ClientTls, ClientTlsConfig};
 
 pub use self::auth::{AuthConfig, KubernetesAuth, ReadAccess, ServiceAccounts};
 pub use self::core::Core;
+pub use self::tls::ServerTlsConfig;
 pub use openapi::document as openapi_document;
 use request::Request;
 
@@ -73,6 +77,10 @@ pub struct ServerConfig {
     pub lease_duration: Duration,
     /// Connections to PostgreSQL at most.
     pub max_connections: u32,
+    /// How TLS is served; `None` for plain HTTP.
+    pub tls: Option<ServerTlsConfig>,
+    /// How other servers are spoken to by TLS.
+    pub peer_tls: Option<ClientTlsConfig>,
     /// Who may do what.
     pub auth: AuthConfig,
     /// A component that is silent for longer leaves the exposition.
@@ -115,9 +123,12 @@ pub enum ServerError {
     /// The token file can't be read.
     #[error("--auth-token-file {0}: {1}")]
     Tokens(PathBuf, String),
+    /// The files of TLS can't be used.
+    #[error("{0}")]
+    Tls(String),
     /// There is no client for requests that are forwarded.
     #[error("requests can't be forwarded: {0}")]
-    Client(reqwest::Error),
+    Client(String),
     /// The database can't be used at all.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -134,6 +145,8 @@ pub struct App {
     /// The epoch in which this server is active, and connections that write in it.
     held: parking_lot::Mutex<Option<(i64, Database)>>,
     client: reqwest::Client,
+    tls: Option<tls::Tls>,
+    peer_tls: Option<ClientTls>,
     /// Why the core is not there yet.
     waiting_for: parking_lot::Mutex<String>,
     auth: auth::Auth,
@@ -169,6 +182,8 @@ pub async fn run(
 ) -> Result<(), ServerError> {
     let database = Database::new(config.database.clone(), config.max_connections)?;
     let auth = auth::Auth::open(&config.auth)?;
+    let tls = config.tls.as_ref().map(tls::Tls::open).transpose()?;
+    let peer_tls = config.peer_tls.clone().map(ClientTls::open).transpose().map_err(ServerError::Tls)?;
     let listener =
         TcpListener::bind(config.listen).await.map_err(|e| ServerError::Listen(config.listen, e))?;
     let address = listener.local_addr().map_err(|e| ServerError::Listen(config.listen, e))?;
@@ -176,14 +191,16 @@ pub async fn run(
     let app = Arc::new(App {
         auth,
         bodies: body::Bodies::new(config.limits.body_bytes, stopping.clone()),
-        own: own::OwnMetrics::new(),
+        own: own::OwnMetrics::new(tls.is_some()),
         host: parking_lot::Mutex::new(HostReader::new(HostPaths::default())),
         rates: rates::Rates::default(),
         sizes: parking_lot::Mutex::default(),
         core: ArcSwapOption::empty(),
         peer: ArcSwapOption::empty(),
         held: parking_lot::Mutex::default(),
-        client: forward::client().map_err(ServerError::Client)?,
+        client: forward::client(peer_tls.as_ref()).map_err(ServerError::Client)?,
+        tls,
+        peer_tls,
         waiting_for: parking_lot::Mutex::new("the database was not reached yet".into()),
         started: Millis::now(),
         stopping: stopping.clone(),
@@ -198,10 +215,8 @@ pub async fn run(
         shutdown.await;
         let _ = stop.send(true);
     });
-    let serve =
-        warp::serve(filter(Arc::clone(&app))).incoming(listener).graceful(when(stopping.clone())).run();
     tokio::select! {
-        () = serve => {}
+        () = listen::serve(Arc::clone(&app), listener, stopping.clone()) => {}
         () = overdue(stopping) => tracing::warn!("stopping without those that still read or send"),
     }
     finish(&app, background).await;
@@ -239,8 +254,11 @@ async fn finish(app: &App, background: tokio::task::JoinHandle<()>) {
     }
 }
 
-/// The one filter: warp takes the request apart, [`routes::answer`] finds the handler.
-fn filter(app: Arc<App>) -> impl Filter<Extract = (warp::reply::Response,), Error = warp::Rejection> + Clone {
+/// The one filter of a connection: warp takes the request apart, [`routes::answer`] finds the handler.
+fn filter(
+    app: Arc<App>,
+    has_certificate: bool,
+) -> impl Filter<Extract = (warp::reply::Response,), Error = warp::Rejection> + Clone {
     let query = warp::query::raw().or(warp::any().map(String::new)).unify();
     warp::method()
         .and(warp::path::full())
@@ -249,7 +267,8 @@ fn filter(app: Arc<App>) -> impl Filter<Extract = (warp::reply::Response,), Erro
         .and(warp::body::stream())
         .then(move |method, path: warp::path::FullPath, query: String, headers: http::HeaderMap, body| {
             let app = Arc::clone(&app);
-            let request = Request::new(method, path.as_str().to_owned(), &query, headers, body);
+            let request = Request::new(method, path.as_str().to_owned(), &query, headers, body)
+                .with_certificate(has_certificate);
             async move {
                 let accept_encoding = request.header(http::header::ACCEPT_ENCODING).to_owned();
                 routes::answer(app, request).await.send(&accept_encoding).await

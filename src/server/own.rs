@@ -1,5 +1,6 @@
 //! `/metrics`: what this process does, by the crate `prometheus`. All label sets are closed.
 
+use std::ops::Add as _;
 use std::time::Duration;
 
 use http::{Method, StatusCode};
@@ -10,6 +11,8 @@ use prometheus::{
 
 use super::App;
 use super::reply::Reply;
+use super::tls::{Failure, Tls};
+use crate::tls::ClientTls;
 use crate::wire::report::Rejected;
 
 /// Fields that a rejection is counted under; any other is `other`.
@@ -35,10 +38,12 @@ pub(super) struct OwnMetrics {
     accepted: IntCounter,
     rejected: IntCounterVec,
     limited: IntCounterVec,
+    handshakes: IntCounterVec,
 }
 
 impl OwnMetrics {
-    pub(super) fn new() -> Self {
+    /// All at 0; those of TLS where it is spoken.
+    pub(super) fn new(with_tls: bool) -> Self {
         let registry = Registry::new();
         let requests = IntCounterVec::new(
             Opts::new("noetl_metrics_http_requests_total", "HTTP requests answered."),
@@ -67,12 +72,20 @@ impl OwnMetrics {
             ),
             &["limit"],
         );
+        let handshakes = IntCounterVec::new(
+            Opts::new(
+                "noetl_metrics_tls_handshakes_total",
+                "TLS handshakes, by how they ended: ok, or why there is no connection.",
+            ),
+            &["result"],
+        );
         let own = Self {
             requests: kept(&registry, requests),
             seconds: kept(&registry, seconds),
             accepted: kept(&registry, accepted),
             rejected: kept(&registry, rejected),
             limited: kept(&registry, limited),
+            handshakes: kept(&registry, handshakes),
             registry,
         };
         for field in FIELDS {
@@ -80,6 +93,12 @@ impl OwnMetrics {
         }
         for limit in ["samples", "bytes"] {
             own.limited.with_label_values(&[limit]);
+        }
+        if with_tls {
+            own.handshakes.with_label_values(&["ok"]);
+            for failure in Failure::ALL {
+                own.handshakes.with_label_values(&[failure.reason()]);
+            }
         }
         own
     }
@@ -111,6 +130,11 @@ impl OwnMetrics {
     /// A report was refused since its component sends too much, of `samples` or `bytes`.
     pub(super) fn limited(&self, limit: &str) {
         self.limited.with_label_values(&[limit]).inc();
+    }
+
+    /// A TLS handshake ended.
+    pub(super) fn shaken(&self, failure: Option<Failure>) {
+        self.handshakes.with_label_values(&[failure.map_or("ok", Failure::reason)]).inc();
     }
 
     /// Samples committed and refused since the start.
@@ -146,6 +170,23 @@ impl OwnMetrics {
             "Start of the process, seconds since the epoch.",
             app.started.0 / 1000,
         );
+        if let Some(tls) = &app.tls {
+            gauge(
+                "noetl_metrics_tls_certificate_not_after_seconds",
+                "When the server's certificate ends, seconds since the epoch.",
+                tls.not_after(),
+            );
+        }
+        let reloads = app.tls.as_ref().map(Tls::failures);
+        let reloads =
+            reloads.into_iter().chain(app.peer_tls.as_ref().map(ClientTls::failures)).reduce(u64::add);
+        if let Some(failures) = reloads {
+            counter(
+                "noetl_metrics_tls_reload_failures_total",
+                "Times that the files of TLS changed and could not be used; what was read before stays.",
+                failures,
+            );
+        }
         let epoch = app.held.lock().as_ref().map(|(epoch, _)| *epoch);
         gauge("noetl_metrics_active", "Whether this server is the active one.", i64::from(epoch.is_some()));
         if let Some(epoch) = epoch {

@@ -32,9 +32,11 @@ macro_rules! kinds {
 kinds! {
     MALFORMED: 400 "malformed-body" "The body can't be read", "Send valid JSON in UTF-8. NaN and infinities are the strings NaN, +Inf and -Inf.";
     INVALID_WRITE: 400 "invalid-write" "Some of what was written breaks a rule", "The errors name each series and the rule. The others are stored; the same again changes nothing.";
+    PLAIN_HTTP: 400 "https-required" "The server speaks HTTPS", "Use https:// in the address, and the authority of the server's certificate: docs/tls.md.";
     PARAMETER: 400 "invalid-parameter" "A query parameter is wrong", "The detail names the parameter. /openapi.json lists those of each endpoint.";
     UNAUTHENTICATED: 401 "unauthenticated" "Authentication is required", "Send Authorization: Bearer <token> with a token of the server's --auth-token-file, or of a ServiceAccount for the audience of --auth-kubernetes-audience.";
     FORBIDDEN: 403 "forbidden" "The caller may not do this", "The detail names what is missing: a right (read, write, admin), or that the component is another one than the caller may speak for.";
+    NO_CERTIFICATE: 403 "certificate-required" "A client certificate is required", "Show a certificate of one of the authorities in the server's --tls-client-ca-file, beside the token: agents by --tls-cert-file and --tls-key-file.";
     NOT_FOUND: 404 "not-found" "There is nothing here", "/openapi.json lists every endpoint.";
     UNKNOWN_COMPONENT: 404 "unknown-component" "The component is not registered", "Register it: POST /api/worker/pool/register {\"name\": …, \"component_type\": …}, or start the server with --unknown-components register.";
     UNKNOWN_METRIC: 404 "unknown-metric" "There is no such metric", "Report it first; GET /api/metrics/query shows the names that there are.";

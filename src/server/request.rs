@@ -22,6 +22,8 @@ pub(super) struct Request {
     pub params: Params,
     /// Headers.
     pub headers: HeaderMap,
+    /// Whether the caller showed a certificate that was verified.
+    pub has_certificate: bool,
     /// Body, as sent; the lock is only there so that handlers can share the request.
     body: Mutex<Option<BodyStream>>,
 }
@@ -42,8 +44,15 @@ impl Request {
             query: query.to_owned(),
             params: Params::parse(query),
             headers,
+            has_certificate: false,
             body: Mutex::new(Some(Box::pin(body))),
         }
+    }
+
+    /// The same of a caller who showed a certificate, or did not.
+    #[must_use]
+    pub(super) fn with_certificate(self, has_certificate: bool) -> Self {
+        Self { has_certificate, ..self }
     }
 
     /// A header's text, empty where it is missing or no text.

@@ -10,6 +10,7 @@ use super::auth::{Access, Asked, Right};
 use super::problem::{Kind, Problem};
 use super::reply::Reply;
 use super::request::Request;
+use super::tls::Tls;
 use super::{
     App, admin, components, export, forward, health, openapi, otlp, query, registration, remote_write,
     report, self_report, view,
@@ -108,6 +109,10 @@ fn endpoint(path: &str) -> &'static str {
 }
 
 async fn dispatch(app: &Arc<App>, request: &mut Request, endpoint: &str) -> Result<Reply, Problem> {
+    let lacks_certificate = !request.has_certificate && app.tls.as_ref().is_some_and(Tls::needs_certificate);
+    if lacks_certificate && !health::is_probe(endpoint) {
+        return Err(Problem::new(Kind::NO_CERTIFICATE, "the caller showed no certificate"));
+    }
     if !forward::is_local(endpoint)
         && let Some(peer) = app.peer.load_full()
     {

@@ -62,11 +62,22 @@ impl From<sqlx::Error> for StoreError {
             },
             sqlx::Error::Configuration(e) => Self::Url(e.to_string()),
             sqlx::Error::PoolTimedOut => Self::Unavailable("no connection became free in time".into()),
-            sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::PoolClosed => {
+            sqlx::Error::Io(io) => Self::Unavailable(of_tls(io).unwrap_or_else(|| error.to_string())),
+            sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::PoolClosed => {
                 Self::Unavailable(error.to_string())
             }
             _ => Self::Refused(error),
         }
+    }
+}
+
+/// What is wrong with PostgreSQL's certificate, where that is why there is no connection.
+fn of_tls(error: &std::io::Error) -> Option<String> {
+    match error.get_ref()?.downcast_ref()? {
+        rustls::Error::InvalidCertificate(why) => Some(format!(
+            "PostgreSQL's certificate can't be trusted ({why}): its authority has to be in sslrootcert, and its name be the host's"
+        )),
+        other => Some(format!("PostgreSQL and this program do not agree on TLS ({other})")),
     }
 }
 

@@ -10,9 +10,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("store", &["model", "wire"]),
     ("live", &["model", "wire"]),
     ("host", &["model"]),
+    ("tls", &[]),
     ("crd", &[]),
     ("operator", &["crd"]),
-    ("server", &["cli::values", "client", "host", "live", "model", "store", "wire"]),
+    ("server", &["cli::values", "client", "host", "live", "model", "store", "tls", "wire"]),
 ];
 
 #[test]

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::harness::Contract;
 
-async fn check(url: &str, flags: &[&str]) -> (Output, Value) {
+pub async fn check(url: &str, flags: &[&str]) -> (Output, Value) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_noetl-metrics"));
     command.args(["check", "-o", "json", "--server-url", url]).args(flags).env_clear();
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());

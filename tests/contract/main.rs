@@ -39,3 +39,4 @@ mod sealed;
 mod shared;
 mod spool;
 mod sql;
+mod tls;

@@ -1,5 +1,6 @@
 """Fixtures: one PostgreSQL for a worker of the run; a database, a port and a server for a test."""
 
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -32,9 +33,14 @@ def start_server(database_url: str, tmp_path: Path) -> Iterator[StartServer]:
     with ExitStack() as stack:
 
         def start(
-            *flags: str, url: str = database_url, port: int | None = None, **env: str
+            *flags: str,
+            url: str = database_url,
+            port: int | None = None,
+            tls: ssl.SSLContext | None = None,
+            **env: str,
         ) -> Server:
-            server = Server(url, tmp_path / "server.log", *flags, port=port, **env)
+            log = tmp_path / "server.log"
+            server = Server(url, log, *flags, port=port, tls=tls, **env)
             stack.enter_context(running(server.process))
             stack.callback(server.http.close)
             return server.wait_ready()

@@ -18,14 +18,23 @@ impl Agent {
         Self::start_under(&[], address, flags)
     }
 
+    /// The same by TLS.
+    pub fn start_by_tls(address: std::net::SocketAddr, flags: &[&str]) -> Self {
+        Self::start_at(&[], &format!("https://{address}"), flags)
+    }
+
     /// The same, by another command that runs it.
     pub fn start_under(under: &[&str], address: std::net::SocketAddr, flags: &[&str]) -> Self {
+        Self::start_at(under, &format!("http://{address}"), flags)
+    }
+
+    fn start_at(under: &[&str], url: &str, flags: &[&str]) -> Self {
         let mut command = Command::new("setpriv");
         command
             .args(["--pdeathsig", "KILL", "--"])
             .args(under)
             .args([env!("CARGO_BIN_EXE_noetl-metrics"), "agent"])
-            .args(["--server-url", &format!("http://{address}")])
+            .args(["--server-url", url])
             .args(flags)
             .env_clear()
             .env("NOETL_METRICS_LOG", "noetl_metrics=debug,warn")

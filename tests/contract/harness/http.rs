@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 #[derive(Clone)]
 pub struct Http {
     client: reqwest::Client,
+    scheme: &'static str,
     pub address: SocketAddr,
 }
 
@@ -26,12 +27,22 @@ pub struct Answer {
 
 impl Http {
     pub fn new(address: SocketAddr) -> Self {
+        let client = Self::builder().build().expect("a client");
+        Self { client, scheme: "http", address }
+    }
+
+    /// By TLS, with a client that knows whom to trust.
+    pub fn secure(address: SocketAddr, client: reqwest::ClientBuilder) -> Self {
+        Self { client: client.build().expect("a client"), scheme: "https", address }
+    }
+
+    /// What clients are made of.
+    pub fn builder() -> reqwest::ClientBuilder {
         static PROVIDER: Once = Once::new();
         PROVIDER.call_once(|| {
             let _ = rustls::crypto::ring::default_provider().install_default();
         });
-        let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_mins(1));
-        Self { client: client.build().expect("a client"), address }
+        reqwest::Client::builder().no_proxy().timeout(Duration::from_mins(1))
     }
 
     /// Any request; an error where no answer came.
@@ -42,7 +53,8 @@ impl Http {
         headers: &[(&str, &str)],
         body: Vec<u8>,
     ) -> Result<Answer, reqwest::Error> {
-        let mut request = self.client.request(method, format!("http://{}{path}", self.address)).body(body);
+        let mut request =
+            self.client.request(method, format!("{}://{}{path}", self.scheme, self.address)).body(body);
         for (name, value) in headers {
             let value = http::HeaderValue::from_bytes(value.as_bytes()).expect("a header's value");
             request = request.header(*name, value);

@@ -2,6 +2,7 @@
 //! both.
 
 mod agent;
+mod certificates;
 mod exposition;
 mod http;
 mod postgres;
@@ -18,6 +19,7 @@ use noetl_metrics::model::Millis;
 use serde_json::{Value, json};
 
 pub use self::agent::Agent;
+pub use self::certificates::{Authority, Pair, SecretFiles};
 pub use self::http::{Answer, Http};
 pub use exposition::Exposition;
 pub use postgres::{Cluster, Database, free_port};
@@ -72,8 +74,17 @@ impl Contract {
     /// A server on a database; it may not be ready yet.
     pub async fn on(database: Database, flags: &[&str]) -> Self {
         let flags: Vec<String> = flags.iter().map(ToString::to_string).collect();
+        Self::spoken_to(database, flags, Http::new).await
+    }
+
+    /// The same, spoken to by a client that `http` makes for its address.
+    pub async fn spoken_to(
+        database: Database,
+        flags: Vec<String>,
+        http: impl FnOnce(std::net::SocketAddr) -> Http,
+    ) -> Self {
         let server = Server::start("127.0.0.1:0", &database.url, &flags).await;
-        let http = Http::new(server.address);
+        let http = http(server.address);
         Self { server, database, http, flags }
     }
 

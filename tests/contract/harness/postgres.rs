@@ -5,7 +5,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -14,6 +14,8 @@ use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use sqlx::postgres::{PgPool, PgPoolOptions};
+
+use super::Pair;
 
 /// Runs PostgreSQL until the standard input says so or closes; "keep" leaves the files.
 const SUPERVISOR: &str = r#"
@@ -43,6 +45,26 @@ impl Cluster {
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<Cluster> = OnceLock::new();
         SHARED.get_or_init(|| Self::make("fsync = off\nfull_page_writes = off\n"))
+    }
+
+    /// A cluster that takes connections by TLS.
+    pub fn secure(pair: &Pair) -> Self {
+        let cluster = Self::make("fsync = off\nssl = off\n");
+        let data = cluster.dir.join("data");
+        for (file, text) in [("server.crt", &pair.cert), ("server.key", &pair.key)] {
+            let path = data.join(file);
+            std::fs::write(&path, text).expect("a file for PostgreSQL");
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600))
+                .expect("it is PostgreSQL's alone");
+            if let Some((uid, gid)) = cluster.user {
+                chown(&path, Some(uid), Some(gid)).expect("it is given to PostgreSQL's user");
+            }
+        }
+        let conf = data.join("postgresql.auto.conf");
+        let settings = std::fs::read_to_string(&conf).expect("settings").replace("ssl = off", "ssl = on");
+        std::fs::write(conf, settings).expect("settings are written");
+        super::signal("HUP", cluster.postmaster().expect("PostgreSQL runs"));
+        cluster
     }
 
     /// A cluster that keeps what it committed, whatever happens.

@@ -23,7 +23,7 @@ class Scraper:
     #: How far a kept value may be from the one that was sent, as a part of it.
     tolerance = 0.0
 
-    def __init__(self, target: str, folder: Path):
+    def __init__(self, target: str, folder: Path, **settings: Any):
         self.target = target
         self.port = free_port()
         self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=10)
@@ -32,6 +32,7 @@ class Scraper:
             "honor_labels": True,
             "metrics_path": "/api/metrics/prometheus",
             "static_configs": [{"targets": [target]}],
+            **settings,
         }
         every = {"scrape_interval": "1s", "scrape_timeout": "1s"}
         self.config = folder / "scrape.yml"
@@ -119,10 +120,10 @@ class VictoriaMetrics(Scraper):
 
 
 @contextlib.contextmanager
-def scraping(kind: type[Scraper], target: str, folder: Path) -> Iterator[Scraper]:
-    """A scraper of that kind, at work for the length of a `with`."""
+def scraping(kind: type[Scraper], target: str, folder: Path, **settings: Any) -> Iterator[Scraper]:
+    """A scraper of that kind, for the length of a `with`; its job has further settings."""
     folder.mkdir()
-    scraper = kind(target, folder)
+    scraper = kind(target, folder, **settings)
     with running(scraper.process), scraper.http:
         scraper.process.wait_ready(lambda: scraper.query(f'up{{job="{JOB}"}}'))
         yield scraper

@@ -1,6 +1,7 @@
 """The program under test: its server as a process, and its HTTP interface."""
 
 import os
+import ssl
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -40,13 +41,20 @@ class Server:
     """A server that is ready, and calls of its endpoints."""
 
     def __init__(
-        self, database_url: str, log: Path, *flags: str, port: int | None = None, **env: str
+        self,
+        database_url: str,
+        log: Path,
+        *flags: str,
+        port: int | None = None,
+        tls: ssl.SSLContext | None = None,
+        **env: str,
     ):
         self.port = port or free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        scheme = "https" if tls else "http"
+        self.url = f"{scheme}://127.0.0.1:{self.port}"
         command = [program(), "server", "--listen", f"127.0.0.1:{self.port}"]
         self.process = Process([*command, "--database-url", database_url, *flags], log, env=env)
-        self.http = httpx.Client(base_url=self.url, timeout=20)
+        self.http = httpx.Client(base_url=self.url, timeout=20, verify=tls or True)
 
     def wait_ready(self) -> "Server":
         """Waits until the server takes requests."""
