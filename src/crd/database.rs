@@ -37,6 +37,11 @@ pub struct Database {
     /// The Secret, in the resource's namespace, whose key holds the user's password.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password_secret_ref: Option<PasswordSecret>,
+    /// The Secret, in the resource's namespace, whose key holds the authority that PostgreSQL's
+    /// certificate has to be of. With it connections are encrypted, and the certificate and its name
+    /// verified, unless a URL says another `sslmode`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_secret_ref: Option<SecretKey>,
     /// Who keeps the table `noetl.runtime`, in which components are registered: `Own` where this
     /// database is for metrics, `Shared` where it is NoETL's own. It cannot be changed, since
     /// samples point at that table's rows.

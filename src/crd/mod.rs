@@ -14,6 +14,7 @@ mod retention;
 mod scrape;
 mod server;
 mod status;
+mod tls;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{CustomResource, CustomResourceExt};
@@ -29,6 +30,7 @@ pub use retention::Retention;
 pub use scrape::{Scrape, ScrapeKind};
 pub use server::{Auth, Autoscaling, BoundedText, DisruptionBudget, Limits, PodMetadata, ReadAccess, Server};
 pub use status::{AgentStatus, NoetlMetricsStatus, RetentionStatus, ScrapeStatus, ServerStatus};
+pub use tls::{IssuerRef, Tls};
 
 /// API group of the resource.
 pub const GROUP: &str = "metrics.noetl.io";

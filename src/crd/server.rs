@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::database::SecretKey;
 use super::placement::{Placement, Resources};
 use super::rules;
+use super::tls::Tls;
 use super::{BYTES, INTERVAL};
 
 /// The servers.
@@ -45,6 +46,9 @@ pub struct Server {
     // What the rules can be checked against, before the API server fills other defaults in.
     #[schemars(extend("default" = {"enabled": true}))]
     pub auth: Auth,
+    /// TLS; without it servers speak plain HTTP.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
 }
 
 impl Default for Server {
@@ -61,6 +65,7 @@ impl Default for Server {
             register_unknown_components: false,
             limits: Limits::default(),
             auth: Auth::default(),
+            tls: None,
         }
     }
 }

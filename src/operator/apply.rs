@@ -91,6 +91,7 @@ pub(super) async fn apply(
         server_account,
         agent_account,
         agent_role,
+        certificates,
         service,
         budget,
         network_policy,
@@ -109,7 +110,8 @@ pub(super) async fn apply(
     pass.object(Kind::Service, &service).await;
     pass.optional(Kind::PodDisruptionBudget, budget.as_ref()).await;
     pass.optional(Kind::NetworkPolicy, network_policy.as_ref()).await;
-    for (kind, object) in [scrape, scrape_pods, rules].into_iter().flatten() {
+    let scraped = [scrape, scrape_pods, rules].into_iter().flatten();
+    for (kind, object) in certificates.into_iter().chain(scraped) {
         pass.object(kind, &object).await;
     }
     pass.object(Kind::CronJob, &retention).await;

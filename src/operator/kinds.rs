@@ -24,6 +24,7 @@ pub(super) enum Kind {
     PodMonitoring,
     VMRule,
     PrometheusRule,
+    Certificate,
 }
 
 impl Kind {
@@ -41,7 +42,7 @@ impl Kind {
         Self::Pod,
     ];
 
-    /// Kinds that come with a scraper's own operator; they may appear and vanish.
+    /// Kinds that come with another operator, a scraper's or cert-manager; they may appear and vanish.
     pub(super) const OPTIONAL: &[Self] = &[
         Self::VMPodScrape,
         Self::VMServiceScrape,
@@ -50,6 +51,7 @@ impl Kind {
         Self::PodMonitoring,
         Self::VMRule,
         Self::PrometheusRule,
+        Self::Certificate,
     ];
 
     /// Group, version, kind and plural.
@@ -71,6 +73,7 @@ impl Kind {
             Self::PodMonitor => (PROMETHEUS, "v1", "PodMonitor", "podmonitors"),
             Self::ServiceMonitor => (PROMETHEUS, "v1", "ServiceMonitor", "servicemonitors"),
             Self::PrometheusRule => (PROMETHEUS, "v1", "PrometheusRule", "prometheusrules"),
+            Self::Certificate => ("cert-manager.io", "v1", "Certificate", "certificates"),
             Self::PodMonitoring => ("monitoring.googleapis.com", "v1", "PodMonitoring", "podmonitorings"),
         }
     }

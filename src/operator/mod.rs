@@ -25,6 +25,7 @@
 //! | `operator.victoriametrics.com` | `vmpodscrapes`, `vmservicescrapes`, `vmrules` | get, list, watch, create, patch, delete | scrape and rules objects |
 //! | `monitoring.coreos.com` | `podmonitors`, `servicemonitors`, `prometheusrules` | get, list, watch, create, patch, delete | the same |
 //! | `monitoring.googleapis.com` | `podmonitorings` | get, list, watch, create, patch, delete | the same |
+//! | `cert-manager.io` | `certificates` | get, list, watch, create, patch, delete | the certificates of `server.tls`, where an issuer makes them |
 //! | `events.k8s.io` | `events` | create, patch | what `kubectl describe` shows |
 //!
 //! In the operator's own namespace: `coordination.k8s.io` `leases`: get, create, update. Which kinds

@@ -41,13 +41,15 @@ pub(super) struct Prober {
 }
 
 impl Prober {
-    /// A client without TLS: pods are asked by their address.
+    /// A client that asks pods by their address, as the kubelet does: it verifies no certificate, since
+    /// the operator reads no Secrets. It sends nothing that is secret, and learns how a server is.
     pub(super) fn new() -> Result<Self, reqwest::Error> {
         let client = reqwest::Client::builder()
             .user_agent(concat!("noetl-metrics-operator/", env!("CARGO_PKG_VERSION")))
             .timeout(TIMEOUT)
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
+            .tls_danger_accept_invalid_certs(true)
             .tls_certs_only([])
             .build()?;
         Ok(Self { client })
@@ -57,14 +59,14 @@ impl Prober {
     pub(super) async fn ask(&self, pods: &[&Pod]) -> Vec<Answer> {
         let running = pods.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()).filter_map(|pod| {
             let status = pod.status.as_ref().filter(|s| s.phase.as_deref() == Some("Running"))?;
-            Some((pod.name_any(), status.pod_ip.clone()?))
+            Some((pod.name_any(), scheme_of(pod), status.pod_ip.clone()?))
         });
-        join_all(running.take(PODS_MAX).map(|(pod, ip)| self.ask_one(pod, ip))).await
+        join_all(running.take(PODS_MAX).map(|(pod, scheme, ip)| self.ask_one(pod, scheme, ip))).await
     }
 
-    async fn ask_one(&self, pod: String, ip: String) -> Answer {
+    async fn ask_one(&self, pod: String, scheme: &str, ip: String) -> Answer {
         let host = if ip.contains(':') { format!("[{ip}]") } else { ip };
-        Answer { pod, checks: self.get(&format!("http://{host}:{PORT}/readyz?verbose")).await }
+        Answer { pod, checks: self.get(&format!("{scheme}://{host}:{PORT}/readyz?verbose")).await }
     }
 
     async fn get(&self, url: &str) -> Result<BTreeMap<String, Option<String>>, String> {
@@ -79,6 +81,13 @@ impl Prober {
         let checks = parse(&String::from_utf8_lossy(&body));
         if checks.is_empty() { Err(format!("{url} answered {}", response.status())) } else { Ok(checks) }
     }
+}
+
+/// What a pod speaks, by how it was started: while TLS is turned on or off there are both.
+fn scheme_of(pod: &Pod) -> &'static str {
+    let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
+    let mut args = containers.flat_map(|container| container.args.iter().flatten());
+    if args.any(|arg| arg.starts_with("--tls-cert-file=")) { "https" } else { "http" }
 }
 
 fn reason(error: &reqwest::Error) -> String {
@@ -121,6 +130,16 @@ mod tests {
     #[test]
     fn other_text_is_no_check() {
         assert!(parse("ok\n<html>\n[?]x\n[-]\n[-]lonely").is_empty());
+    }
+
+    #[test]
+    fn a_pod_says_what_it_speaks() {
+        let pod = |args: &[&str]| -> Pod {
+            let containers = serde_json::json!([{"name": "server", "args": args}]);
+            serde_json::from_value(serde_json::json!({"spec": {"containers": containers}})).unwrap()
+        };
+        assert_eq!(scheme_of(&pod(&["server", "--tls-cert-file=/c"])), "https");
+        assert_eq!(scheme_of(&pod(&["server"])), "http");
     }
 
     #[tokio::test]

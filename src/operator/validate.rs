@@ -31,6 +31,8 @@ pub(super) struct Checked {
     pub(super) scrape_pods: Option<Kind>,
     /// The rules object's kind; `None` where none is wanted or the cluster has none.
     pub(super) rules: Option<Kind>,
+    /// Whether cert-manager is asked for certificates: where that is wanted, and it is there.
+    pub(super) certificates: bool,
     /// ClusterRole that agents are bound to.
     pub(super) agent_cluster_role: Option<String>,
     /// Namespace of the operator, which asks servers how they are.
@@ -91,6 +93,7 @@ pub(super) fn validate(
         scrape,
         scrape_pods: scrape_pods.filter(|_| spec.agent.scrape.object),
         rules: rules_kind(spec.rules.kind, present),
+        certificates: wants_certificates(&spec) && present.contains(&Kind::Certificate),
         agent_cluster_role: settings.agent_cluster_role.clone(),
         operator_namespace: settings.namespace.clone(),
         body_bytes,
@@ -99,6 +102,11 @@ pub(super) fn validate(
         image,
         spec,
     })
+}
+
+/// Whether cert-manager shall make certificates.
+pub(super) fn wants_certificates(spec: &NoetlMetricsSpec) -> bool {
+    spec.server.tls.as_ref().is_some_and(|tls| tls.issuer_ref.is_some())
 }
 
 fn scraped_pods(scrape: &AgentScrape) -> Result<Option<String>, Invalid> {

@@ -44,7 +44,12 @@ EVERYTHING = {
     "instance": {
         "enabled": True,
         "annotations": {"example.org/instance": "yes"},
-        "spec": {"server": {"replicas": 3}},
+        "spec": {
+            "server": {
+                "replicas": 3,
+                "tls": {"secretName": "servers", "clientSecretName": "callers"},
+            }
+        },
     },
     "rbac": {"readers": ["monitoring/vmagent"], "reviewers": ["noetl/noetl-server"]},
     "extraObjects": [

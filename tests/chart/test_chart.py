@@ -98,6 +98,27 @@ def test_defaults_are_as_committed(chart: Chart):
     assert text == GOLDEN.read_text()
 
 
+def test_helm_test_speaks_tls_where_the_instance_does(chart: Chart):
+    def of(tls: dict | None) -> tuple[list[str], list[str]]:
+        server = {"tls": tls} if tls else {}
+        instance = {"enabled": True, "spec": {"server": server}}
+        pod = one(chart.objects({"instance": instance}), "Pod")["spec"]
+        secrets = [v["secret"]["secretName"] for v in pod["volumes"] if "secret" in v]
+        return pod["containers"][0]["args"], secrets
+
+    args, secrets = of(None)
+    assert secrets == []
+    assert not any("tls" in arg for arg in args)
+    assert any(arg.startswith("--server-url=http://") for arg in args)
+    args, secrets = of({"secretName": "servers"})
+    assert secrets == ["servers"]
+    assert any("--tls-ca-file=" in arg for arg in args)
+    assert any(arg.startswith("--server-url=https://") for arg in args)
+    args, secrets = of({"secretName": "servers", "clientSecretName": "callers"})
+    assert secrets == ["servers", "callers"]
+    assert any("--tls-key-file=" in arg for arg in args)
+
+
 def test_generated_files_are_up_to_date():
     done = subprocess.run([sys.executable, ROOT / "scripts" / "chart_values.py", "--check"])
     assert done.returncode == 0

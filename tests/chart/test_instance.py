@@ -39,7 +39,7 @@ def test_instance_is_an_ordinary_resource_where_its_kind_is_known(chart: Chart):
     made = one(chart.objects(EVERYTHING, *KNOWS_NOETL_METRICS), "NoetlMetrics")
     assert made["metadata"]["annotations"] == {"example.org/instance": "yes"}
     assert made["metadata"]["namespace"] == NAMESPACE
-    assert made["spec"]["server"] == {"replicas": 3}
+    assert made["spec"]["server"] == EVERYTHING["instance"]["spec"]["server"]
     assert made["spec"]["database"]["secretRef"] == {"name": "noetl-metrics-db", "key": "url"}
 
 

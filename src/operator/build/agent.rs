@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::service::url;
-use super::{AUDIENCE, metadata, pod, some, some_of};
+use super::{AUDIENCE, metadata, pod, some, some_of, tls};
 use crate::operator::names::Component;
 use crate::operator::validate::Checked;
 
@@ -59,9 +59,12 @@ fn template(checked: &Checked) -> PodTemplateSpec {
 
 fn pod_spec(checked: &Checked) -> PodSpec {
     let agent = &checked.spec.agent;
-    let mut container = pod::container(checked, "agent", args(checked));
+    let tls = tls::client(checked);
+    let mut container = pod::container(checked, "agent", [args(checked), tls.args].concat());
     container.env = Some(vec![pod::field("NODE_NAME", "spec.nodeName")]);
-    let (volumes, mounts) = volumes(checked);
+    let (mut volumes, mut mounts) = volumes(checked);
+    volumes.extend(tls.volumes);
+    mounts.extend(tls.mounts);
     container.volume_mounts = Some(mounts);
     container.resources = Some(resources(checked));
     let node_affinity = agent.placement.node_affinity.clone();

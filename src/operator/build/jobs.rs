@@ -69,7 +69,7 @@ fn job(checked: &Checked, component: Component, mut args: Vec<String>) -> JobSpe
     args.extend(database.args);
     let mut container = pod::container(checked, component.as_str(), args);
     container.env = some_of(database.env);
-    container.volume_mounts = Some(vec![database.mount]);
+    container.volume_mounts = Some(database.mounts);
     container.resources = Some(pod::resources(
         // Requests are small; limits are the servers', which a quota may ask for.
         &Resources { limits: checked.spec.server.resources.limits.clone(), ..Resources::default() },
@@ -84,7 +84,7 @@ fn job(checked: &Checked, component: Component, mut args: Vec<String>) -> JobSpe
             }),
             spec: Some(PodSpec {
                 containers: vec![container],
-                volumes: Some(vec![database.volume]),
+                volumes: Some(database.volumes),
                 restart_policy: Some("Never".to_owned()),
                 service_account_name: Some(checked.names.server.clone()),
                 automount_service_account_token: Some(false),

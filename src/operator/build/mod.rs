@@ -16,6 +16,7 @@ mod server;
 mod service;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use std::collections::BTreeMap;
 
@@ -28,7 +29,7 @@ use k8s_openapi::api::rbac::v1::RoleBinding;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::Value;
 
-pub(super) use self::service::url_of;
+pub(super) use self::service::{scheme, url};
 use super::kinds::Kind;
 use super::names::Component;
 use super::validate::Checked;
@@ -49,6 +50,8 @@ pub(super) struct Resources {
     pub(super) agent_account: Option<ServiceAccount>,
     /// What agents may do in the namespace.
     pub(super) agent_role: Option<RoleBinding>,
+    /// What cert-manager is asked for, with its kind.
+    pub(super) certificates: Vec<(Kind, Value)>,
     /// The servers' address.
     pub(super) service: Service,
     /// How many servers a drain may take.
@@ -82,6 +85,7 @@ pub(super) fn build(checked: &Checked) -> Resources {
             .as_deref()
             .filter(|_| agents)
             .map(|role| account::agent_role(checked, role)),
+        certificates: tls::certificates(checked),
         service: service::service(checked),
         budget: budget::budget(checked),
         network_policy: network_policy::network_policy(checked),

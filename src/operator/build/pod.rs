@@ -18,6 +18,9 @@ pub(super) const USER: i64 = 65532;
 /// Where the database's Secret is.
 const DATABASE_DIR: &str = "/var/run/secrets/noetl-metrics/database";
 
+/// Where the authority of the database's certificate is.
+const DATABASE_CA_DIR: &str = "/var/run/secrets/noetl-metrics/database-ca";
+
 /// A container of our image with the given arguments, restricted.
 pub(super) fn container(checked: &Checked, name: &str, args: Vec<String>) -> Container {
     let pull_policy = checked.spec.image.as_ref().and_then(|image| image.pull_policy);
@@ -64,8 +67,8 @@ pub(super) fn pull_secrets(checked: &Checked) -> Option<Vec<LocalObjectReference
 pub(super) struct DatabaseAccess {
     pub(super) args: Vec<String>,
     pub(super) env: Vec<EnvVar>,
-    pub(super) volume: Volume,
-    pub(super) mount: VolumeMount,
+    pub(super) volumes: Vec<Volume>,
+    pub(super) mounts: Vec<VolumeMount>,
 }
 
 /// How a pod reaches the database.
@@ -87,12 +90,16 @@ pub(super) fn database(checked: &Checked) -> DatabaseAccess {
             |part: fn(&crate::crd::PasswordSecret) -> &String| secret.map(part).cloned().unwrap_or_default();
         (part(|s| &s.name), part(|s| &s.key), "password")
     };
-    DatabaseAccess {
-        args,
-        env,
-        volume: secret_file("database", &secret, &key, file),
-        mount: mount("database", DATABASE_DIR),
+    let mut volumes = vec![secret_file("database", &secret, &key, file)];
+    let mut mounts = vec![mount("database", DATABASE_DIR)];
+    if let Some(ca) = &database.ca_secret_ref {
+        volumes.push(secret_file("database-ca", &ca.name, &ca.key, "ca.crt"));
+        mounts.push(mount("database-ca", DATABASE_CA_DIR));
+        // As libpq's: what holds where the URL says nothing.
+        env.push(value("PGSSLMODE", "verify-full"));
+        env.push(value("PGSSLROOTCERT", &format!("{DATABASE_CA_DIR}/ca.crt")));
     }
+    DatabaseAccess { args, env, volumes, mounts }
 }
 
 /// One key of a Secret as the file `file` of a volume.

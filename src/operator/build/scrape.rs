@@ -8,7 +8,7 @@
 
 use serde_json::{Value, json};
 
-use super::{PORT_NAME, metadata};
+use super::{PORT_NAME, metadata, tls};
 use crate::crd::ReadAccess;
 use crate::operator::kinds::Kind;
 use crate::operator::names::Component;
@@ -54,7 +54,7 @@ pub(super) fn scrape(checked: &Checked, kind: Kind) -> Option<Value> {
             "selector": matching,
             // Without the pod's labels; job and instance are protected there.
             "targetLabels": {"metadata": []},
-            "endpoints": [plain(checked, "/api/metrics/prometheus"), plain(checked, "/metrics")],
+            "endpoints": [plain(checked, kind, "/api/metrics/prometheus"), plain(checked, kind, "/metrics")],
         }),
         _ => return None,
     };
@@ -108,7 +108,7 @@ pub(super) fn object(
 
 fn endpoints(checked: &Checked, kind: Kind, relabel: &str, relabel_metrics: &str) -> Value {
     let own_pods = format!("{}-.+", checked.names.server);
-    let mut data = plain(checked, "/api/metrics/prometheus");
+    let mut data = plain(checked, kind, "/api/metrics/prometheus");
     data["honorLabels"] = json!(true);
     data[relabel] = json!([
         {"action": "replace", "targetLabel": "job", "replacement": DATA_JOB},
@@ -121,7 +121,7 @@ fn endpoints(checked: &Checked, kind: Kind, relabel: &str, relabel_metrics: &str
         {"action": "replace", "sourceLabels": ["instance"], "regex": "[^/]+:8082",
          "targetLabel": "instance", "replacement": instance(checked)},
     ]);
-    let mut own = plain(checked, "/metrics");
+    let mut own = plain(checked, kind, "/metrics");
     own[relabel] = json!([{"action": "replace", "targetLabel": "job", "replacement": OWN_JOB}]);
     let mut both = json!([data, own]);
     if let Some((field, value)) = credentials(checked, kind) {
@@ -148,8 +148,11 @@ fn credentials(checked: &Checked, kind: Kind) -> Option<(&'static str, Value)> {
     }
 }
 
-fn plain(checked: &Checked, path: &str) -> Value {
-    let timeout = if checked.scrape == Some(Kind::PodMonitoring) { "timeout" } else { "scrapeTimeout" };
+fn plain(checked: &Checked, kind: Kind, path: &str) -> Value {
+    let timeout = if kind == Kind::PodMonitoring { "timeout" } else { "scrapeTimeout" };
     let scrape = &checked.spec.scrape;
-    json!({"port": PORT_NAME, "path": path, "interval": scrape.interval, timeout: scrape.timeout})
+    let mut endpoint =
+        json!({"port": PORT_NAME, "path": path, "interval": scrape.interval, timeout: scrape.timeout});
+    tls::scraped(checked, kind, &mut endpoint);
+    endpoint
 }

@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::{AUDIENCE, PORT, PORT_NAME, metadata, pod, some, some_of};
+use super::{AUDIENCE, PORT, PORT_NAME, metadata, pod, scheme, some, some_of, tls};
 use crate::crd::ReadAccess;
 use crate::operator::names::{Component, hash};
 use crate::operator::validate::Checked;
@@ -69,9 +69,11 @@ fn pod_spec(checked: &Checked) -> PodSpec {
     let server = &checked.spec.server;
     let placement = &server.placement;
     let database = pod::database(checked);
-    let mut container = pod::container(checked, "server", args(checked, database.args));
-    let mut volumes = vec![database.volume];
-    let mut mounts = vec![database.mount];
+    let tls = tls::server(checked);
+    let mut container = pod::container(checked, "server", args(checked, [database.args, tls.args].concat()));
+    let (mut volumes, mut mounts) = (database.volumes, database.mounts);
+    volumes.extend(tls.volumes);
+    mounts.extend(tls.mounts);
     if let Some(tokens) = &server.auth.token_secret_ref {
         volumes.push(pod::secret_file("tokens", &tokens.name, &tokens.key, "tokens"));
         mounts.push(pod::mount("tokens", TOKENS_DIR));
@@ -92,9 +94,9 @@ fn pod_spec(checked: &Checked) -> PodSpec {
         &[("memory", "512Mi")],
     ));
     // A database that is away is no reason to restart, so only /livez decides that.
-    container.liveness_probe = Some(probe("/livez", 10, 3));
-    container.readiness_probe = Some(probe("/readyz", 5, 2));
-    container.startup_probe = Some(probe("/livez", 2, 30));
+    container.liveness_probe = Some(probe(checked, "/livez", 10, 3));
+    container.readiness_probe = Some(probe(checked, "/readyz", 5, 2));
+    container.startup_probe = Some(probe(checked, "/livez", 2, 30));
     PodSpec {
         containers: vec![container],
         volumes: Some(volumes),
@@ -114,13 +116,13 @@ fn pod_spec(checked: &Checked) -> PodSpec {
     }
 }
 
-fn args(checked: &Checked, database: Vec<String>) -> Vec<String> {
+fn args(checked: &Checked, others: Vec<String>) -> Vec<String> {
     let spec = &checked.spec;
     let (server, limits) = (&spec.server, &spec.server.limits);
     let mut args = vec![
         "server".to_owned(),
         format!("--listen=0.0.0.0:{PORT}"),
-        format!("--advertise-url=http://$(POD_IP):{PORT}"),
+        format!("--advertise-url={}://$(POD_IP):{PORT}", scheme(checked)),
         "--no-migrate".to_owned(),
         format!("--server-name={}", checked.names.server),
         format!("--database-connections={}", spec.database.connections),
@@ -131,7 +133,7 @@ fn args(checked: &Checked, database: Vec<String>) -> Vec<String> {
         format!("--max-labels={}", limits.labels),
         format!("--max-body-bytes={}", checked.body_bytes),
     ];
-    args.extend(database);
+    args.extend(others);
     if server.register_unknown_components {
         args.push("--unknown-components=register".to_owned());
     }
@@ -171,12 +173,13 @@ fn rights(checked: &Checked) -> Vec<String> {
     args
 }
 
-fn probe(path: &str, period: i32, failures: i32) -> Probe {
+/// The kubelet verifies no certificate and shows none, which these two paths do without.
+fn probe(checked: &Checked, path: &str, period: i32, failures: i32) -> Probe {
     Probe {
         http_get: Some(HTTPGetAction {
             path: Some(path.to_owned()),
             port: IntOrString::String(PORT_NAME.to_owned()),
-            scheme: Some("HTTP".to_owned()),
+            scheme: Some(scheme(checked).to_ascii_uppercase()),
             ..HTTPGetAction::default()
         }),
         period_seconds: Some(period),

@@ -26,12 +26,18 @@ pub(super) fn service(checked: &Checked) -> Service {
     }
 }
 
-/// Where the installation's own clients find it.
-pub(super) fn url(checked: &Checked) -> String {
-    url_of(&checked.names.server, &checked.namespace)
+/// Where clients find it.
+pub(in crate::operator) fn url(checked: &Checked) -> String {
+    let scheme = scheme(checked);
+    format!("{scheme}://{}:{PORT}", host(checked))
 }
 
-/// The address of the Service `name` in `namespace`.
-pub(in crate::operator) fn url_of(name: &str, namespace: &str) -> String {
-    format!("http://{name}.{namespace}.svc:{PORT}")
+/// Its name in the cluster.
+pub(super) fn host(checked: &Checked) -> String {
+    format!("{}.{}.svc", checked.names.server, checked.namespace)
+}
+
+/// What servers speak.
+pub(in crate::operator) fn scheme(checked: &Checked) -> &'static str {
+    if checked.spec.server.tls.is_some() { "https" } else { "http" }
 }

@@ -21,6 +21,7 @@ fn documents(resources: Resources) -> String {
         server_account,
         agent_account,
         agent_role,
+        certificates,
         service,
         budget,
         network_policy,
@@ -38,6 +39,9 @@ fn documents(resources: Resources) -> String {
         push(&mut text, object);
     }
     if let Some(object) = &agent_role {
+        push(&mut text, object);
+    }
+    for (_, object) in &certificates {
         push(&mut text, object);
     }
     push(&mut text, &service);
@@ -145,6 +149,57 @@ fn scrapers_send_a_token_where_reading_needs_one() {
         let key = serde_json::json!({"name": "s", "key": "k"});
         assert_eq!(sent(secret, kind), vec![(Value::Null, key); 2], "{kind:?}");
     }
+}
+
+#[test]
+fn golden_tls() {
+    let spec = "{scrape: {kind: PodMonitoring}, rules: {kind: None}, networkPolicy: {enabled: false}, server: {tls: {secretName: servers, \
+        clientSecretName: callers, issuerRef: {name: inner, kind: ClusterIssuer}}}}";
+    golden("tls.yaml", &checked(spec, &[Kind::PodMonitoring, Kind::Certificate]));
+}
+
+#[test]
+fn scrapers_verify_servers_by_the_service_s_name_and_show_a_certificate_where_one_is_needed() {
+    let endpoint = |spec: &str, kind: Kind| {
+        let (_, object) = build(&checked(spec, &[kind])).scrape.unwrap();
+        let spec = &object["spec"];
+        let list = if spec["endpoints"].is_array() { "endpoints" } else { "podMetricsEndpoints" };
+        let both = spec[list].as_array().unwrap().clone();
+        assert_eq!(both[0]["tlsConfig"], both[1]["tlsConfig"]);
+        both[0].clone()
+    };
+    for kind in [Kind::VMPodScrape, Kind::VMServiceScrape, Kind::PodMonitor, Kind::ServiceMonitor] {
+        let plain = endpoint("{}", kind);
+        assert!(plain.get("scheme").is_none() && plain.get("tlsConfig").is_none());
+        let one = endpoint("{server: {tls: {secretName: s}}}", kind);
+        let ca = serde_json::json!({"secret": {"name": "s", "key": "ca.crt"}});
+        let expected = serde_json::json!({"ca": ca, "serverName": "noetl-server.noetl.svc"});
+        assert_eq!((&one["scheme"], &one["tlsConfig"]), (&serde_json::json!("https"), &expected));
+        let both = endpoint("{server: {tls: {secretName: s, clientSecretName: c}}}", kind);
+        assert_eq!(both["tlsConfig"]["cert"], serde_json::json!({"secret": {"name": "c", "key": "tls.crt"}}));
+        assert_eq!(both["tlsConfig"]["keySecret"], serde_json::json!({"name": "c", "key": "tls.key"}));
+    }
+}
+
+#[test]
+fn only_servers_have_their_key_and_cert_manager_is_asked_only_where_it_is_wanted_and_there() {
+    let of = |spec: &str, kinds: &[Kind]| build(&checked(spec, kinds));
+    let issued = "{server: {tls: {secretName: s, issuerRef: {name: i}}}}";
+    assert_eq!(of("{server: {tls: {secretName: s}}}", &[Kind::Certificate]).certificates.len(), 0);
+    assert_eq!(of(issued, &[]).certificates.len(), 0);
+    let resources = of(issued, &[Kind::Certificate]);
+    let [(Kind::Certificate, certificate)] = &resources.certificates[..] else { panic!("one") };
+    assert_eq!(certificate["spec"]["issuerRef"]["kind"], "Issuer");
+    let agent = resources.agent.unwrap().spec.unwrap().template.spec.unwrap();
+    let keys: Vec<_> = agent
+        .volumes
+        .unwrap()
+        .into_iter()
+        .filter_map(|volume| volume.secret)
+        .flat_map(|secret| secret.items.unwrap())
+        .map(|item| item.key)
+        .collect();
+    assert_eq!(keys, ["ca.crt"]);
 }
 
 #[test]

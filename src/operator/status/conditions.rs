@@ -8,6 +8,7 @@ use super::pods::{trouble, trouble_of_job};
 use crate::crd::{RulesKind, ScrapeKind};
 use crate::operator::kinds::{Kind, SCRAPE_ORDER};
 use crate::operator::migration::Migration;
+use crate::operator::validate::wants_certificates;
 
 /// How long agents may take to start before that is something to look at.
 const AGENTS_MAY_START: SignedDuration = SignedDuration::from_secs(120);
@@ -291,6 +292,11 @@ fn degraded(facts: &Facts<'_>, scrape: &DesiredCondition, retention: &DesiredCon
         let more = failures.len().saturating_sub(LISTED);
         let more = if more > 0 { format!("; and {more} more") } else { String::new() };
         return condition("Degraded", TRUE, "ApplyFailed", format!("{}{more}", list.join("; ")));
+    }
+    // Before what follows from it: pods that wait for a Secret that nobody makes.
+    if wants_certificates(&facts.checked.spec) && !facts.checked.certificates {
+        let message = "spec.server.tls.issuerRef names an issuer of cert-manager, and the cluster has no Certificate of cert-manager.io/v1: install cert-manager, or leave issuerRef out and make the Secret by other means";
+        return condition("Degraded", TRUE, "CertificateKindMissing", message);
     }
     if migration_fails(facts) {
         return condition("Degraded", TRUE, "MigrationFailed", migrating(facts));

@@ -109,7 +109,7 @@ pub(super) fn compute(object: &NoetlMetrics, facts: &Facts<'_>) -> (NoetlMetrics
             ready,
             summary: Some(format!("{ready}/{wanted}")),
             selector: Some(selector.join(",")),
-            url: Some(super::build::url_of(&names.server, &facts.checked.namespace)),
+            url: Some(super::build::url(facts.checked)),
         }),
         agent: facts.checked.spec.agent.enabled.then(|| AgentStatus {
             desired,

@@ -23,6 +23,17 @@ fn live(value: Value) -> Arc<DynamicObject> {
     Arc::new(serde_json::from_value(value).unwrap())
 }
 
+#[test]
+fn an_issuer_without_cert_manager_is_said_before_what_follows_from_it() {
+    let mut world = world("{server: {tls: {secretName: s, issuerRef: {name: i}}}}");
+    let (status, reason, message) = world.told("Degraded");
+    assert_eq!((status.as_str(), reason.as_str()), ("True", "CertificateKindMissing"));
+    assert!(message.contains("install cert-manager"), "{message}");
+    world.checked.certificates = true;
+    assert_eq!(world.told("Degraded").0, "False");
+    assert!(world.status().server.unwrap().url.unwrap().starts_with("https://"));
+}
+
 /// Two servers of two and three agents of three, all well.
 fn world(spec: &str) -> World {
     let checked = checked(spec, &[Kind::VMPodScrape, Kind::VMRule]);
