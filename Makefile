@@ -35,7 +35,7 @@ test: ## Install what is missing, run all tests: unit, contract, and against rea
 	cargo test --locked
 	@$(MAKE) partners chart
 
-soak: ## Run the store against its model for hours (HISTORIES, KILLS, BUSY seconds), then fuzz; goes on where it was ended
+soak: ## An hour of faults, then the store against its model for hours (FAULTS, HISTORIES, KILLS, BUSY seconds), then fuzz; goes on where it was ended
 	@scripts/soak.sh
 	@RESUME=1 EACH=$(or $(SECONDS),600) scripts/fuzz.sh
 

@@ -5,7 +5,7 @@ mod agent;
 mod certificates;
 mod exposition;
 mod http;
-mod postgres;
+pub mod postgres;
 mod proxy;
 pub mod remote_write;
 mod server;

@@ -284,7 +284,7 @@ impl Database {
 }
 
 /// The newest PostgreSQL's programs: of `$PG_BIN`, of `$PATH`, or where distributions put them.
-fn programs() -> PathBuf {
+pub fn programs() -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let real = |dir: PathBuf| Some(dir.join("postgres").canonicalize().ok()?.parent()?.to_owned());
     let told = std::env::var_os("PG_BIN").map(PathBuf::from);
@@ -303,7 +303,7 @@ fn programs() -> PathBuf {
 }
 
 /// Whom root hands PostgreSQL to, which refuses to run as root.
-fn unprivileged_user() -> Option<(u32, u32)> {
+pub fn unprivileged_user() -> Option<(u32, u32)> {
     use std::os::unix::fs::MetadataExt as _;
     let me = std::fs::metadata("/proc/self").expect("/proc").uid();
     if me != 0 {
