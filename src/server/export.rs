@@ -25,7 +25,7 @@ use crate::wire::encoding::Encoding;
     responses(
         (status = 200, description = "The exposition", content_type = "text/plain", body = String),
         (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "The server is starting", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "The server is starting, or does not know whether it is still the active one", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 pub(super) async fn get(app: &Arc<App>, request: &Request) -> Result<Reply, Problem> {
     let params = &request.params;
@@ -49,6 +49,7 @@ pub(super) async fn get(app: &Arc<App>, request: &Request) -> Result<Reply, Prob
     let component_name = params.get("component_name")?.map(str::to_owned);
     let format = Format::negotiate(request.header(http::header::ACCEPT));
     let small = core.as_ref().is_none_or(|c| c.live.len() < 2000);
+    let is_active = core.is_some();
     let packed =
         !small && Encoding::accepted(request.header(http::header::ACCEPT_ENCODING)) == Encoding::Gzip;
     let render = move || {
@@ -74,6 +75,11 @@ pub(super) async fn get(app: &Arc<App>, request: &Request) -> Result<Reply, Prob
         let failed = |_| Problem::new(super::problem::Kind::INTERNAL, "the exposition could not be written");
         tokio::task::spawn_blocking(render).await.map_err(failed)?
     };
+    // What was made while the lease ended may be there twice.
+    if is_active && app.lease_is_over() {
+        let detail = "this server can't tell whether it is still the active one";
+        return Err(Problem::new(super::problem::Kind::UNAVAILABLE, detail).with_header("retry-after", "1"));
+    }
     let reply = Reply::new(format.content_type(), body).header("vary", "accept");
     Ok(if packed { reply.header("content-encoding", "gzip") } else { reply })
 }

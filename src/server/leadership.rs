@@ -31,11 +31,13 @@ pub(super) async fn run(app: Arc<App>, database: Database, on_ready: impl Fn() +
     let mut prepared = false;
     let mut by_force = claim.url.is_none();
     loop {
+        let mut asked = Instant::now();
         let claimed = async {
             if !prepared {
                 Core::prepare(&app.config, &database).await?;
                 prepared = true;
             }
+            asked = Instant::now();
             claim.take(&database, by_force).await
         };
         match claimed.await {
@@ -46,7 +48,7 @@ pub(super) async fn run(app: Arc<App>, database: Database, on_ready: impl Fn() +
                 let database = database.of_epoch(epoch);
                 *app.held.lock() = Some((epoch, database.clone()));
                 tokio::select! {
-                    () = hold(&claim, &database, epoch) => {}
+                    () = hold(&app, &claim, &database, epoch, asked) => {}
                     () = work(&app, &database, &on_ready) => {}
                 }
                 app.core.store(None);
@@ -96,22 +98,25 @@ async fn work(app: &Arc<App>, database: &Database, on_ready: &impl Fn()) {
     }
 }
 
-/// Renews the lease; ends when another server has it, or may have it: where there are others, a
-/// server that could not renew in time must not export beside the one that took over. Its writes
-/// would fail in any case.
-async fn hold(claim: &Claim, database: &Database, epoch: i64) {
-    let mut renewed = Instant::now();
+/// Renews the lease, which was asked for at `asked`; ends when another server has it, or may have it:
+/// where there are others, a server that could not renew in time must not export beside the one that
+/// took over. Its writes would fail in any case.
+async fn hold(app: &App, claim: &Claim, database: &Database, epoch: i64, asked: Instant) {
+    let has_others = claim.url.is_some();
+    let mut until = asked + claim.duration;
     loop {
-        tokio::time::sleep(claim.duration / 4).await;
+        *app.lease_ends.lock() = has_others.then_some(until);
+        let left = if has_others { until.saturating_duration_since(Instant::now()) } else { claim.duration };
+        tokio::time::sleep(left.min(claim.duration / 4)).await;
         let began = Instant::now();
-        let left = claim.duration.saturating_sub(renewed.elapsed()).max(claim.duration / 4);
+        let left = if has_others { until.saturating_duration_since(began) } else { claim.duration };
         match tokio::time::timeout(left, claim.renew(database, epoch)).await {
-            Ok(Ok(true)) => renewed = began,
+            Ok(Ok(true)) => until = began + claim.duration,
             Ok(Ok(false)) => return,
             Ok(Err(error)) => tracing::warn!(%error, "the lease could not be renewed"),
             Err(_) => tracing::warn!("the lease could not be renewed in time"),
         }
-        if claim.url.is_some() && renewed.elapsed() >= claim.duration {
+        if has_others && Instant::now() >= until {
             return;
         }
     }

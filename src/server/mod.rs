@@ -144,6 +144,8 @@ pub struct App {
     peer: ArcSwapOption<forward::Peer>,
     /// The epoch in which this server is active, and connections that write in it.
     held: parking_lot::Mutex<Option<(i64, Database)>>,
+    /// Until when no other server can be active; `None` where there is no other one.
+    lease_ends: parking_lot::Mutex<Option<Instant>>,
     client: reqwest::Client,
     tls: Option<tls::Tls>,
     peer_tls: Option<ClientTls>,
@@ -166,6 +168,12 @@ impl App {
             let reason = self.waiting_for.lock().clone();
             problem::Problem::new(problem::Kind::STARTING, reason).with_header("retry-after", "1")
         })
+    }
+
+    /// Whether another server may be active by now, though this one has not noticed yet: it may have
+    /// been stopped itself meanwhile.
+    fn lease_is_over(&self) -> bool {
+        self.lease_ends.lock().is_some_and(|ends| Instant::now() >= ends)
     }
 
     fn is_stopping(&self) -> bool {
@@ -198,6 +206,7 @@ pub async fn run(
         core: ArcSwapOption::empty(),
         peer: ArcSwapOption::empty(),
         held: parking_lot::Mutex::default(),
+        lease_ends: parking_lot::Mutex::default(),
         client: forward::client(peer_tls.as_ref()).map_err(ServerError::Client)?,
         tls,
         peer_tls,

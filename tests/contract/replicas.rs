@@ -156,6 +156,34 @@ async fn nothing_acknowledged_is_lost_or_doubled_when_another_server_takes_over(
 }
 
 #[tokio::test]
+async fn a_server_that_hung_does_not_export_beside_the_one_that_took_over() {
+    let pair = Pair::start().await;
+    let body = json!({"name": "w", "component_type": "worker_pool"});
+    pair.https[0].post("/api/worker/pool/register", &body).await.ok();
+    let report = json!({"component_name": "w", "metrics": [gauge("m", 1.0)]});
+    pair.https[0].post("/api/metrics/report", &report).await.ok();
+    crate::harness::signal("STOP", pair.servers[0].pid());
+    pair.becomes_active(1, LEASE + SOON).await;
+    // They are answered the moment it goes on, before it had time to look at the lease.
+    let scrapes: Vec<_> = (0..20)
+        .map(|_| {
+            let http = Http::new(pair.https[0].address);
+            tokio::spawn(async move { http.get("/api/metrics/prometheus").await })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    crate::harness::signal("CONT", pair.servers[0].pid());
+    for answer in join_all(scrapes).await {
+        let answer = answer.unwrap();
+        if answer.status == 503 {
+            answer.problem(503, answer.json()["type"].as_str().unwrap().trim_start_matches("/problems/"));
+        } else {
+            assert_eq!((answer.status, answer.text()), (200, ""));
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_server_whose_lease_was_taken_stores_nothing_more() {
     let contract = Contract::start().await;
     contract.register("w").await;
