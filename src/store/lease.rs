@@ -32,17 +32,18 @@ pub enum Claimed {
 }
 
 impl Claim {
-    /// Takes the lease if it is free, or `by_force` whoever holds it.
+    /// Takes the lease if it is free, or `by_force` whoever holds it. One that is its own is free: it
+    /// comes here only after it gave it up, and what it had sent before may have renewed it since.
     pub async fn take(&self, database: &Database, by_force: bool) -> Result<Claimed, StoreError> {
         let mut tx = database.begin().await?;
-        let (free, url) = look(&mut tx, "").await?;
+        let (free, url) = self.look(&mut tx, "").await?;
         if !free && !by_force {
             tx.commit().await?;
             return Ok(Claimed::ByOther(url));
         }
         end_leftovers(&mut tx).await?;
         // Another one may have been faster: what counts is what the lock finds.
-        let (free, url) = look(&mut tx, " for update").await?;
+        let (free, url) = self.look(&mut tx, " for update").await?;
         if !free && !by_force {
             tx.commit().await?;
             return Ok(Claimed::ByOther(url));
@@ -78,6 +79,15 @@ impl Claim {
             .await?;
         Ok(tx.commit().await?)
     }
+
+    /// Whether the lease is free, and where its holder is.
+    async fn look(&self, tx: &mut Transaction, lock: &str) -> Result<(bool, Option<String>), StoreError> {
+        let text = format!(
+            "select renewed_at + duration < clock_timestamp() or holder = $1, url from noetl_metrics.lease{lock}"
+        );
+        let row = super::db::sql_made(text).bind(&self.holder).fetch_one(&mut **tx).await?;
+        Ok((row.try_get(0)?, row.try_get(1)?))
+    }
 }
 
 /// Ends transactions of a former holder that hangs, or is gone without its connections having
@@ -92,12 +102,4 @@ async fn end_leftovers(tx: &mut Transaction) -> Result<(), StoreError> {
         .execute(&mut **tx)
         .await?;
     Ok(())
-}
-
-/// Whether the lease is free, and where its holder is.
-async fn look(tx: &mut Transaction, lock: &str) -> Result<(bool, Option<String>), StoreError> {
-    let text =
-        format!("select renewed_at + duration < clock_timestamp(), url from noetl_metrics.lease{lock}");
-    let row = super::db::sql_made(text).fetch_one(&mut **tx).await?;
-    Ok((row.try_get(0)?, row.try_get(1)?))
 }

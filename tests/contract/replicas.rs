@@ -184,6 +184,28 @@ async fn a_server_that_hung_does_not_export_beside_the_one_that_took_over() {
 }
 
 #[tokio::test]
+async fn a_lease_that_is_a_server_s_own_is_not_waited_for() {
+    let database = Cluster::shared().database().await;
+    let listen = format!("127.0.0.1:{}", free_port());
+    let flags =
+        ["--advertise-url".into(), format!("http://{listen}"), "--lease-duration".into(), "1m".into()];
+    let server = Server::start(&listen, &database.url, &flags).await;
+    let http = Http::new(server.address);
+    is_ready(&http).await;
+    // As when what it sent before it gave up arrives afterwards.
+    sqlx::raw_sql("update noetl_metrics.lease set epoch = epoch + 1, renewed_at = clock_timestamp()")
+        .execute(&database.pool)
+        .await
+        .unwrap();
+    eventually("it is active in an epoch of its own again", SOON * 2, async || {
+        (database.column::<i64>("select epoch from noetl_metrics.lease").await == [3]).then_some(())
+    })
+    .await;
+    is_ready(&http).await;
+    assert_eq!(is_active(&http).await, Some(true));
+}
+
+#[tokio::test]
 async fn a_server_whose_lease_was_taken_stores_nothing_more() {
     let contract = Contract::start().await;
     contract.register("w").await;
