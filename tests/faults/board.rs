@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 
 use crate::harness::Answer;
 use crate::ledger::Ledger;
+use crate::pulse::Pulse;
 use crate::sight::{Sight, Window};
 
 /// No process may hold more. The servers hold a few hundred series, the program is not optimized.
@@ -20,12 +21,15 @@ pub struct Board {
     began: Instant,
     pub go_on: AtomicBool,
     pub ledger: Ledger,
+    pub pulse: Pulse,
     /// Samples that got a 200.
     pub acknowledged: AtomicU64,
     pub sight: Mutex<Sight>,
     pub windows: Mutex<Vec<Window>>,
     violations: Mutex<Vec<String>>,
     count: AtomicU64,
+    /// Tries of reporters that had no answer in time, or none at all.
+    pub unanswered: AtomicU64,
     /// Answers to reports, by their status.
     pub answers: Mutex<BTreeMap<u16, u64>>,
     pub slowest: Mutex<Duration>,
@@ -40,11 +44,13 @@ impl Board {
             began: Instant::now(),
             go_on: AtomicBool::new(true),
             ledger: Ledger::default(),
+            pulse: Pulse::default(),
             acknowledged: AtomicU64::new(0),
             sight: Mutex::default(),
             windows: Mutex::default(),
             violations: Mutex::default(),
             count: AtomicU64::new(0),
+            unanswered: AtomicU64::new(0),
             answers: Mutex::default(),
             slowest: Mutex::default(),
             processes: Mutex::default(),
@@ -79,6 +85,18 @@ impl Board {
         *self.answers.lock().entry(answer.status).or_default() += 1;
         let mut slowest = self.slowest.lock();
         *slowest = took.max(*slowest);
+    }
+
+    /// Reports so far that were refused or had no answer.
+    pub fn failed(&self) -> u64 {
+        let answers = self.answers.lock();
+        let refused: u64 = answers.iter().filter(|(status, _)| **status != 200).map(|(_, n)| n).sum();
+        refused + self.unanswered.load(Ordering::Relaxed)
+    }
+
+    /// How much of the run's time was lost to other work.
+    pub fn lost(&self) -> Duration {
+        self.pulse.lost(self.began, Instant::now())
     }
 
     /// The scraper may miss the series from then on for so long.

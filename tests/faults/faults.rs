@@ -40,7 +40,6 @@ impl System {
             Kind::DiskFull if self.primary.shares_disk().is_some() => {
                 Err(LeftOut(self.primary.shares_disk().unwrap_or_default().to_owned()))
             }
-            Kind::ClockStep => Err(LeftOut("a program's clock can't be set apart from the machine's".into())),
             _ => Ok(self.outage(fault).await),
         }
     }

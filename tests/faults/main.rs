@@ -22,6 +22,7 @@ mod harness;
 mod ledger;
 mod postgres;
 mod proxy;
+mod pulse;
 mod reporters;
 mod run;
 mod schedule;

@@ -19,14 +19,13 @@ const DISK_MIB: u32 = 512;
 const STANDBY: &str = "spare";
 
 /// Takes the file system and keeps it until its input closes.
-const HOLDER: &str =
-    r#"mount -t tmpfs -o "size=$2m,mode=0755" none "$1" && echo ready && read word || true"#;
+const HOLDER: &str = r#"mount -t tmpfs -o "size=$2m,mode=0755" none "$1" && echo ready && read word || true"#;
 
 /// Few connections, so that they can be used up. A commit waits for the disk only where the program
 /// asks for it, so that one that does not is found out.
 const SETTINGS: &str = "listen_addresses = '127.0.0.1'\nmax_connections = 60\nshared_buffers = 64MB\n\
     max_wal_size = 96MB\nfsync = on\nsynchronous_commit = off\nwal_level = replica\nmax_wal_senders = 4\n\
-    log_min_messages = warning\n";
+    log_min_messages = warning\nlog_line_prefix = '%m [%p] '\n";
 
 /// One data directory, and what runs on it.
 pub struct Instance {
@@ -49,8 +48,7 @@ impl Instance {
         std::fs::create_dir_all(&dir).expect("a directory for PostgreSQL");
         let (user, port) = (unprivileged_user(), free_port());
         let (bin, seen) = (programs(), dir.clone());
-        let mut made =
-            Self { bin, dir, seen, user, port, holder: None, shares_disk: None, postmaster: None };
+        let mut made = Self { bin, dir, seen, user, port, holder: None, shares_disk: None, postmaster: None };
         if user.is_none() {
             made.shares_disk = Some("only root can give PostgreSQL a small disk".into());
         } else if let Err(why) = made.take_disk() {
@@ -123,8 +121,7 @@ impl Instance {
     /// A standby of another one.
     pub fn init_as_standby_of(&self, primary: &Self) {
         let _ = std::fs::remove_dir_all(self.seen.join("data"));
-        let from =
-            format!("host=127.0.0.1 port={} user=postgres application_name={STANDBY}", primary.port);
+        let from = format!("host=127.0.0.1 port={} user=postgres application_name={STANDBY}", primary.port);
         self.run("pg_basebackup", &["-d", &from, "-R", "-X", "stream", "-c", "fast", "--no-sync"]);
     }
 
@@ -222,7 +219,9 @@ impl Instance {
         let Some(postmaster) = self.postmaster.as_ref().map(Child::id) else { return Vec::new() };
         let children = std::fs::read_to_string(format!("/proc/{postmaster}/task/{postmaster}/children"));
         let children = children.unwrap_or_default();
-        std::iter::once(postmaster).chain(children.split_whitespace().filter_map(|p| p.parse().ok())).collect()
+        std::iter::once(postmaster)
+            .chain(children.split_whitespace().filter_map(|p| p.parse().ok()))
+            .collect()
     }
 
     /// All its processes stop where they are.
@@ -252,9 +251,14 @@ impl Instance {
         let _ = std::fs::remove_file(self.seen.join("fill"));
     }
 
-    /// The end of what it said.
+    /// What it said.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.with_extension("log")).unwrap_or_default()
+    }
+
+    /// The end of it.
     pub fn log_tail(&self) -> String {
-        let log = std::fs::read_to_string(self.dir.with_extension("log")).unwrap_or_default();
+        let log = self.log();
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(40)..].join("\n")
     }

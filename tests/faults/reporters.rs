@@ -130,12 +130,16 @@ impl Reporter {
                 Ok(answer.status)
             }
             Ok(Err(error)) => {
+                self.board.unanswered.fetch_add(1, Ordering::Relaxed);
                 if error.is_timeout() {
                     self.board.violation(format!("{path}: no answer within {HANGS_AFTER:?}"));
                 }
                 Err(())
             }
-            Err(_) => Err(()),
+            Err(_) => {
+                self.board.unanswered.fetch_add(1, Ordering::Relaxed);
+                Err(())
+            }
         }
     }
 

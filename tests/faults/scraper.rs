@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use http::Method;
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -12,10 +12,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use crate::board::Board;
 use crate::harness::{Answer, Exposition, Http};
 use crate::ledger::COUNTER;
-use crate::sight::{INTERVAL, Observation, Scraped, State};
-
-/// A scrape that takes longer has failed.
-const PATIENCE: Duration = Duration::from_secs(2);
+use crate::sight::{INTERVAL, Observation, PATIENCE, Scraped, State};
 
 /// Scrapes one server until the run is over.
 pub async fn run(server: usize, address: SocketAddr, board: Arc<Board>) {

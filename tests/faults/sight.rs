@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 /// Between a scrape of a server and the next.
 pub const INTERVAL: Duration = Duration::from_millis(250);
+/// A scrape that takes longer has failed.
+pub const PATIENCE: Duration = Duration::from_secs(2);
 /// So many scrapes in a row may miss a series: two samples of it are two intervals apart at most.
 const MAY_MISS: usize = 1;
-/// A gap begins at the last scrape before a fault.
-const BEFORE: Duration = Duration::from_secs(1);
 
 /// How a scrape ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +50,8 @@ pub struct Gap {
     pub to: Instant,
     /// Scrapes that should have had it.
     pub missed: usize,
+    /// The servers that had it before and after.
+    servers: [usize; 2],
     /// How many series it is of.
     pub series: usize,
 }
@@ -96,17 +98,27 @@ impl Sight {
 
     /// Notes the gap between two scrapes that had a series, where there is one.
     fn missed(&mut self, before: Observation, now: Observation) {
-        let between =
-            |o: &&Observation| o.start >= before.end && o.end <= now.start && o.state != State::Full;
-        let since = self.observations.iter().rev().take_while(|o| o.end >= before.start);
-        let of = |server: usize| since.clone().filter(between).filter(|o| o.server == server).count();
-        let missed = of(before.server).max(of(now.server));
-        let (from, to) = (before.end, now.start);
+        let (from, to, servers) = (before.end, now.start, [before.server, now.server]);
+        let missed = self.without(from, to, servers);
         match self.gaps.last_mut() {
             _ if missed == 0 => {}
             Some(last) if last.from == from && last.to == to => last.series += 1,
-            _ => self.gaps.push(Gap { from, to, missed, series: 1 }),
+            _ => self.gaps.push(Gap { from, to, missed, servers, series: 1 }),
         }
+    }
+
+    /// Scrapes in a time that had nothing, of the one of these servers that had more of them.
+    fn without(&self, from: Instant, to: Instant, servers: [usize; 2]) -> usize {
+        // One that ended in time may be noted behind one that ended later, if not by much.
+        let since = self.observations.iter().rev().take_while(|o| o.end + PATIENCE * 2 >= from);
+        let without = since.filter(|o| o.start >= from && o.end <= to && o.state != State::Full);
+        let mut of = [0; 2];
+        for observation in without {
+            for (count, server) in of.iter_mut().zip(servers) {
+                *count += usize::from(observation.server == server);
+            }
+        }
+        of[0].max(of[1])
     }
 
     /// Series that were ever seen.
@@ -156,9 +168,14 @@ impl Sight {
 
     /// Gaps over what may be missed, outside of these times.
     pub fn gaps_outside(&self, windows: &[Window]) -> Vec<Gap> {
-        let is_excused =
-            |gap: &Gap| windows.iter().any(|w| gap.from + BEFORE >= w.from && gap.to <= w.to + INTERVAL);
-        self.gaps.iter().filter(|gap| gap.missed > MAY_MISS && !is_excused(gap)).copied().collect()
+        let has_reason = |gap: &Gap, window: &Window| {
+            gap.from <= window.to
+                && gap.to >= window.from
+                && self.without(gap.from, window.from, gap.servers) <= MAY_MISS
+                && self.without(window.to, gap.to, gap.servers) <= MAY_MISS
+        };
+        let gaps = self.gaps.iter().filter(|gap| gap.missed > MAY_MISS);
+        gaps.filter(|gap| !windows.iter().any(|window| has_reason(gap, window))).copied().collect()
     }
 
     /// The longest of the gaps that no fault excuses.
@@ -199,7 +216,8 @@ mod tests {
             let state = if value.is_some() { State::Full } else { State::Empty };
             let now = Observation { server, start: self.at(at), end: self.at(at + 10), state };
             let labels = BTreeMap::from([("component_type".to_owned(), kind.to_owned())]);
-            self.1.add(now, value.map(|value| Scraped { id: "s".into(), labels, value }).into_iter().collect())
+            self.1
+                .add(now, value.map(|value| Scraped { id: "s".into(), labels, value }).into_iter().collect())
         }
     }
 

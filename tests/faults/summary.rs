@@ -14,6 +14,7 @@ struct OfKind {
     count: usize,
     recovered: Duration,
     handed_over: Option<Duration>,
+    failed: u64,
 }
 
 pub struct Summary {
@@ -27,9 +28,10 @@ impl Summary {
         Self { seed, kinds: BTreeMap::new(), left_out: BTreeMap::new() }
     }
 
-    pub fn add(&mut self, kind: Kind, recovered: Duration, handed_over: Option<Duration>) {
+    pub fn add(&mut self, kind: Kind, recovered: Duration, handed_over: Option<Duration>, failed: u64) {
         let of = self.kinds.entry(kind).or_default();
         of.count += 1;
+        of.failed += failed;
         of.recovered = recovered.max(of.recovered);
         of.handed_over = handed_over.max(of.handed_over);
     }
@@ -47,7 +49,9 @@ impl Summary {
             let (server, at) = (one.server, board.at(one.start));
             board.violation(format_args!("at {at:.2} s server {server} exported beside server {other}"));
         }
-        for gap in sight.gaps_outside(&windows) {
+        let (starved, gaps): (Vec<_>, Vec<_>) =
+            sight.gaps_outside(&windows).into_iter().partition(|gap| board.pulse.too_slow(gap.from, gap.to));
+        for gap in gaps {
             board.violation(format_args!(
                 "{} series were missing from {:.2} s to {:.2} s, in {} scrapes, without a reason",
                 gap.series,
@@ -59,15 +63,19 @@ impl Summary {
         if sight.series() == 0 || compared.acknowledged == 0 {
             board.violation("nothing was reported or scraped");
         }
+        for (kind, _) in self.kinds.iter().filter(|(kind, of)| kind.is_felt() && of.failed == 0) {
+            board.violation(format_args!("{} was felt by no report: it did nothing", kind.name()));
+        }
         let mut text = String::new();
         let _ = writeln!(text, "\nseed {}: {} faults", self.seed, self.count());
         for (kind, of) in &self.kinds {
             let handed = of.handed_over.map(|t| format!(", handed over in {:.1} s", t.as_secs_f64()));
             let _ = writeln!(
                 text,
-                "  {:<20} {:>3}   well again within {:>4.1} s{}",
+                "  {:<20} {:>3}   {:>5} reports failed, well again within {:>4.1} s{}",
                 kind.name(),
                 of.count,
+                of.failed,
                 of.recovered.as_secs_f64(),
                 handed.unwrap_or_default()
             );
@@ -85,14 +93,22 @@ impl Summary {
         );
         let _ = writeln!(
             text,
-            "scraper: {} series every {INTERVAL:?}, overlaps {}, longest gap {:.1} s in a fault, {:.1} s outside",
+            "scraper: {} series every {INTERVAL:?}, overlaps {}, longest gap {:.1} s in a fault, {:.1} s outside\n\
+             processors were taken for {:.1} s; gaps that this explains: {}",
             sight.series(),
             overlaps.len(),
             sight.longest_gap().as_secs_f64(),
-            sight.longest_gap_outside(&windows).as_secs_f64()
+            sight.longest_gap_outside(&windows).as_secs_f64(),
+            board.lost().as_secs_f64(),
+            starved.len()
         );
         for (name, bytes) in board.memory.lock().iter() {
-            let _ = writeln!(text, "memory of {name}: {} MiB at most, bound {} MiB", bytes >> 20, MEMORY_BOUND >> 20);
+            let _ = writeln!(
+                text,
+                "memory of {name}: {} MiB at most, bound {} MiB",
+                bytes >> 20,
+                MEMORY_BOUND >> 20
+            );
         }
         let _ = writeln!(text, "wrong: {}", board.violations().len());
         println!("{text}");

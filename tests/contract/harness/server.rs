@@ -86,9 +86,15 @@ impl Server {
         self.log.lock().unwrap().iter().any(|line| parts.iter().all(|part| line.contains(part)))
     }
 
+    /// All that it said.
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().join("\n")
+    }
+
     fn log_tail(&self) -> String {
-        let log = self.log.lock().unwrap();
-        log[log.len().saturating_sub(40)..].join("\n")
+        let log = self.log();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(40)..].join("\n")
     }
 }
 
