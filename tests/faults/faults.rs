@@ -96,9 +96,9 @@ impl System {
             door.cut();
         }
         let ended = Instant::now();
-        // Until then the one that is cut off may export what it has.
-        let handed_over = if active {
-            self.exports("after a partition", from + LEASE, None, HAND_OVER).await.map(|took| took + LEASE)
+        // One that was cut off for less may be active again, or still.
+        let handed_over = if active && fault.lasts > LEASE + Duration::from_secs(1) {
+            self.exports("after a partition", from, Some(number), TAKE_OVER).await
         } else {
             None
         };

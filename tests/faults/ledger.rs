@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use sqlx::Row as _;
 use sqlx::postgres::PgConnection;
 
-/// Counters, gauges that come late, and the number of the report, which counts within each reporter.
+/// Counters, and gauges that come late.
 pub const COUNTER: &str = "faults_reported_total";
 pub const LATE: &str = "faults_late";
 
@@ -19,9 +19,11 @@ pub struct Key {
     pub value: u64,
 }
 
+/// A sample, and the time it is sent with, where it is, in milliseconds since 1970.
+pub type Sent = (Key, Option<i64>);
+
 #[derive(Clone, Copy, Debug)]
 struct Fate {
-    /// Milliseconds since 1970, where the report said so.
     at: Option<i64>,
     acknowledged: bool,
 }
@@ -43,7 +45,7 @@ pub struct Compared {
 }
 
 impl Ledger {
-    pub fn sent(&self, samples: &[(Key, Option<i64>)]) {
+    pub fn sent(&self, samples: &[Sent]) {
         let mut all = self.samples.lock();
         for (key, at) in samples {
             let before = all.insert(key.clone(), Fate { at: *at, acknowledged: false });
@@ -51,7 +53,7 @@ impl Ledger {
         }
     }
 
-    pub fn acknowledged(&self, samples: &[(Key, Option<i64>)]) {
+    pub fn acknowledged(&self, samples: &[Sent]) {
         let mut all = self.samples.lock();
         for (key, _) in samples {
             all.get_mut(key).expect("it was sent").acknowledged = true;

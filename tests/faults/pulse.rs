@@ -44,7 +44,7 @@ impl Pulse {
     /// How much of this time was lost.
     pub fn lost(&self, from: Instant, to: Instant) -> Duration {
         let late = self.late.lock();
-        late.iter().filter(|(end, by)| *end >= from && *end - *by <= to).map(|(_, by)| *by).sum()
+        late.iter().filter(|(end, by)| *end >= from && *end <= to + *by).map(|(_, by)| *by).sum()
     }
 
     /// Whether a server may have lost its lease in this time without any fault: there was too little

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::board::Board;
 use crate::harness::{Answer, Http, now, time};
-use crate::ledger::{COUNTER, Key, LATE, reporter};
+use crate::ledger::{COUNTER, Key, LATE, Sent, reporter};
 
 /// Between a report and the next.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -75,8 +75,8 @@ impl Reporter {
         self.board.acknowledged.fetch_add(samples.len() as u64, Ordering::Relaxed);
     }
 
-    /// A report with new samples.
-    fn next(&mut self) -> (Value, Option<String>, Vec<(Key, Option<i64>)>) {
+    /// A report with new samples, its key where it has one, and what is in it.
+    fn next(&mut self) -> (Value, Option<String>, Vec<Sent>) {
         self.value += 1;
         // Without times a report needs a millisecond of its own.
         self.at = now().max(self.at + 1);

@@ -139,7 +139,7 @@ impl System {
     /// Tells a server to stop. Where it is the active one and not alone another one has to export
     /// soon; how long that took.
     pub async fn stop_server(&mut self, number: usize) -> Option<Duration> {
-        let Some(mut server) = self.replicas[number].server.take() else { return None };
+        let mut server = self.replicas[number].server.take()?;
         let is_active = self.board.sight.lock().active() == Some(number);
         let others = self.replicas.iter().filter(|replica| replica.server.is_some()).count();
         let told = Instant::now();
