@@ -8,10 +8,7 @@ use tokio::time::sleep;
 
 use crate::proxy::Way;
 use crate::schedule::{Fault, Kind};
-use crate::system::{HAND_OVER, LEASE, RECOVERY, SERVERS, System};
-
-/// After a server is gone without a word, another one exports within this time.
-const TAKE_OVER: Duration = LEASE.saturating_add(HAND_OVER);
+use crate::system::{LEASE, RECOVERY, SERVERS, System, TAKE_OVER};
 
 /// What a fault did.
 pub struct Done {

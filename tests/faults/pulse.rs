@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::board::Board;
-use crate::system::LEASE;
+use crate::system::{LEASE, TAKE_OVER};
 
 const EVERY: Duration = Duration::from_millis(50);
 /// What each beat uses of a processor.
@@ -47,11 +47,11 @@ impl Pulse {
         late.iter().filter(|(end, by)| *end >= from && *end <= to + *by).map(|(_, by)| *by).sum()
     }
 
-    /// Whether a server may have lost its lease in this time without any fault: there was too little
-    /// left of it to renew.
-    pub fn too_slow(&self, from: Instant, to: Instant) -> bool {
-        let before = from.checked_sub(LEASE).unwrap_or(from);
-        self.lost(before, to) > LEASE / 3
+    /// Whether this explains a gap: a server may have lost its lease since there was too little time to
+    /// renew it, and another one takes over as after a fault.
+    pub fn explains(&self, from: Instant, to: Instant) -> bool {
+        let lost = self.lost(from.checked_sub(LEASE).unwrap_or(from), to);
+        lost > LEASE / 3 && to.saturating_duration_since(from) <= TAKE_OVER + lost * 2
     }
 }
 

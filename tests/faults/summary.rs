@@ -50,7 +50,7 @@ impl Summary {
             board.violation(format_args!("at {at:.2} s server {server} exported beside server {other}"));
         }
         let (starved, gaps): (Vec<_>, Vec<_>) =
-            sight.gaps_outside(&windows).into_iter().partition(|gap| board.pulse.too_slow(gap.from, gap.to));
+            sight.gaps_outside(&windows).into_iter().partition(|gap| board.pulse.explains(gap.from, gap.to));
         for gap in gaps {
             board.violation(format_args!(
                 "{} series were missing from {:.2} s to {:.2} s, in {} scrapes, without a reason",

@@ -25,6 +25,8 @@ pub const LEASE: Duration = Duration::from_secs(3);
 pub const RECOVERY: Duration = Duration::from_secs(20);
 /// Within this time after SIGTERM another server exports.
 pub const HAND_OVER: Duration = Duration::from_secs(5);
+/// And within this time after one is gone without a word.
+pub const TAKE_OVER: Duration = LEASE.saturating_add(HAND_OVER);
 /// A program that is started listens, and one that is told to stop ends, within this time.
 const PROCESS: Duration = Duration::from_secs(30);
 /// Number of the harness's own reporter: one that sends times.
@@ -183,7 +185,7 @@ impl System {
         }
     }
 
-    /// Waits until all servers are ready, take reports and one exports; how long it took.
+    /// Waits until all servers are ready and take reports, and all series are seen; how long it took.
     pub async fn recovers(&mut self, since: Instant, what: &str) -> Duration {
         let board = Arc::clone(&self.board);
         let lost = || board.pulse.lost(since, Instant::now()) * 2;
@@ -194,7 +196,7 @@ impl System {
         };
         tokio::select! {
             () = self.is_well(since) => {}
-            () = overdue => self.is_not_well(what).await,
+            () = overdue => self.is_not_well(since, what).await,
         }
         self.note_processes();
         since.elapsed()
@@ -206,19 +208,26 @@ impl System {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         }
-        while self.board.sight.lock().exports_since(since, None).is_none() {
+        while !self.is_seen(since) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
-    async fn is_not_well(&self, what: &str) {
+    /// Whether a server exports since then, and every series that was ever seen was seen again.
+    fn is_seen(&self, since: Instant) -> bool {
+        let sight = self.board.sight.lock();
+        sight.exports_since(since, None).is_some() && sight.missing_since(since).is_empty()
+    }
+
+    async fn is_not_well(&self, since: Instant, what: &str) {
         let mut ready = Vec::new();
         for number in 0..SERVERS {
             ready.push(self.is_ready(number).await);
         }
-        let active = self.board.sight.lock().active();
+        let sight = self.board.sight.lock();
+        let (active, missing) = (sight.active(), sight.missing_since(since));
         self.board.violation(format_args!(
-            "{what}: not all is well {RECOVERY:?} after its end: ready {ready:?}, active {active:?}\n{}",
+            "{what}: not all is well {RECOVERY:?} after its end: ready {ready:?}, active {active:?}, not seen {missing:?}\n{}",
             self.primary.log_tail()
         ));
     }
