@@ -217,6 +217,7 @@ impl System {
             }
             Kind::LeaseLocked => self.lock_lease(fault).await,
             Kind::FailOver => self.fail_over(fault).await,
+            Kind::StandbyLost => self.lose_standby(fault).await,
             other => unreachable!("{} is no outage", other.name()),
         }
     }
@@ -263,8 +264,8 @@ impl System {
         let _ = connection.close().await;
     }
 
-    /// The standby has all that was acknowledged, and becomes the primary when that dies.
-    async fn fail_over(&mut self, fault: &Fault) {
+    /// Makes a standby that every commit waits for.
+    async fn follow(&mut self) {
         self.spare.init_as_standby_of(&self.primary);
         self.spare.start().await;
         let set = "alter system set synchronous_standby_names = 'spare'";
@@ -275,6 +276,24 @@ impl System {
             assert!(Instant::now() < deadline, "the standby follows:\n{}", self.spare.log_tail());
             sleep(Duration::from_millis(50)).await;
         }
+    }
+
+    /// No commit is sure while the standby is away, so none is acknowledged.
+    async fn lose_standby(&mut self, fault: &Fault) {
+        self.follow().await;
+        self.spare.kill();
+        sleep(fault.lasts).await;
+        if fault.pick.is_multiple_of(2) {
+            self.spare.start().await;
+        }
+        let reset = "alter system reset synchronous_standby_names";
+        self.primary.sql(&[reset, "select pg_reload_conf()"]).await.expect("PostgreSQL is there");
+        self.spare.kill();
+    }
+
+    /// The standby has all that was acknowledged, and becomes the primary when that dies.
+    async fn fail_over(&mut self, fault: &Fault) {
+        self.follow().await;
         // Reports are acknowledged by both of them.
         sleep(fault.lasts).await;
         self.primary.kill();

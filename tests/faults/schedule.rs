@@ -25,10 +25,11 @@ pub enum Kind {
     LeaseLocked,
     TerminateBackends,
     FailOver,
+    StandbyLost,
 }
 
 impl Kind {
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::KillServer,
         Self::StopServer,
         Self::RollServers,
@@ -48,6 +49,7 @@ impl Kind {
         Self::LeaseLocked,
         Self::TerminateBackends,
         Self::FailOver,
+        Self::StandbyLost,
     ];
 
     /// Its name, for people and for `FAULTS_ONLY`.
@@ -72,6 +74,7 @@ impl Kind {
             Self::LeaseLocked => "lease-locked",
             Self::TerminateBackends => "backends-terminated",
             Self::FailOver => "fail-over",
+            Self::StandbyLost => "standby-lost",
         }
     }
 

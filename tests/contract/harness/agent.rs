@@ -75,6 +75,11 @@ impl Agent {
         super::server::resident_bytes(self.pid())
     }
 
+    /// All that it said.
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().join("\n")
+    }
+
     /// Whether a line of its log holds all of these.
     pub fn logged(&self, parts: &[&str]) -> bool {
         self.log.lock().unwrap().iter().any(|line| parts.iter().all(|part| line.contains(part)))
@@ -84,8 +89,9 @@ impl Agent {
 impl Drop for Agent {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let log = self.log.lock().unwrap();
-            eprintln!("the agent's last words:\n{}", log[log.len().saturating_sub(40)..].join("\n"));
+            let log = self.log();
+            let lines: Vec<&str> = log.lines().collect();
+            eprintln!("the agent's last words:\n{}", lines[lines.len().saturating_sub(40)..].join("\n"));
         }
         let _ = self.child.kill();
         let _ = self.child.wait();
