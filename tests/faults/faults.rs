@@ -55,11 +55,12 @@ impl System {
             self.board.excuse(from, from + TAKE_OVER);
         }
         self.kill_server(number);
+        let gone = Instant::now();
         sleep(fault.lasts).await;
         let ended = Instant::now();
         self.start_server(number).await;
         let handed_over =
-            if active { self.exports("after SIGKILL", from, None, TAKE_OVER).await } else { None };
+            if active { self.exports("after SIGKILL", gone, None, TAKE_OVER).await } else { None };
         Done { ended, handed_over }
     }
 
@@ -70,11 +71,12 @@ impl System {
             self.board.excuse(from, from + TAKE_OVER);
         }
         self.signal_server(number, "STOP");
+        let gone = Instant::now();
         sleep(fault.lasts).await;
         self.signal_server(number, "CONT");
         let ended = Instant::now();
         let handed_over =
-            if active { self.exports("after SIGSTOP", from, None, TAKE_OVER).await } else { None };
+            if active { self.exports("after SIGSTOP", gone, None, TAKE_OVER).await } else { None };
         Done { ended, handed_over }
     }
 
