@@ -4,7 +4,7 @@
 #   scripts/setup.sh build   a C compiler and cargo
 #   scripts/setup.sh run     build, and PostgreSQL's programs
 #   scripts/setup.sh test    run, and the partners of the tests: Python packages, Prometheus,
-#                            VictoriaMetrics, PgBouncer, Chromium
+#                            Alertmanager, VictoriaMetrics, PgBouncer, Chromium
 #   scripts/setup.sh fuzz    build, and what libFuzzer is built with
 #   scripts/setup.sh generate  build, and the Python packages
 #   scripts/setup.sh lint    build, the Python packages, cargo-deny

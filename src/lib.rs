@@ -3,9 +3,10 @@
 //!
 //! One binary, several roles. The folders say what the program does:
 //! [`model`] holds values and their rules, [`wire`] formats, [`store`] PostgreSQL, [`live`] the
-//! newest values ready to be scraped, [`server`] the HTTP API, [`host`] readings of this machine,
-//! [`agent`] the reporter, [`tls`] certificates and keys, [`crd`] the resource that installs all of it
-//! on Kubernetes, [`operator`] what does so, [`archive`] history for other stores, [`cli`] every flag.
+//! newest values ready to be scraped, [`rules`] alert rules, [`server`] the HTTP API, [`host`] readings
+//! of this machine, [`agent`] the reporter, [`tls`] certificates and keys, [`crd`] the resource that
+//! installs all of it on Kubernetes, [`operator`] what does so, [`archive`] history for other stores,
+//! [`cli`] every flag.
 
 pub mod agent;
 pub mod archive;
@@ -23,6 +24,7 @@ pub mod host;
 pub mod live;
 pub mod model;
 pub mod operator;
+pub mod rules;
 pub mod server;
 pub mod store;
 pub mod telemetry;

@@ -21,7 +21,7 @@ fn main() -> ExitCode {
         runtime.block_on(run(cli.role, changed))
     });
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("noetl-metrics: {error}");
             ExitCode::FAILURE
@@ -43,8 +43,10 @@ fn runtime(role: &Role) -> tokio::runtime::Builder {
     }
 }
 
-async fn run(role: Role, changed: Vec<Flag>) -> Result<(), String> {
-    match role {
+/// Runs a role; the exit code of one that ended well.
+async fn run(role: Role, changed: Vec<Flag>) -> Result<ExitCode, String> {
+    let done = match role {
+        Role::Rules(args) => return rules(&args.action).await,
         Role::Server(args) => {
             let config = args.into_config(changed)?;
             server::run(config, |_| (), told_to_stop()).await.map_err(|e| e.to_string())
@@ -82,6 +84,24 @@ async fn run(role: Role, changed: Vec<Flag>) -> Result<(), String> {
         Role::Crd => {
             print!("{}", crd::yaml().map_err(|e| e.to_string())?);
             Ok(())
+        }
+    };
+    done.map(|()| ExitCode::SUCCESS)
+}
+
+/// What `rules test` ends with where an alert would have fired.
+const FIRED: u8 = 3;
+
+async fn rules(action: &cli::RulesAction) -> Result<ExitCode, String> {
+    match action {
+        cli::RulesAction::Check(args) => {
+            print!("{}", args.run()?);
+            Ok(ExitCode::SUCCESS)
+        }
+        cli::RulesAction::Test(args) => {
+            let (report, fired) = args.run().await?;
+            print!("{report}");
+            Ok(if fired { ExitCode::from(FIRED) } else { ExitCode::SUCCESS })
         }
     }
 }

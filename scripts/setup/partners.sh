@@ -1,5 +1,5 @@
-# The programs that the partner tests run for real: Prometheus with promtool, VictoriaMetrics,
-# PgBouncer, and a browser. Sourced by scripts/setup.sh.
+# The programs that the partner tests run for real: Prometheus with promtool, Alertmanager,
+# VictoriaMetrics, PgBouncer, and a browser. Sourced by scripts/setup.sh.
 #
 # The daemons are unpacked into .cache/tools rather than installed: an installed package would
 # start a service and take a port. .cache/tools/bin holds one small script for each program. Where
@@ -11,6 +11,7 @@ tools=$cache/tools
 
 make_daemons() {
     make_daemon prometheus usr/bin/prometheus usr/bin/promtool
+    make_daemon prometheus-alertmanager usr/bin/prometheus-alertmanager
     make_daemon victoria-metrics usr/bin/victoria-metrics usr/bin/vmagent
     make_daemon pgbouncer usr/sbin/pgbouncer
 }

@@ -5,12 +5,14 @@
 mod admin;
 mod adopt;
 pub mod agent;
+mod alerting;
 mod archive;
 mod auth;
 mod check;
 #[cfg(feature = "demo")]
 mod demo;
 mod operator;
+mod rules;
 mod scrape;
 mod server;
 mod tls;
@@ -29,6 +31,7 @@ pub use check::CheckArgs;
 #[cfg(feature = "demo")]
 pub use demo::{DemoArgs, PostgresArgs};
 pub use operator::OperatorArgs;
+pub use rules::{RulesAction, RulesArgs};
 pub use scrape::ScrapeArgs;
 pub use server::{DatabaseArgs, ServerArgs};
 
@@ -88,6 +91,8 @@ pub enum Role {
     Verify(Box<VerifyArgs>),
     /// Say what works of a server, as a client sees it: report a sample and read it back.
     Check(Box<CheckArgs>),
+    /// Check a file of alert rules, or run it over history.
+    Rules(RulesArgs),
     /// Print the API's description (OpenAPI, JSON).
     Openapi,
     /// Print the definition of the resource NoetlMetrics (YAML), for kubectl apply.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use super::admin::RetentionArgs;
+use super::alerting::AlertingArgs;
 use super::auth::AuthArgs;
 use super::tls::ServerTlsArgs;
 use super::values::{base_url, duration};
@@ -150,6 +151,9 @@ pub struct ServerArgs {
     /// How far ahead of the server's clock a sample may be.
     #[arg(long, env = "NOETL_METRICS_MAX_FUTURE", default_value = "10m", value_parser = duration)]
     pub max_future: Duration,
+    /// Rules.
+    #[command(flatten)]
+    pub alerting: AlertingArgs,
 }
 
 /// Samples are kept for this long where clean-up is asked for and nothing else was said.
@@ -194,6 +198,7 @@ impl ServerArgs {
                 future_ms: i64::try_from(self.max_future.as_millis()).unwrap_or(i64::MAX),
                 ..Limits::default()
             },
+            alerting: self.alerting.into_config()?,
             changed_flags,
         })
     }

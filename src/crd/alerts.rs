@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::INTERVAL;
+use super::{INTERVAL, rules};
 
 /// Alert rules and their thresholds.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Rules {
     /// The kind of object; `Auto` takes the first kind that the cluster has.
@@ -37,6 +37,94 @@ pub struct Rules {
     /// How long a component may be silent before NoetlComponentDown fires.
     #[schemars(length(max = 6), regex(pattern = INTERVAL))]
     pub component_down_for: String,
+    /// Rules of your own. They become part of the rules object; where there is none, the servers
+    /// evaluate them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100))]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub custom: Vec<CustomRule>,
+    /// URLs of Alertmanagers that the servers tell of alerts where there is no rules object, such as
+    /// `http://alertmanager.monitoring:9093`; then they evaluate the rules with thresholds above too.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), inner(length(max = 512), regex(pattern = "^https?://[^@#? ]+$")))]
+    pub alertmanagers: Vec<String>,
+}
+
+/// An alert rule: the newest value of a metric compared with a threshold.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = rules(&[("has(self.threshold) != (self.comparison == 'absent')", "every comparison needs a threshold, except absent, which has none")])))]
+pub struct CustomRule {
+    /// Name of its alerts.
+    #[schemars(length(max = 128), regex(pattern = "^[a-zA-Z_][a-zA-Z0-9_]*$"))]
+    pub name: String,
+    /// Name of the metric.
+    #[schemars(length(max = 255), regex(pattern = "^[a-zA-Z_:][a-zA-Z0-9_:]*$"))]
+    pub metric: String,
+    /// Labels of its series; a value may begin with `=~`, `!~` or `!=`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 10))]
+    pub labels: BTreeMap<String, Matched>,
+    /// How values are compared; `absent` where there is no such series.
+    pub comparison: Comparison,
+    /// With what values are compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<f64>,
+    /// How long it has to hold before the alert fires.
+    #[serde(rename = "for", default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 6), regex(pattern = INTERVAL))]
+    pub for_: Option<String>,
+    /// How long the alert goes on firing after it held last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 6), regex(pattern = INTERVAL))]
+    pub keep_firing_for: Option<String>,
+    /// Label `severity` of its alerts; `warning` where it is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub severity: Option<String>,
+    /// What is wrong, in a line; may hold `{{ $labels.NAME }}` and `{{ $value }}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub summary: Option<String>,
+    /// The same with more words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub description: Option<String>,
+    /// What to do about it, or where that is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub runbook: Option<String>,
+}
+
+/// What a label's value is compared with.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
+#[serde(transparent)]
+pub struct Matched(#[schemars(length(max = 256))] pub String);
+
+/// Comparisons.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
+pub enum Comparison {
+    /// Above.
+    #[serde(rename = ">")]
+    Above,
+    /// Above or equal.
+    #[serde(rename = ">=")]
+    AtLeast,
+    /// Below.
+    #[serde(rename = "<")]
+    Below,
+    /// Below or equal.
+    #[serde(rename = "<=")]
+    AtMost,
+    /// Equal.
+    #[serde(rename = "==")]
+    Equal,
+    /// Not equal.
+    #[serde(rename = "!=")]
+    NotEqual,
+    /// There is no such series.
+    #[serde(rename = "absent")]
+    Absent,
 }
 
 impl Default for Rules {
@@ -50,6 +138,8 @@ impl Default for Rules {
             series_percent: 80,
             for_: "10m".to_owned(),
             component_down_for: "5m".to_owned(),
+            custom: Vec::new(),
+            alertmanagers: Vec::new(),
         }
     }
 }
@@ -64,6 +154,6 @@ pub enum RulesKind {
     VMRule,
     /// The Prometheus operator.
     PrometheusRule,
-    /// No rules object.
+    /// No rules object: the servers evaluate what they are given.
     None,
 }

@@ -20,7 +20,7 @@ use crate::model::{Component, MetricType, Millis, Point, RuntimeId, Series, Seri
 use crate::wire::encoding::LineGzip;
 use family::Family;
 
-pub use render::{Format, RenderOptions};
+pub use render::{Format, RenderOptions, made_values};
 pub use selector::{Selector, SelectorError};
 
 /// Bytes of text that are compressed at once.
@@ -237,6 +237,14 @@ impl Live {
         let families = self.ordered();
         let wanted = families.iter().filter(|(family, _)| name.is_none_or(|n| n == &***family));
         wanted.flat_map(|(_, family)| family.series()).take(limit).cloned().collect()
+    }
+
+    /// The live series of a metric, as buckets of a histogram by `…_bucket`.
+    pub fn of_metric(&self, name: &str) -> Vec<Arc<Series>> {
+        let families = self.ordered();
+        let bases = ["_bucket", "_sum", "_count"].into_iter().filter_map(|suffix| name.strip_suffix(suffix));
+        let found = std::iter::once(name).chain(bases).filter_map(|family| families.get(family));
+        found.flat_map(Family::series).filter(|series| series.metric_name() == name).cloned().collect()
     }
 
     /// Help and unit of a family.

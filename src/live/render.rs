@@ -304,38 +304,45 @@ fn escape_help(out: &mut Vec<u8>, help: &str, quotes: bool) {
 
 /// The families that the server makes itself, by name: whether components are up, and how long ago
 /// they reported.
-fn made_families<'a>(
-    options: &RenderOptions<'_>,
-    components: &'a [Arc<Component>],
-) -> Vec<(&'static str, Vec<u8>)> {
-    let seen = |c: &'a Arc<Component>| Some((c, options.now.since(c.last_seen()?)));
-    let known: Vec<_> = components
-        .iter()
-        .filter(|c| options.takes_component(c))
-        .filter_map(seen)
-        .filter(|(_, silent)| *silent < FORGOTTEN_MS)
-        .collect();
-    let age = known.iter().filter_map(|(c, _)| {
-        let ms = options.now.since(c.last_report()?).max(0);
-        Some((*c, ms as f64 / 1000.0))
-    });
-    let up = known.iter().map(|(c, silent)| (*c, f64::from(u8::from(*silent <= options.stale_after_ms))));
-    vec![
-        made_family(
-            "noetl_component_last_report_age_seconds",
-            "Seconds since the component's newest report was stored.",
-            "seconds",
-            age,
-            options,
-        ),
-        made_family(
-            "noetl_component_up",
+fn made_families(options: &RenderOptions<'_>, components: &[Arc<Component>]) -> Vec<(&'static str, Vec<u8>)> {
+    let family = |(name, help, unit)| {
+        let values = made_values(name, components, options.now, options.stale_after_ms);
+        let values = values.into_iter().flatten().filter(|(c, _)| options.takes_component(c));
+        made_family(name, help, unit, values, options)
+    };
+    [
+        (AGE, "Seconds since the component's newest report was stored.", "seconds"),
+        (
+            UP,
             "Whether the component reported or sent a heartbeat within the time after which it counts as silent.",
             "",
-            up,
-            options,
         ),
     ]
+    .map(family)
+    .into()
+}
+
+const AGE: &str = "noetl_component_last_report_age_seconds";
+const UP: &str = "noetl_component_up";
+
+/// The values of a metric that the server makes itself, by component; `None` for any other.
+pub fn made_values<'a>(
+    name: &str,
+    components: &'a [Arc<Component>],
+    now: Millis,
+    stale_after_ms: i64,
+) -> Option<Vec<(&'a Arc<Component>, f64)>> {
+    let value: fn(&Component, Millis, i64, i64) -> Option<f64> = match name {
+        AGE => |component, now, _, _| Some(now.since(component.last_report()?).max(0) as f64 / 1000.0),
+        UP => |_, _, silent, stale_after_ms| Some(f64::from(u8::from(silent <= stale_after_ms))),
+        _ => return None,
+    };
+    let of = |component: &'a Arc<Component>| {
+        let silent = now.since(component.last_seen()?);
+        let known = silent < FORGOTTEN_MS;
+        Some((component, value(component, now, silent, stale_after_ms).filter(|_| known)?))
+    };
+    Some(components.iter().filter_map(of).collect())
 }
 
 fn made_family<'a>(

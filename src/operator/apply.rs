@@ -98,6 +98,7 @@ pub(super) async fn apply(
         scrape,
         scrape_pods,
         rules,
+        rules_file,
         migrate,
         retention,
         agent,
@@ -114,6 +115,7 @@ pub(super) async fn apply(
     for (kind, object) in certificates.into_iter().chain(scraped) {
         pass.object(kind, &object).await;
     }
+    pass.optional(Kind::ConfigMap, rules_file.as_ref()).await;
     pass.object(Kind::CronJob, &retention).await;
     pass.optional(Kind::DaemonSet, agent.as_ref()).await;
     pass.object(Kind::Job, &migrate).await;

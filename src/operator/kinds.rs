@@ -8,6 +8,7 @@ use crate::crd::ScrapeKind;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Kind {
     ServiceAccount,
+    ConfigMap,
     RoleBinding,
     Service,
     PodDisruptionBudget,
@@ -31,6 +32,7 @@ impl Kind {
     /// Kinds that every cluster has.
     pub(super) const BUILT_IN: &[Self] = &[
         Self::ServiceAccount,
+        Self::ConfigMap,
         Self::RoleBinding,
         Self::Service,
         Self::PodDisruptionBudget,
@@ -58,6 +60,7 @@ impl Kind {
     const fn parts(self) -> (&'static str, &'static str, &'static str, &'static str) {
         match self {
             Self::ServiceAccount => ("", "v1", "ServiceAccount", "serviceaccounts"),
+            Self::ConfigMap => ("", "v1", "ConfigMap", "configmaps"),
             Self::RoleBinding => ("rbac.authorization.k8s.io", "v1", "RoleBinding", "rolebindings"),
             Self::Service => ("", "v1", "Service", "services"),
             Self::PodDisruptionBudget => ("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets"),
@@ -144,6 +147,7 @@ mod tests {
     fn built_in_kinds_are_spelled_as_kubernetes_does() {
         let typed = [
             (Kind::ServiceAccount, ApiResource::erase::<core::v1::ServiceAccount>(&())),
+            (Kind::ConfigMap, ApiResource::erase::<core::v1::ConfigMap>(&())),
             (Kind::RoleBinding, ApiResource::erase::<rbac::v1::RoleBinding>(&())),
             (Kind::Service, ApiResource::erase::<core::v1::Service>(&())),
             (Kind::PodDisruptionBudget, ApiResource::erase::<policy::v1::PodDisruptionBudget>(&())),

@@ -13,7 +13,7 @@
 //! |---|---|---|---|
 //! | `metrics.noetl.io` | `noetlmetrics` | list, watch | the resources |
 //! | `metrics.noetl.io` | `noetlmetrics/status` | patch | their status |
-//! | core | `services`, `serviceaccounts` | get, list, watch, create, patch, delete | made for a resource |
+//! | core | `services`, `serviceaccounts`, `configmaps` | get, list, watch, create, patch, delete | made for a resource |
 //! | core | `pods` | list, watch | why servers and Jobs do not run |
 //! | core | `events` | list | why a pod waits, such as for a Secret |
 //! | `apps` | `deployments`, `daemonsets` | get, list, watch, create, patch, delete | servers, agents |

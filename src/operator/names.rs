@@ -59,6 +59,8 @@ pub(super) struct Names {
     pub(super) retention: String,
     /// Rules object.
     pub(super) alerts: String,
+    /// ConfigMap with the rules that the servers evaluate.
+    pub(super) rules: String,
     /// Scrape object of NoETL's own pods.
     pub(super) pods: String,
 }
@@ -72,6 +74,7 @@ impl Names {
             agent: shortened(&format!("{instance}-agent"), NAME_MAX),
             retention: shortened(&format!("{instance}-retention"), CRON_JOB_MAX),
             alerts: shortened(&format!("{instance}-alerts"), NAME_MAX),
+            rules: shortened(&format!("{instance}-rules"), NAME_MAX),
             pods: shortened(&format!("{instance}-pods"), NAME_MAX),
         }
     }

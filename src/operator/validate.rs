@@ -10,7 +10,8 @@ use kube::{Resource, ResourceExt};
 use super::Settings;
 use super::kinds::{Kind, RULES_ORDER, SCRAPE_ORDER};
 use super::names::{Names, hash};
-use crate::crd::{AgentScrape, NoetlMetrics, NoetlMetricsSpec, RulesKind, ScrapeKind};
+use crate::crd::{AgentScrape, CustomRule, NoetlMetrics, NoetlMetricsSpec, RulesKind, ScrapeKind};
+use crate::rules::{self, Rule, RulesError};
 
 /// A resource that can be built: the only way to get at what `build` takes.
 #[derive(Clone, Debug)]
@@ -33,6 +34,8 @@ pub(super) struct Checked {
     pub(super) rules: Option<Kind>,
     /// Whether cert-manager is asked for certificates: where that is wanted, and it is there.
     pub(super) certificates: bool,
+    /// The rules of `spec.rules.custom`, in its order.
+    pub(super) custom_rules: Vec<Rule>,
     /// ClusterRole that agents are bound to.
     pub(super) agent_cluster_role: Option<String>,
     /// Namespace of the operator, which asks servers how they are.
@@ -67,6 +70,9 @@ pub(super) enum Invalid {
         /// What is wrong with it.
         reason: String,
     },
+    /// A rule that the schema cannot see through.
+    #[error("spec.rules.{0}")]
+    Rule(String),
     /// The API server has to have given it.
     #[error("metadata.{0} is missing")]
     Metadata(&'static str),
@@ -94,6 +100,7 @@ pub(super) fn validate(
         scrape_pods: scrape_pods.filter(|_| spec.agent.scrape.object),
         rules: rules_kind(spec.rules.kind, present),
         certificates: wants_certificates(&spec) && present.contains(&Kind::Certificate),
+        custom_rules: custom_rules(&spec.rules.custom)?,
         agent_cluster_role: settings.agent_cluster_role.clone(),
         operator_namespace: settings.namespace.clone(),
         body_bytes,
@@ -119,6 +126,17 @@ fn scraped_pods(scrape: &AgentScrape) -> Result<Option<String>, Invalid> {
         return Err(wrong("it takes every pod: name a label of NoETL's pods".into()));
     }
     Ok(Some(selector.to_string()).filter(|_| scrape.enabled))
+}
+
+fn custom_rules(custom: &[CustomRule]) -> Result<Vec<Rule>, Invalid> {
+    let of_form = |e: serde_json::Error| Invalid::Rule(format!("custom: {e}"));
+    let written = serde_json::to_value(custom).and_then(serde_json::from_value).map_err(of_form)?;
+    rules::check(written).map_err(|error| match error {
+        RulesError::Field { rule, field, reason } => {
+            Invalid::Rule(format!("custom[{rule}].{field}: {reason}"))
+        }
+        other => Invalid::Rule(format!("custom: {other}")),
+    })
 }
 
 fn scrape_kind(wanted: ScrapeKind, present: &BTreeSet<Kind>) -> Option<Kind> {
@@ -210,6 +228,21 @@ mod tests {
             rules_kind(RulesKind::Auto, &present(&[Kind::PrometheusRule])),
             Some(Kind::PrometheusRule)
         );
+    }
+
+    #[test]
+    fn a_rule_that_no_schema_refuses_is_named() {
+        let of = |rule: &str| {
+            let spec = format!("rules: {{custom: [{{name: A, metric: m, comparison: absent}}, {{{rule}}}]}}");
+            validate(&object("noetl", &spec), &settings(), &present(&[]))
+        };
+        let error =
+            of("name: B, metric: m, comparison: '>', threshold: 1, labels: {pool: '=~('}").unwrap_err();
+        assert!(
+            error.to_string().starts_with("spec.rules.custom[1].labels.pool: is not a regular"),
+            "{error}"
+        );
+        assert_eq!(of("name: B, metric: m, comparison: '>', threshold: 1").unwrap().custom_rules.len(), 2);
     }
 
     #[test]

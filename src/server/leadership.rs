@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::core::Core;
 use super::forward::Peer;
-use super::{App, sweeper};
+use super::{App, alerting, sweeper};
 use crate::store::{Claim, Claimed, Database};
 
 /// How often a server that is not active looks whether it may be.
@@ -78,7 +78,7 @@ pub(super) async fn run(app: Arc<App>, database: Database, on_ready: impl Fn() +
     }
 }
 
-/// Fills memory from the database, then sweeps. Does not end.
+/// Fills memory from the database, then sweeps and evaluates rules. Does not end.
 async fn work(app: &Arc<App>, database: &Database, on_ready: &impl Fn()) {
     loop {
         match Core::open(&app.config, database.clone()).await {
@@ -87,7 +87,7 @@ async fn work(app: &Arc<App>, database: &Database, on_ready: &impl Fn()) {
                 let core = Arc::new(core);
                 app.core.store(Some(Arc::clone(&core)));
                 on_ready();
-                Box::pin(sweeper::run(app, &core)).await;
+                tokio::join!(Box::pin(sweeper::run(app, &core)), Box::pin(alerting::run(app, &core)));
             }
             Err(error) => {
                 tracing::warn!(%error, "not ready; trying again");

@@ -5,6 +5,7 @@
 //! database was reached, its schema brought forward, and the live series read ([`core`]).
 
 mod admin;
+mod alerting;
 mod auth;
 mod body;
 mod components;
@@ -55,6 +56,7 @@ use crate::model::{Limits, Millis};
 use crate::store::{Database, DatabaseSource, Retention, RuntimeOwner, Sizes, StoreError};
 use crate::tls::{ClientTls, ClientTlsConfig};
 
+pub use self::alerting::AlertingConfig;
 pub use self::auth::{AuthConfig, KubernetesAuth, ReadAccess, ServiceAccounts};
 pub use self::core::Core;
 pub use self::tls::ServerTlsConfig;
@@ -101,6 +103,8 @@ pub struct ServerConfig {
     pub enforce_retention: bool,
     /// What a report may hold.
     pub limits: Limits,
+    /// Rules that are evaluated, and who is told.
+    pub alerting: Option<AlertingConfig>,
     /// Flags that differ from their defaults, secrets masked, for the status page.
     pub changed_flags: Vec<page::data::Flag>,
 }
@@ -126,6 +130,9 @@ pub enum ServerError {
     /// The files of TLS can't be used.
     #[error("{0}")]
     Tls(String),
+    /// The rules can't be read.
+    #[error("--rules-file {0}: {1}")]
+    Rules(PathBuf, String),
     /// There is no client for requests that are forwarded.
     #[error("requests can't be forwarded: {0}")]
     Client(String),
@@ -154,6 +161,7 @@ pub struct App {
     auth: auth::Auth,
     bodies: body::Bodies,
     own: own::OwnMetrics,
+    alerting: Option<alerting::Alerting>,
     host: parking_lot::Mutex<HostReader>,
     rates: rates::Rates,
     sizes: parking_lot::Mutex<Option<(Instant, Arc<Sizes>)>>,
@@ -192,6 +200,12 @@ pub async fn run(
     let auth = auth::Auth::open(&config.auth)?;
     let tls = config.tls.as_ref().map(tls::Tls::open).transpose()?;
     let peer_tls = config.peer_tls.clone().map(ClientTls::open).transpose().map_err(ServerError::Tls)?;
+    let own = own::OwnMetrics::new(tls.is_some());
+    let alerting = config.alerting.as_ref().map(|alerting| {
+        let opened = alerting::Alerting::open(alerting, own.registry());
+        opened.map_err(|why| ServerError::Rules(alerting.rules_file.clone(), why))
+    });
+    let alerting = alerting.transpose()?;
     let listener =
         TcpListener::bind(config.listen).await.map_err(|e| ServerError::Listen(config.listen, e))?;
     let address = listener.local_addr().map_err(|e| ServerError::Listen(config.listen, e))?;
@@ -199,7 +213,8 @@ pub async fn run(
     let app = Arc::new(App {
         auth,
         bodies: body::Bodies::new(config.limits.body_bytes, stopping.clone()),
-        own: own::OwnMetrics::new(tls.is_some()),
+        own,
+        alerting,
         host: parking_lot::Mutex::new(HostReader::new(HostPaths::default())),
         rates: rates::Rates::default(),
         sizes: parking_lot::Mutex::default(),

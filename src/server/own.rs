@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use prometheus::core::Collector;
+use prometheus::proto::MetricFamily;
 use prometheus::{
     Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
 };
@@ -144,8 +145,22 @@ impl OwnMetrics {
         (self.accepted.get(), rejected)
     }
 
+    /// Where metrics of a part of the server are registered.
+    pub(super) const fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
     /// The exposition.
     pub(super) fn render(&self, app: &App) -> Reply {
+        let mut body = Vec::new();
+        if let Err(error) = TextEncoder::new().encode(&self.families(app), &mut body) {
+            tracing::warn!(%error, "the process's own metrics could not be written");
+        }
+        Reply::new("text/plain; version=0.0.4; charset=utf-8", body)
+    }
+
+    /// All metrics as they are now, by name.
+    pub(super) fn families(&self, app: &App) -> Vec<MetricFamily> {
         let moment = Registry::new();
         let gauge = |name: &str, help: &str, value: i64| {
             if let Ok(gauge) = IntGauge::new(name, help) {
@@ -193,6 +208,11 @@ impl OwnMetrics {
             gauge("noetl_metrics_lease_epoch", "Counts the take-overs; of the active server.", epoch);
         }
         gauge("noetl_metrics_ready", "Whether the server can do its work.", i64::from(app.core().is_ok()));
+        gauge(
+            "noetl_metrics_samples_rejected_recently",
+            "Samples refused over the last quarter of an hour.",
+            i64::try_from(app.rates.rejected_recently()).unwrap_or(i64::MAX),
+        );
         if let Ok(core) = app.core() {
             let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
             gauge("noetl_metrics_live_series", "Series in the exposition.", count(core.live.len()));
@@ -207,6 +227,11 @@ impl OwnMetrics {
             gauge("noetl_metrics_database_connections", "Open connections to PostgreSQL.", i64::from(open));
             gauge("noetl_metrics_database_connections_idle", "Connections that nothing uses.", count(idle));
             if let Some(run) = &*core.retention_run.lock() {
+                gauge(
+                    "noetl_metrics_retention_failed",
+                    "Whether the newest run of retention that ended failed.",
+                    i64::from(run.error.is_some()),
+                );
                 gauge(
                     "noetl_metrics_retention_store_bytes",
                     "Bytes of all tables at the end of the newest run of retention.",
@@ -241,16 +266,12 @@ impl OwnMetrics {
         let mut families = self.registry.gather();
         families.extend(moment.gather());
         families.sort_by(|a, b| a.name().cmp(b.name()));
-        let mut body = Vec::new();
-        if let Err(error) = TextEncoder::new().encode(&families, &mut body) {
-            tracing::warn!(%error, "the process's own metrics could not be written");
-        }
-        Reply::new("text/plain; version=0.0.4; charset=utf-8", body)
+        families
     }
 }
 
 /// Registers a collector whose definition is a constant of this file.
-fn kept<C: Collector + Clone + 'static>(registry: &Registry, made: prometheus::Result<C>) -> C {
+pub(super) fn kept<C: Collector + Clone + 'static>(registry: &Registry, made: prometheus::Result<C>) -> C {
     #[expect(clippy::expect_used, reason = "names and labels are constants, a test makes them all")]
     let collector = made.expect("a valid definition");
     let _ = registry.register(Box::new(collector.clone()));

@@ -4,6 +4,7 @@
 //! transaction mode may stand between.
 
 mod adoption;
+mod alerts;
 mod arrays;
 mod blocks;
 mod components;
@@ -35,6 +36,7 @@ mod writer;
 pub(crate) use sealed::fuzz;
 
 pub use adoption::{Adoption, adopt, adoption};
+pub use alerts::{KeptAlert, load_alerts, save_alerts};
 pub use components::{Components, Lookup, Registration, RuntimeRow};
 pub use db::{Database, StoreError, Transaction};
 pub use described::Described;

@@ -12,8 +12,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("host", &["model"]),
     ("tls", &[]),
     ("crd", &[]),
-    ("operator", &["crd"]),
-    ("server", &["cli::values", "client", "host", "live", "model", "store", "tls", "wire"]),
+    ("rules", &["cli::values", "model"]),
+    ("operator", &["crd", "rules"]),
+    ("server", &["cli::values", "client", "host", "live", "model", "rules", "store", "tls", "wire"]),
 ];
 
 #[test]

@@ -11,6 +11,7 @@ mod jobs;
 mod network_policy;
 mod pod;
 mod rules;
+mod rules_file;
 mod scrape;
 mod server;
 mod service;
@@ -22,7 +23,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
 use k8s_openapi::api::batch::v1::{CronJob, Job};
-use k8s_openapi::api::core::v1::{Service, ServiceAccount};
+use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::RoleBinding;
@@ -64,6 +65,8 @@ pub(super) struct Resources {
     pub(super) scrape_pods: Option<(Kind, Value)>,
     /// Alert rules, with their kind.
     pub(super) rules: Option<(Kind, Value)>,
+    /// The rules that the servers evaluate where there is no such object.
+    pub(super) rules_file: Option<ConfigMap>,
     /// Brings the schema forward; has to have succeeded before `server` is applied.
     pub(super) migrate: Job,
     /// Drops what is past its age.
@@ -92,6 +95,7 @@ pub(super) fn build(checked: &Checked) -> Resources {
         scrape: checked.scrape.and_then(|kind| Some((kind, scrape::scrape(checked, kind)?))),
         scrape_pods: checked.scrape_pods.map(|kind| (kind, scrape::pods(checked, kind))),
         rules: checked.rules.map(|kind| (kind, rules::rules(checked, kind))),
+        rules_file: rules_file::rules_file(checked),
         migrate: jobs::migrate(checked),
         retention: jobs::retention(checked),
         agent: agents.then(|| agent::agent(checked)),

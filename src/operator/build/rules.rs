@@ -3,8 +3,10 @@
 use serde_json::{Value, json};
 
 use super::scrape::{DATA_JOB, OWN_JOB, instance, object};
+use crate::crd::CustomRule;
 use crate::operator::kinds::Kind;
 use crate::operator::validate::Checked;
+use crate::rules::Rule;
 
 struct Alert {
     name: &'static str,
@@ -19,7 +21,9 @@ struct Alert {
 pub(super) fn rules(checked: &Checked, kind: Kind) -> Value {
     let mut alerts = of_the_servers(checked);
     alerts.extend(of_the_data(checked));
-    let rules: Vec<_> = alerts.iter().map(|alert| rule(checked, alert)).collect();
+    let mut rules: Vec<_> = alerts.iter().map(|alert| rule(checked, alert)).collect();
+    let custom = checked.custom_rules.iter().zip(&checked.spec.rules.custom);
+    rules.extend(custom.map(|(rule, written)| custom_rule(checked, rule, written)));
     let group = format!("noetl-metrics-{}-{}", checked.namespace, checked.names.instance);
     let spec = json!({"groups": [{"name": group, "rules": rules}]});
     object(checked, kind, &checked.names.alerts, &checked.spec.rules.labels, &spec)
@@ -39,10 +43,41 @@ fn rule(checked: &Checked, alert: &Alert) -> Value {
     })
 }
 
+/// A rule of the spec, limited to what this resource's servers export.
+fn custom_rule(checked: &Checked, rule: &Rule, written: &CustomRule) -> Value {
+    let more = if rule.metric.starts_with("noetl_metrics_") { own(checked) } else { data(checked) };
+    let mut made = json!({
+        "alert": rule.name,
+        "expr": rule.promql(&more),
+        "labels": {"severity": rule.severity, "noetl_metrics": instance(checked)},
+    });
+    let texts =
+        [("summary", &written.summary), ("description", &written.description), ("runbook", &written.runbook)];
+    for (name, text) in texts.into_iter().filter_map(|(name, text)| Some((name, text.as_ref()?))) {
+        made["annotations"][name] = json!(text);
+    }
+    for (field, time) in [("for", &written.for_), ("keep_firing_for", &written.keep_firing_for)] {
+        if let Some(time) = time {
+            made[field] = json!(time);
+        }
+    }
+    made
+}
+
+/// What selects the servers' own metrics.
+fn own(checked: &Checked) -> String {
+    let (namespace, server) = (&checked.namespace, &checked.names.server);
+    format!(r#"job="{OWN_JOB}",namespace="{namespace}",pod=~"{server}-.+""#)
+}
+
+/// What selects the data that they export.
+fn data(checked: &Checked) -> String {
+    format!(r#"job="{DATA_JOB}",instance="{}""#, instance(checked))
+}
+
 fn of_the_servers(checked: &Checked) -> Vec<Alert> {
     let rules = &checked.spec.rules;
-    let (namespace, server) = (&checked.namespace, &checked.names.server);
-    let own = format!(r#"job="{OWN_JOB}",namespace="{namespace}",pod=~"{server}-.+""#);
+    let own = own(checked);
     let most = checked.spec.server.limits.series;
     let percent = rules.series_percent;
     vec![
@@ -111,7 +146,7 @@ fn of_the_servers(checked: &Checked) -> Vec<Alert> {
 
 fn of_the_data(checked: &Checked) -> Vec<Alert> {
     let rules = &checked.spec.rules;
-    let data = format!(r#"job="{DATA_JOB}",instance="{}""#, instance(checked));
+    let data = data(checked);
     let node = format!(r#"{data},component_type="node_agent""#);
     let alert = |name, expr, hold: &String, severity, summary, description: &str| Alert {
         name,

@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::{AUDIENCE, PORT, PORT_NAME, metadata, pod, scheme, some, some_of, tls};
+use super::{AUDIENCE, PORT, PORT_NAME, metadata, pod, rules_file, scheme, some, some_of, tls};
 use crate::crd::ReadAccess;
 use crate::operator::names::{Component, hash};
 use crate::operator::validate::Checked;
@@ -78,6 +78,10 @@ fn pod_spec(checked: &Checked) -> PodSpec {
         volumes.push(pod::secret_file("tokens", &tokens.name, &tokens.key, "tokens"));
         mounts.push(pod::mount("tokens", TOKENS_DIR));
     }
+    if rules_file::is_wanted(checked) {
+        volumes.push(rules_file::volume(checked));
+        mounts.push(pod::mount(rules_file::VOLUME, rules_file::DIR));
+    }
     let mut env = vec![pod::field("POD_IP", "status.podIP"), pod::field("POD_NAME", "metadata.name")];
     env.extend(database.env);
     container.env = Some(env);
@@ -144,6 +148,7 @@ fn args(checked: &Checked, others: Vec<String>) -> Vec<String> {
     if server.auth.token_secret_ref.is_some() {
         args.push(format!("--auth-token-file={TOKENS_DIR}/tokens"));
     }
+    args.extend(rules_file::args(checked));
     args
 }
 

@@ -28,6 +28,7 @@ fn documents(resources: Resources) -> String {
         scrape,
         scrape_pods,
         rules,
+        rules_file,
         migrate,
         retention,
         agent,
@@ -54,6 +55,9 @@ fn documents(resources: Resources) -> String {
     for (_, object) in scrape.iter().chain(&scrape_pods).chain(&rules) {
         push(&mut text, object);
     }
+    if let Some(object) = &rules_file {
+        push(&mut text, object);
+    }
     push(&mut text, &migrate);
     push(&mut text, &retention);
     if let Some(object) = &agent {
@@ -64,10 +68,13 @@ fn documents(resources: Resources) -> String {
 }
 
 fn golden(name: &str, checked: &Checked) {
+    same_as(name, &documents(build(checked)));
+}
+
+fn same_as(name: &str, built: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/operator/build/golden").join(name);
-    let built = documents(build(checked));
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        std::fs::write(&path, &built).expect("a writable golden file");
+        std::fs::write(&path, built).expect("a writable golden file");
     }
     let expected = std::fs::read_to_string(&path).unwrap_or_default();
     let different = built.lines().zip(expected.lines()).find(|(built, expected)| built != expected);
@@ -92,6 +99,31 @@ fn golden_little() {
     let spec = "{agent: {enabled: false}, networkPolicy: {enabled: false}, rules: {kind: None}, scrape: {kind: None}, \
         server: {autoscaling: {enabled: true}, disruptionBudget: {enabled: false}, auth: {enabled: false}}}";
     golden("little.yaml", &checked(spec, ALL));
+}
+
+#[test]
+fn golden_rules_of_the_servers() {
+    let spec = include_str!("golden/rules.spec.yaml");
+    let Resources { rules, rules_file, server, .. } = build(&checked(spec, &[]));
+    assert!(rules.is_none());
+    let mut text = String::new();
+    for object in [serde_json::to_value(rules_file.unwrap()), serde_json::to_value(server)] {
+        let _ = write!(text, "---\n{}", serde_yaml::to_string(&object.unwrap()).expect("YAML"));
+    }
+    same_as("rules.yaml", &text);
+}
+
+#[test]
+fn servers_evaluate_rules_only_where_no_object_has_them() {
+    let file = |spec: &str, kinds: &[Kind]| build(&checked(spec, kinds)).rules_file;
+    let custom = "rules: {custom: [{name: A, metric: m, comparison: absent}]}";
+    assert!(file("{}", &[]).is_none());
+    assert!(file(custom, &[]).is_some());
+    assert!(file(custom, &[Kind::VMRule]).is_none());
+    assert!(file("rules: {alertmanagers: ['http://a:9093']}", &[]).is_some());
+    let made = file("rules: {alertmanagers: ['http://a:9093']}", &[]).unwrap();
+    let text = made.data.unwrap().remove("rules.yaml").unwrap();
+    assert!(crate::rules::parse(&text).unwrap().iter().any(|rule| rule.name == "NoetlComponentDown"));
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod exposition;
 mod http;
 pub mod postgres;
 mod proxy;
+mod receiver;
 pub mod remote_write;
 mod server;
 mod target;
@@ -24,6 +25,7 @@ pub use self::http::{Answer, Http};
 pub use exposition::Exposition;
 pub use postgres::{Cluster, Database, free_port};
 pub use proxy::Proxy;
+pub use receiver::Receiver;
 pub use server::{Server, spawn};
 pub use target::{Reply, Target};
 

@@ -8,7 +8,7 @@
 const MASK: &str = "••••";
 
 /// Words in the name of a setting that is a secret.
-const SECRET_WORDS: [&str; 5] = ["password", "secret", "token", "credential", "private-key"];
+const SECRET_WORDS: [&str; 6] = ["password", "secret", "token", "credential", "private-key", "webhook"];
 
 /// Keys in a query or a connection string whose values are secrets.
 const SECRET_KEYS: [&str; 4] = ["password", "passwd", "sslpassword", "token"];

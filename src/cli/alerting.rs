@@ -1,0 +1,76 @@
+//! Flags of `server` that are about alert rules.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::values::duration;
+use crate::server::AlertingConfig;
+
+/// Which rules are evaluated, and who is told of their alerts.
+#[derive(Args, Clone, Debug)]
+pub struct AlertingArgs {
+    /// File of alert rules (YAML) that the active server evaluates, read again when it changes.
+    #[arg(long, env = "NOETL_METRICS_RULES_FILE")]
+    pub rules_file: Option<PathBuf>,
+    /// How often they are evaluated.
+    #[arg(long, env = "NOETL_METRICS_RULES_INTERVAL", default_value = "15s", value_parser = duration)]
+    pub rules_interval: Duration,
+    /// Alertmanagers that are told of alerts, as http://alertmanager:9093; each of them of all.
+    #[arg(long, env = "NOETL_METRICS_ALERTMANAGER_URL", value_delimiter = ',', value_parser = receiver)]
+    pub alertmanager_url: Vec<String>,
+    /// How often Alertmanagers are told again of alerts that are as they were.
+    #[arg(long, env = "NOETL_METRICS_ALERT_RESEND_INTERVAL", default_value = "1m", value_parser = duration)]
+    pub alert_resend_interval: Duration,
+    /// URL that gets a POST for each alert that fires or is resolved, in the form of Alertmanager's
+    /// webhooks.
+    #[arg(long, env = "NOETL_METRICS_ALERT_WEBHOOK_URL", hide_env_values = true, value_parser = receiver)]
+    pub alert_webhook_url: Option<String>,
+}
+
+impl AlertingArgs {
+    /// The configuration, checked; nothing where there are no rules.
+    pub fn into_config(self) -> Result<Option<AlertingConfig>, String> {
+        let Some(rules_file) = self.rules_file else {
+            return match (self.alertmanager_url.as_slice(), &self.alert_webhook_url) {
+                ([], None) => Ok(None),
+                ([], Some(_)) => Err("--alert-webhook-url needs --rules-file".into()),
+                _ => Err("--alertmanager-url needs --rules-file".into()),
+            };
+        };
+        Ok(Some(AlertingConfig {
+            rules_file,
+            interval: self.rules_interval,
+            resend: self.alert_resend_interval,
+            alertmanagers: self.alertmanager_url,
+            webhook: self.alert_webhook_url,
+        }))
+    }
+}
+
+/// The URL of a receiver.
+fn receiver(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    let url = reqwest::Url::parse(text).map_err(|e| format!("it is not a URL ({e})"))?;
+    let is_http = matches!(url.scheme(), "http" | "https") && url.host_str().is_some();
+    if is_http && url.username().is_empty() && url.password().is_none() && url.fragment().is_none() {
+        return Ok(text.to_owned());
+    }
+    Err("it is not http://host:port or https://host:port, perhaps with a path".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn receivers_are_urls_without_credentials() {
+        for good in ["http://h:9093", "https://h/a/b", " http://[::1]:9093 ", "https://h/hook?key=1"] {
+            assert_eq!(receiver(good).as_deref(), Ok(good.trim()));
+        }
+        for bad in ["h:9093", "ftp://h", "http://u:p@h", "http://", "http://h#a", ""] {
+            assert!(receiver(bad).is_err(), "{bad}");
+        }
+    }
+}
