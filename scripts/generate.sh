@@ -16,16 +16,19 @@ program=${NOETL_METRICS_BIN:-${CARGO_TARGET_DIR:-target}/debug/noetl-metrics}
 # terminal (help is wrapped to its width).
 plainly() { env -i COLUMNS=100 "$program" "$@" </dev/null 2>&1; }
 
-subcommands() { plainly --help | awk '/^Commands:/ { on = 1; next } /^$/ { on = 0 } on && /^  [a-z]/ && $1 != "help" { print $1 }'; }
+subcommands() { plainly "$@" --help | awk '/^Commands:/ { on = 1; next } /^$/ { on = 0 } on && /^  [a-z]/ && $1 != "help" { print $1 }'; }
 
 help_of() { printf '\n## `%s`\n\n```text\n%s\n```\n' "$1" "$(plainly "${@:2}" --help | sed 's/ *$//')"; }
 
 command_line() {
     printf '# Command line\n\n%s\n' 'What `--help` says, for each role. Made by `make generate`.'
     help_of noetl-metrics
-    local subcommand
+    local subcommand nested
     for subcommand in $(subcommands); do
         help_of "noetl-metrics $subcommand" "$subcommand"
+        for nested in $(subcommands "$subcommand"); do
+            help_of "noetl-metrics $subcommand $nested" "$subcommand" "$nested"
+        done
     done
 }
 

@@ -12,6 +12,7 @@ tools=$cache/tools
 make_daemons() {
     make_daemon prometheus usr/bin/prometheus usr/bin/promtool
     make_daemon prometheus-alertmanager usr/bin/prometheus-alertmanager
+    move_alertmanager_templates
     make_daemon victoria-metrics usr/bin/victoria-metrics usr/bin/vmagent
     make_daemon pgbouncer usr/sbin/pgbouncer
 }
@@ -91,6 +92,16 @@ write_script() {
     } >"$script.new"
     chmod +x "$script.new"
     mv "$script.new" "$script"
+}
+
+# Debian's Alertmanager wants its templates below /usr/share, where nothing is installed: the unpacked
+# one is given another path, as long as that, of a folder that its script opens.
+move_alertmanager_templates() {
+    local program=$tools/prometheus-alertmanager/usr/bin/prometheus-alertmanager
+    local from=/usr/share/prometheus/alertmanager to=/proc/self/fd/9///////////////////
+    LC_ALL=C grep -qs "$from" "$program" || return 0
+    LC_ALL=C sed -i "s#$from#$to#g" "$program"
+    sed -i "s#^exec #exec 9<\"\$here/prometheus-alertmanager$from\"\n&#" "$tools/bin/${program##*/}"
 }
 
 has_chromium() { [ -x "${CHROMIUM:-/usr/bin/chromium}" ] || [ -e "$cache/browsers/ready" ]; }

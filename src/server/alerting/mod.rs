@@ -75,7 +75,7 @@ impl Alerting {
     }
 }
 
-/// Evaluates and tells until it is dropped.
+/// Evaluates and tells until it is dropped, or another server is active.
 pub(super) async fn run(app: &App, core: &Core) {
     let Some(alerting) = &app.alerting else { return std::future::pending().await };
     let metrics = &alerting.metrics;
@@ -88,7 +88,11 @@ pub(super) async fn run(app: &App, core: &Core) {
             None => std::future::pending().await,
         }
     };
-    tokio::join!(evaluate(app, core, alerting, &receivers), alertmanagers, webhook);
+    let tell = async { tokio::join!(alertmanagers, webhook) };
+    tokio::select! {
+        () = evaluate(app, core, alerting, &receivers) => {}
+        _ = tell => {}
+    }
 }
 
 /// Who is told.

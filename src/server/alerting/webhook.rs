@@ -159,3 +159,56 @@ fn message(alert: &Alert, state: State) -> Message {
         key,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Millis;
+    use crate::rules::{Labels, parse};
+
+    /// Alerts that fire, of so many series.
+    fn firing(series: usize) -> Alerts {
+        let text = |name| format!("rules: [{{name: {name}, metric: m, comparison: '>', threshold: 0}}]");
+        let mut alerts = Alerts::default();
+        // A rule has a thousand at most.
+        for (name, some) in [("A", series.min(1000)), ("B", series.saturating_sub(1000))] {
+            let rule = parse(&text(name)).unwrap().remove(0);
+            let samples = (0..some).map(|n| (1.0, move || Labels::from([("n".to_owned(), n.to_string())])));
+            alerts.step(&rule, &rule.evaluate(samples).unwrap(), Millis(1));
+        }
+        alerts
+    }
+
+    #[test]
+    fn what_finds_no_place_is_told_later() {
+        let metrics = Metrics::new(&prometheus::Registry::new());
+        let webhook = Webhook::new("http://h", super::super::post::client().unwrap(), &metrics);
+        let mut alerts = firing(MAX_WAITING + 5);
+        webhook.tell(&mut alerts, &metrics);
+        let untold = |alerts: &Alerts| alerts.iter().filter(|alert| alert.untold().is_some()).count();
+        assert_eq!((untold(&alerts), metrics.count_dropped(NAME)), (5, 1));
+        let mut receiver = webhook.receiver.try_lock().unwrap();
+        let keys: std::collections::BTreeSet<_> =
+            (0..10).map(|_| receiver.try_recv().unwrap().idempotency_key).collect();
+        assert_eq!(keys.len(), 10);
+        drop(receiver);
+        webhook.tell(&mut alerts, &metrics);
+        assert_eq!(untold(&alerts), 0);
+    }
+
+    #[test]
+    fn what_became_of_messages_is_noted() {
+        let metrics = Metrics::new(&prometheus::Registry::new());
+        let webhook = Webhook::new("http://h", super::super::post::client().unwrap(), &metrics);
+        let mut alerts = firing(2);
+        webhook.tell(&mut alerts, &metrics);
+        alerts.saved();
+        let keys: Vec<String> = alerts.iter().map(Alert::key).collect();
+        for (key, done) in keys.into_iter().zip([true, false]) {
+            webhook.outcomes.lock().push(Outcome { key, state: State::Firing, done });
+        }
+        webhook.note(&mut alerts);
+        let noted: Vec<_> = alerts.iter().map(|alert| (alert.told, alert.queued, alert.saved)).collect();
+        assert_eq!(noted, [(Some(State::Firing), None, false), (None, None, true)]);
+    }
+}

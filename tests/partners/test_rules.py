@@ -1,0 +1,131 @@
+"""Rules mean in Prometheus what they mean here: promtool evaluates the same histories."""
+
+import json
+import random
+import subprocess
+import time
+from datetime import datetime, timezone
+from pathlib import Path
+
+import pytest
+import yaml
+
+from support.process import tool
+from support.server import Server, metric, program
+
+RULES = """
+rules:
+  - {name: Above, metric: heat, comparison: ">", threshold: 10, summary: "{{ $labels.zone }}"}
+  - {name: Long, metric: heat, comparison: ">=", threshold: 10, for: 1m, severity: critical}
+  - {name: Kept, metric: heat, comparison: "==", threshold: 20, for: 30s, keepFiringFor: 1m}
+  - {name: Other, metric: heat, labels: {zone: "!~a|b"}, comparison: "!=", threshold: 1}
+  - {name: Below, metric: heat, labels: {zone: "=~a|c"}, comparison: "<", threshold: 2.5, for: 15s}
+  - {name: AtMost, metric: heat, labels: {zone: b}, comparison: "<=", threshold: 1, for: 2m}
+  - {name: Gone, metric: heat, labels: {component: w, zone: c}, comparison: absent, for: 45s}
+"""
+
+STEP = 15
+STEPS = 120
+#: Nothing for longer than the five minutes after which a series is not there any more.
+SILENCE = 30
+
+
+def history(chance: random.Random) -> list[float | str | None]:
+    """Values of a series at each step, in runs; `None` where there is none."""
+    values: list[float | str | None] = []
+    while len(values) < STEPS:
+        run = chance.choice([1, 2, 3, 5, 9])
+        values += [chance.choice([1, 2.5, 10, 20, 20, "NaN", None])] * run
+    silent = chance.randrange(STEPS - SILENCE)
+    values[silent : silent + SILENCE] = [None] * SILENCE
+    return values[:STEPS]
+
+
+def at(begin: int, step: int) -> str:
+    """The time of a step, as reports have it."""
+    return datetime.fromtimestamp(begin + step * STEP, timezone.utc).isoformat()
+
+
+def firing(report: list[dict], rule: str, now: float) -> list[dict]:
+    """The alerts of a rule that would be firing at a time, in the form of promtool."""
+
+    def seconds(text: str | None) -> float:
+        if text is None:
+            return float("inf")
+        return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+
+    return [
+        {
+            "exp_labels": {k: v for k, v in alert["labels"].items() if k != "alertname"},
+            "exp_annotations": alert["annotations"],
+        }
+        for alert in report
+        if alert["alert"] == rule
+        and seconds(alert["fired_at"]) <= now < seconds(alert["resolved_at"])
+    ]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_promtool_says_the_same_of_random_histories(
+    server: Server, database_url: str, tmp_path: Path, seed: int
+) -> None:
+    chance = random.Random(seed)
+    series = {zone: history(chance) for zone in "abc"}
+    begin = int(time.time()) // 3600 * 3600 - 7200
+    server.register("w")
+    samples = [
+        metric("heat", "gauge", value, labels={"zone": zone}, timestamp=at(begin, step))
+        for zone, values in series.items()
+        for step, value in enumerate(values)
+        if value is not None
+    ]
+    server.report("w", *samples)
+
+    rules = tmp_path / "rules.yaml"
+    rules.write_text(RULES)
+    window = ["--start", at(begin, 0), "--end", at(begin, STEPS - 1)]
+    command = ["rules", "test", f"--rules-file={rules}", f"--database-url={database_url}"]
+    done = subprocess.run(
+        [program(), *command, *window, "-o", "json"], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 3, done.stderr
+    report = json.loads(done.stdout)["alerts"]
+    names = [rule["name"] for rule in yaml.safe_load(RULES)["rules"]]
+    assert len({alert["alert"] for alert in report}) > len(names) // 2, report
+
+    written = [program(), "rules", "check", "--prometheus", str(rules)]
+    prometheus = tmp_path / "prometheus.yaml"
+    prometheus.write_text(subprocess.run(written, capture_output=True, text=True).stdout)
+    labels = 'component="w",component_type="worker_pool"'
+    case = {
+        "interval": f"{STEP}s",
+        "input_series": [
+            {
+                "series": f'heat{{{labels},zone="{zone}"}}',
+                "values": " ".join("_" if value is None else str(value) for value in values),
+            }
+            for zone, values in series.items()
+        ],
+        "alert_rule_test": [
+            {
+                "eval_time": f"{step * STEP}s",
+                "alertname": name,
+                "exp_alerts": firing(report, name, begin + step * STEP),
+            }
+            for name in names
+            for step in range(STEPS)
+        ],
+    }
+    tests = tmp_path / "tests.yaml"
+    tests.write_text(
+        yaml.safe_dump(
+            {
+                "rule_files": [str(prometheus)],
+                "evaluation_interval": f"{STEP}s",
+                "tests": [case],
+            }
+        )
+    )
+    promtool = [tool("promtool", "prometheus"), "test", "rules", str(tests)]
+    done = subprocess.run(promtool, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
