@@ -67,93 +67,31 @@ fn standard(checked: &Checked) -> Vec<Value> {
     let (hold, silent) = (&rules.for_, &rules.component_down_for);
     let node = json!({"component_type": "node_agent"});
     let others = json!({"component_type": "!=node_agent"});
-    let series = i64::from(checked.spec.server.limits.series) * i64::from(rules.series_percent) / 100;
-    let all = [
-        (
-            "NoetlMetricsAgentMissing",
-            "noetl_component_up",
-            &node,
-            "==",
-            0,
-            silent,
-            "warning",
-            "A node's agent is silent",
-        ),
-        (
-            "NoetlComponentDown",
-            "noetl_component_up",
-            &others,
-            "==",
-            0,
-            silent,
-            "critical",
-            "A component of NoETL is silent",
-        ),
-        (
-            "NoetlNodeCpuHigh",
-            "noetl_system_cpu_usage_percent",
-            &node,
-            ">",
-            rules.node_cpu_percent.into(),
-            hold,
-            "warning",
-            "A node's CPU is busy",
-        ),
-        (
-            "NoetlNodeMemoryHigh",
-            "noetl_system_memory_usage_percent",
-            &node,
-            ">",
-            rules.node_memory_percent.into(),
-            hold,
-            "warning",
-            "A node's memory is nearly used up",
-        ),
-        (
-            "NoetlMetricsSeriesLimitNear",
-            "noetl_metrics_live_series",
-            &json!({}),
-            ">",
-            series,
-            hold,
-            "warning",
-            "The limit of series is near",
-        ),
-        (
-            "NoetlMetricsReportsRejected",
-            "noetl_metrics_samples_rejected_recently",
-            &json!({}),
-            ">",
-            0,
-            &"15m".to_owned(),
-            "warning",
-            "Samples are rejected",
-        ),
-        (
-            "NoetlMetricsRetentionFailing",
-            "noetl_metrics_retention_failed",
-            &json!({}),
-            "==",
-            1,
-            &"15m".to_owned(),
-            "warning",
-            "Old samples are not dropped",
-        ),
+    let series = checked.spec.server.limits.series * i64::from(rules.series_percent) / 100;
+    let mut all = vec![
+        json!({"name": "NoetlMetricsAgentMissing", "summary": "A node's agent is silent", "severity": "warning",
+            "metric": "noetl_component_up", "labels": node, "comparison": "==", "threshold": 0, "for": silent}),
+        json!({"name": "NoetlComponentDown", "summary": "A component of NoETL is silent", "severity": "critical",
+            "metric": "noetl_component_up", "labels": others, "comparison": "==", "threshold": 0, "for": silent}),
+        json!({"name": "NoetlNodeCpuHigh", "summary": "A node's CPU is busy", "severity": "warning",
+            "metric": "noetl_system_cpu_usage_percent", "labels": node,
+            "comparison": ">", "threshold": rules.node_cpu_percent, "for": hold}),
+        json!({"name": "NoetlNodeMemoryHigh", "summary": "A node's memory is nearly used up", "severity": "warning",
+            "metric": "noetl_system_memory_usage_percent", "labels": node,
+            "comparison": ">", "threshold": rules.node_memory_percent, "for": hold}),
+        json!({"name": "NoetlMetricsSeriesLimitNear", "summary": "The limit of series is near", "severity": "warning",
+            "metric": "noetl_metrics_live_series", "labels": {},
+            "comparison": ">", "threshold": series, "for": hold}),
+        json!({"name": "NoetlMetricsReportsRejected", "summary": "Samples are rejected", "severity": "warning",
+            "metric": "noetl_metrics_samples_rejected_recently", "labels": {},
+            "comparison": ">", "threshold": 0, "for": "15m"}),
+        json!({"name": "NoetlMetricsRetentionFailing", "summary": "Old samples are not dropped", "severity": "warning",
+            "metric": "noetl_metrics_retention_failed", "labels": {},
+            "comparison": "==", "threshold": 1, "for": "15m"}),
     ];
-    let rule = |(name, metric, labels, comparison, threshold, hold, severity, summary): (
-        _,
-        _,
-        &Value,
-        _,
-        i64,
-        &String,
-        _,
-        _,
-    )| {
-        json!({
-            "name": name, "metric": metric, "labels": labels, "comparison": comparison, "threshold": threshold,
-            "for": hold, "severity": severity, "summary": summary, "runbook": format!("docs/runbooks/{name}.md"),
-        })
-    };
-    all.into_iter().map(rule).collect()
+    for rule in &mut all {
+        let runbook = format!("docs/runbooks/{}.md", rule["name"].as_str().unwrap_or_default());
+        rule["runbook"] = json!(runbook);
+    }
+    all
 }

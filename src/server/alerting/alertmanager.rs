@@ -151,14 +151,9 @@ mod tests {
     #[test]
     fn no_more_than_so_many_alerts_wait_and_each_once() {
         let metrics = Metrics::new(&prometheus::Registry::new());
-        let second = Duration::from_secs(1);
-        let one = Alertmanager::new(
-            "http://h:1/x/",
-            super::super::post::client().unwrap(),
-            second,
-            second,
-            &metrics,
-        );
+        let hour = Duration::from_hours(1);
+        let one =
+            Alertmanager::new("http://h:1/x/", super::super::post::client().unwrap(), hour, hour, &metrics);
         assert_eq!((one.name.as_str(), one.url.as_str()), ("h:1/x/", "http://h:1/x/api/v2/alerts"));
         let rule = parse("rules: [{name: A, metric: m, comparison: '>', threshold: 0}]").unwrap().remove(0);
         let of = |component: usize| {
