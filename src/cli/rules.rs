@@ -197,8 +197,11 @@ async fn history(database: &Database, metric: &str, looks: Looks) -> Result<Vec<
         }
     }
     // Pages are newest first.
-    series.values_mut().for_each(|series| series.samples.reverse());
-    Ok(series.into_values().collect())
+    let in_order = |mut series: History| {
+        series.samples.reverse();
+        series
+    };
+    Ok(series.into_values().map(in_order).collect())
 }
 
 /// The labels that the exposition has of a series.

@@ -1,6 +1,7 @@
 //! One alert: a rule held of one label set, for how long, and who was told.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use super::{Labels, Rule};
 use crate::model::Millis;
@@ -148,6 +149,9 @@ impl Alert {
                 digest.update(part.as_bytes());
             }
         }
-        digest.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+        digest.finish().as_ref().iter().fold(String::with_capacity(64), |mut key, byte| {
+            let _ = write!(key, "{byte:02x}");
+            key
+        })
     }
 }
