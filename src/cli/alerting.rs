@@ -8,6 +8,9 @@ use clap::Args;
 use super::values::duration;
 use crate::server::AlertingConfig;
 
+/// No interval is longer.
+const LONGEST: Duration = Duration::from_hours(24);
+
 /// Which rules are evaluated, and who is told of their alerts.
 #[derive(Args, Clone, Debug)]
 pub struct AlertingArgs {
@@ -39,6 +42,14 @@ impl AlertingArgs {
                 _ => Err("--alertmanager-url needs --rules-file".into()),
             };
         };
+        for (flag, interval) in [
+            ("--rules-interval", self.rules_interval),
+            ("--alert-resend-interval", self.alert_resend_interval),
+        ] {
+            if interval > LONGEST {
+                return Err(format!("{flag} must be at most 24h"));
+            }
+        }
         Ok(Some(AlertingConfig {
             rules_file,
             interval: self.rules_interval,
@@ -63,6 +74,21 @@ fn receiver(text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn intervals_are_bounded_and_receivers_need_rules() {
+        let args = |rules_file: Option<PathBuf>, interval| AlertingArgs {
+            rules_file,
+            rules_interval: interval,
+            alertmanager_url: vec!["http://h:9093".into()],
+            alert_resend_interval: Duration::from_mins(1),
+            alert_webhook_url: None,
+        };
+        let error = |args: AlertingArgs| args.into_config().unwrap_err();
+        assert!(error(args(None, LONGEST)).contains("--rules-file"));
+        assert!(error(args(Some("f".into()), LONGEST * 2)).contains("--rules-interval"));
+        assert!(args(Some("f".into()), LONGEST).into_config().unwrap().is_some());
+    }
 
     #[test]
     fn receivers_are_urls_without_credentials() {
