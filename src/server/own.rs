@@ -11,6 +11,7 @@ use prometheus::{
 };
 
 use super::App;
+use super::core::Core;
 use super::reply::Reply;
 use super::tls::{Failure, Tls};
 use crate::tls::ClientTls;
@@ -161,47 +162,20 @@ impl OwnMetrics {
 
     /// All metrics as they are now, by name.
     pub(super) fn families(&self, app: &App) -> Vec<MetricFamily> {
-        let moment = Registry::new();
-        let gauge = |name: &str, help: &str, value: i64| {
-            if let Ok(gauge) = IntGauge::new(name, help) {
-                gauge.set(value);
-                let _ = moment.register(Box::new(gauge));
-            }
-        };
-        let counter = |name: &str, help: &str, value: u64| {
-            if let Ok(counter) = IntCounter::new(name, help) {
-                counter.inc_by(value);
-                let _ = moment.register(Box::new(counter));
-            }
-        };
+        let moment = Moment::default();
+        let gauge = |name: &str, help: &str, value: i64| moment.gauge(name, help, value);
         let build = Opts::new("noetl_metrics_build_info", "1, with the version as a label.")
             .const_label("version", env!("CARGO_PKG_VERSION"));
         if let Ok(build) = IntGauge::with_opts(build) {
             build.set(1);
-            let _ = moment.register(Box::new(build));
+            let _ = moment.0.register(Box::new(build));
         }
         gauge(
             "noetl_metrics_start_time_seconds",
             "Start of the process, seconds since the epoch.",
             app.started.0 / 1000,
         );
-        if let Some(tls) = &app.tls {
-            gauge(
-                "noetl_metrics_tls_certificate_not_after_seconds",
-                "When the server's certificate ends, seconds since the epoch.",
-                tls.not_after(),
-            );
-        }
-        let reloads = app.tls.as_ref().map(Tls::failures);
-        let reloads =
-            reloads.into_iter().chain(app.peer_tls.as_ref().map(ClientTls::failures)).reduce(u64::add);
-        if let Some(failures) = reloads {
-            counter(
-                "noetl_metrics_tls_reload_failures_total",
-                "Times that the files of TLS changed and could not be used; what was read before stays.",
-                failures,
-            );
-        }
+        of_tls(app, &moment);
         let epoch = app.held.lock().as_ref().map(|(epoch, _)| *epoch);
         gauge("noetl_metrics_active", "Whether this server is the active one.", i64::from(epoch.is_some()));
         if let Some(epoch) = epoch {
@@ -214,60 +188,99 @@ impl OwnMetrics {
             i64::try_from(app.rates.rejected_recently()).unwrap_or(i64::MAX),
         );
         if let Ok(core) = app.core() {
-            let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
-            gauge("noetl_metrics_live_series", "Series in the exposition.", count(core.live.len()));
-            gauge("noetl_metrics_known_series", "Series in memory.", count(core.series.len()));
-            gauge("noetl_metrics_components", "Components in memory.", count(core.components.all().len()));
-            gauge(
-                "noetl_metrics_write_queue_samples",
-                "Samples that wait or are on their way.",
-                count(core.writer.queued()),
-            );
-            let (open, idle) = core.database.connections();
-            gauge("noetl_metrics_database_connections", "Open connections to PostgreSQL.", i64::from(open));
-            gauge("noetl_metrics_database_connections_idle", "Connections that nothing uses.", count(idle));
-            if let Some(run) = &*core.retention_run.lock() {
-                gauge(
-                    "noetl_metrics_retention_failed",
-                    "Whether the newest run of retention that ended failed.",
-                    i64::from(run.error.is_some()),
-                );
-                gauge(
-                    "noetl_metrics_retention_store_bytes",
-                    "Bytes of all tables at the end of the newest run of retention.",
-                    run.store_bytes,
-                );
-                gauge(
-                    "noetl_metrics_retention_over_size_partitions",
-                    "Days that the newest run of retention dropped since the tables took more than they may.",
-                    run.over_size_partitions,
-                );
-            }
-            let stats = core.writer.stats();
-            let load = |a: &std::sync::atomic::AtomicU64| a.load(std::sync::atomic::Ordering::Relaxed);
-            counter("noetl_metrics_commits_total", "Write transactions committed.", load(&stats.commits));
-            counter(
-                "noetl_metrics_commit_failures_total",
-                "Write transactions that failed.",
-                load(&stats.failures),
-            );
-            counter("noetl_metrics_samples_appended_total", "Samples appended.", load(&stats.appended));
-            counter(
-                "noetl_metrics_samples_late_total",
-                "Samples that went to the late table.",
-                load(&stats.late),
-            );
-            counter(
-                "noetl_metrics_reports_refused_total",
-                "Reports refused since too much waited.",
-                load(&stats.refused),
-            );
+            of_core(&core, &moment);
         }
         let mut families = self.registry.gather();
-        families.extend(moment.gather());
+        families.extend(moment.0.gather());
         families.sort_by(|a, b| a.name().cmp(b.name()));
         families
     }
+}
+
+/// Metrics that are made anew for each look at them.
+#[derive(Default)]
+struct Moment(Registry);
+
+impl Moment {
+    fn gauge(&self, name: &str, help: &str, value: i64) {
+        if let Ok(gauge) = IntGauge::new(name, help) {
+            gauge.set(value);
+            let _ = self.0.register(Box::new(gauge));
+        }
+    }
+
+    fn counter(&self, name: &str, help: &str, value: u64) {
+        if let Ok(counter) = IntCounter::new(name, help) {
+            counter.inc_by(value);
+            let _ = self.0.register(Box::new(counter));
+        }
+    }
+}
+
+/// Certificates, where there are some.
+fn of_tls(app: &App, moment: &Moment) {
+    if let Some(tls) = &app.tls {
+        moment.gauge(
+            "noetl_metrics_tls_certificate_not_after_seconds",
+            "When the server's certificate ends, seconds since the epoch.",
+            tls.not_after(),
+        );
+    }
+    let reloads = app.tls.as_ref().map(Tls::failures);
+    let reloads = reloads.into_iter().chain(app.peer_tls.as_ref().map(ClientTls::failures)).reduce(u64::add);
+    if let Some(failures) = reloads {
+        moment.counter(
+            "noetl_metrics_tls_reload_failures_total",
+            "Times that the files of TLS changed and could not be used; what was read before stays.",
+            failures,
+        );
+    }
+}
+
+/// What a server holds once it has reached its database, and what it wrote.
+fn of_core(core: &Core, moment: &Moment) {
+    let gauge = |name: &str, help: &str, value: i64| moment.gauge(name, help, value);
+    let counter = |name: &str, help: &str, value: u64| moment.counter(name, help, value);
+    let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+    gauge("noetl_metrics_live_series", "Series in the exposition.", count(core.live.len()));
+    gauge("noetl_metrics_known_series", "Series in memory.", count(core.series.len()));
+    gauge("noetl_metrics_components", "Components in memory.", count(core.components.all().len()));
+    gauge(
+        "noetl_metrics_write_queue_samples",
+        "Samples that wait or are on their way.",
+        count(core.writer.queued()),
+    );
+    let (open, idle) = core.database.connections();
+    gauge("noetl_metrics_database_connections", "Open connections to PostgreSQL.", i64::from(open));
+    gauge("noetl_metrics_database_connections_idle", "Connections that nothing uses.", count(idle));
+    if let Some(run) = &*core.retention_run.lock() {
+        gauge(
+            "noetl_metrics_retention_failed",
+            "Whether the newest run of retention that ended failed.",
+            i64::from(run.error.is_some()),
+        );
+        gauge(
+            "noetl_metrics_retention_store_bytes",
+            "Bytes of all tables at the end of the newest run of retention.",
+            run.store_bytes,
+        );
+        gauge(
+            "noetl_metrics_retention_over_size_partitions",
+            "Days that the newest run of retention dropped since the tables took more than they may.",
+            run.over_size_partitions,
+        );
+    }
+    let stats = core.writer.stats();
+    let load = |a: &std::sync::atomic::AtomicU64| a.load(std::sync::atomic::Ordering::Relaxed);
+    counter("noetl_metrics_commits_total", "Write transactions committed.", load(&stats.commits));
+    counter("noetl_metrics_commit_failures_total", "Write transactions that failed.", load(&stats.failures));
+    counter("noetl_metrics_samples_appended_total", "Samples appended.", load(&stats.appended));
+    counter("noetl_metrics_samples_late_total", "Samples that went to the late table.", load(&stats.late));
+    counter(
+        "noetl_metrics_reports_refused_total",
+        "Reports refused since too much waited.",
+        load(&stats.refused),
+    );
 }
 
 /// Registers a collector whose definition is a constant of this file.

@@ -13,6 +13,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("tls", &[]),
     ("crd", &[]),
     ("rules", &["cli::values", "model"]),
+    ("archive", &["client", "live", "model", "store", "wire"]),
     ("operator", &["crd", "rules"]),
     ("server", &["cli::values", "client", "host", "live", "model", "rules", "store", "tls", "wire"]),
 ];
