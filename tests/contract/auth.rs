@@ -187,7 +187,7 @@ async fn tokens_are_read_again_when_the_file_changes() {
 async fn a_server_without_readable_tokens_does_not_start() {
     let bad = [
         (Some("\n# nothing\n"), "holds no token"),
-        (Some("fine\nsecret rights=root\n"), "line 2: rights: \"root\" is not read, write or admin"),
+        (Some("fine\nsecret rights=root\n"), "line 2: rights: one of them is not read, write or admin"),
         (None, "No such file"),
     ];
     for (text, reason) in bad {
