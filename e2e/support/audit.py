@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 LOG = os.environ.get("E2E_AUDIT_LOG", "")
+WRITES = {"create", "update", "patch", "delete", "deletecollection"}
 
 
 def available() -> bool:
@@ -22,7 +23,7 @@ class Audit:
         with Path(LOG).open() as log:
             log.seek(self._from)
             entries = [json.loads(line) for line in log if line.endswith("\n")]
-        return [entry for entry in entries if entry["user"]["username"] == user]
+        return [e for e in entries if e["verb"] in WRITES and e["user"]["username"] == user]
 
 
 def what(entry: dict) -> str:

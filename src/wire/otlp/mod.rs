@@ -7,6 +7,7 @@
 mod attributes;
 mod buckets;
 mod names;
+mod points;
 mod translate;
 
 use opentelemetry_proto::tonic::collector::metrics::v1::{

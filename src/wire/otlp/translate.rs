@@ -8,7 +8,7 @@ use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequ
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::{
-    AggregationTemporality, DataPointFlags, Exemplar, Metric, NumberDataPoint, ResourceMetrics, exemplar,
+    AggregationTemporality, Exemplar, Metric, NumberDataPoint, ResourceMetrics, SummaryDataPoint, exemplar,
     number_data_point,
 };
 
@@ -16,6 +16,7 @@ use super::OtlpError;
 use super::attributes::{hex, labels, value};
 use super::buckets::{Buckets, explicit, exponential};
 use super::names::{Form, label_name, metric_name};
+use super::points::{About, in_order};
 use crate::model::{Limits, MetricType, Millis, STALE};
 use crate::wire::remote_write::{Made, Said, Sample, Text};
 use crate::wire::value::write as write_value;
@@ -118,57 +119,37 @@ impl Translation<'_> {
                 self.numbers(&sum.data_points, points, form, sum.aggregation_temporality())?;
             }
             Some(Data::Histogram(histogram)) => {
-                let temporality = histogram.aggregation_temporality();
-                for point in in_order(&histogram.data_points, |point| point.time_unix_nano) {
-                    let about = About {
-                        attributes: &point.attributes,
-                        nanos: point.time_unix_nano,
-                        flags: point.flags,
-                        exemplars: &point.exemplars,
-                        temporality,
-                    };
+                for (point, about) in in_order(&histogram.data_points, histogram.aggregation_temporality()) {
                     let counted = explicit(point).map(|buckets| (buckets, point.sum, point.count));
                     self.histogram(points, &about, counted)?;
                 }
             }
             Some(Data::ExponentialHistogram(histogram)) => {
-                let temporality = histogram.aggregation_temporality();
-                for point in in_order(&histogram.data_points, |point| point.time_unix_nano) {
-                    let about = About {
-                        attributes: &point.attributes,
-                        nanos: point.time_unix_nano,
-                        flags: point.flags,
-                        exemplars: &point.exemplars,
-                        temporality,
-                    };
+                for (point, about) in in_order(&histogram.data_points, histogram.aggregation_temporality()) {
                     self.histogram(points, &about, Ok((exponential(point), point.sum, point.count)))?;
                 }
             }
-            Some(Data::Summary(summary)) => {
-                for point in in_order(&summary.data_points, |point| point.time_unix_nano) {
-                    let about = About {
-                        attributes: &point.attributes,
-                        nanos: point.time_unix_nano,
-                        flags: point.flags,
-                        exemplars: &[],
-                        temporality: AggregationTemporality::Cumulative,
-                    };
-                    let index = self.next_point();
-                    let name = metric_name(&metric.name, &metric.unit, Form::Other);
-                    let Some(said) = self.said(points, MetricType::Summary, index, &about) else { continue };
-                    let labels = points.labels(&about);
-                    let point_of = points.point(&name, said, &labels, &about, self.now);
-                    for quantile in &point.quantile_values {
-                        let at = Some(("quantile", quantile.quantile));
-                        self.add(Some(index), &point_of, "", at, quantile.value)?;
-                    }
-                    self.add(Some(index), &point_of, "_sum", None, point.sum)?;
-                    self.add(Some(index), &point_of, "_count", None, float(point.count))?;
-                }
-            }
+            Some(Data::Summary(summary)) => self.summary(&summary.data_points, points)?,
             None => {}
         }
         Ok(points.newest.get())
+    }
+
+    fn summary(&mut self, all: &[SummaryDataPoint], points: &Points<'_>) -> Result<(), OtlpError> {
+        let name = metric_name(&points.metric.name, &points.metric.unit, Form::Other);
+        for (point, about) in in_order(all, AggregationTemporality::Cumulative) {
+            let index = self.next_point();
+            let Some(said) = self.said(points, MetricType::Summary, index, &about) else { continue };
+            let labels = points.labels(&about);
+            let series = points.point(&name, said, &labels, &about, self.now);
+            for quantile in &point.quantile_values {
+                let at = Some(("quantile", quantile.quantile));
+                self.add(Some(index), &series, "", at, quantile.value)?;
+            }
+            self.add(Some(index), &series, "_sum", None, point.sum)?;
+            self.add(Some(index), &series, "_count", None, float(point.count))?;
+        }
+        Ok(())
     }
 
     fn numbers(
@@ -180,15 +161,11 @@ impl Translation<'_> {
     ) -> Result<(), OtlpError> {
         let name = metric_name(&points.metric.name, &points.metric.unit, form);
         let kind = if form == Form::Counter { MetricType::Counter } else { MetricType::Gauge };
-        for point in in_order(all, |point| point.time_unix_nano) {
+        for (point, mut about) in in_order(all, temporality) {
             let index = self.next_point();
-            let about = About {
-                attributes: &point.attributes,
-                nanos: point.time_unix_nano,
-                flags: point.flags,
-                exemplars: if form == Form::Counter { &point.exemplars } else { &[] },
-                temporality,
-            };
+            if form != Form::Counter {
+                about.exemplars = &[];
+            }
             let Some(said) = self.said(points, kind, index, &about) else { continue };
             let value = match point.value {
                 Some(number_data_point::Value::AsDouble(value)) => value,
@@ -338,21 +315,6 @@ struct Points<'a> {
     common: &'a Labels<'a>,
 }
 
-/// What points of all kinds have.
-struct About<'a> {
-    attributes: &'a [KeyValue],
-    nanos: u64,
-    flags: u32,
-    exemplars: &'a [Exemplar],
-    temporality: AggregationTemporality,
-}
-
-impl About<'_> {
-    const fn is_over(&self) -> bool {
-        self.flags & DataPointFlags::NoRecordedValueMask as u32 != 0
-    }
-}
-
 impl Points<'_> {
     /// The labels of a point; what it says counts for more than what its resource says.
     fn labels<'p>(&'p self, about: &'p About<'_>) -> Labels<'p> {
@@ -404,13 +366,6 @@ fn identity(attributes: &[KeyValue]) -> Labels<'static> {
     .into_iter()
     .filter_map(|(name, value)| Some((name.into(), value?)))
     .collect()
-}
-
-/// The points, the oldest first.
-fn in_order<T>(points: &[T], nanos: impl Fn(&T) -> u64) -> Vec<&T> {
-    let mut sorted: Vec<&T> = points.iter().collect();
-    sorted.sort_by_key(|point| nanos(point));
-    sorted
 }
 
 /// Milliseconds since 1970; now where no time is said.
