@@ -44,7 +44,7 @@ def forget() -> None:
 
 @contextlib.contextmanager
 def refused(*resources: str) -> Iterator[None]:
-    """Meanwhile calls on these resources may be refused, as the case takes their rights away."""
+    """Meanwhile calls on these resources, or on all (`*`), may be refused: their rights go."""
     began = now()
     try:
         yield
