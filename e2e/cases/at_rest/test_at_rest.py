@@ -26,7 +26,9 @@ def settled() -> Iterator[Installation]:
     operator.at_defaults()
     with kube.namespace("at-rest") as space:
         installation = operator.with_database(space, Postgres(space).start())
-        installation.apply(scrape={}).ready()
+        # Retention has its own time, which must not come now.
+        yearly = {"raw": "7d", "schedule": "0 0 1 1 *"}
+        installation.apply(scrape={}, retention=yearly).ready()
         for what in ("deployment/noetl-server", "daemonset/noetl-agent"):
             space.rolled_out(what)
         installation.condition("Progressing", "False")
