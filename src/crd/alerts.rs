@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{INTERVAL, rules};
+use crate::rules::Comparison;
 
 /// Alert rules and their thresholds.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
@@ -100,32 +101,6 @@ pub struct CustomRule {
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
 #[serde(transparent)]
 pub struct Matched(#[schemars(length(max = 256))] pub String);
-
-/// Comparisons.
-#[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
-pub enum Comparison {
-    /// Above.
-    #[serde(rename = ">")]
-    Above,
-    /// Above or equal.
-    #[serde(rename = ">=")]
-    AtLeast,
-    /// Below.
-    #[serde(rename = "<")]
-    Below,
-    /// Below or equal.
-    #[serde(rename = "<=")]
-    AtMost,
-    /// Equal.
-    #[serde(rename = "==")]
-    Equal,
-    /// Not equal.
-    #[serde(rename = "!=")]
-    NotEqual,
-    /// There is no such series.
-    #[serde(rename = "absent")]
-    Absent,
-}
 
 impl Default for Rules {
     fn default() -> Self {

@@ -62,7 +62,7 @@ pub enum Condition {
 }
 
 /// How a value is compared with a threshold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub enum Comparison {
     /// Above it.
     #[serde(rename = ">")]

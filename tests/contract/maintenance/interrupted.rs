@@ -15,6 +15,27 @@ async fn end_detaching(contract: &Contract) {
         .await;
 }
 
+/// Kills a run of retention in the middle of a detach, which a reader keeps from being done.
+async fn killed_while_it_detaches(contract: &Contract) {
+    let mut reader = contract.database.pool.begin().await.unwrap();
+    sqlx::raw_sql("select count(*) from noetl_metrics.sample").execute(&mut *reader).await.unwrap();
+    let mut killed = crate::harness::spawn(command(contract, &["--retention-raw", "1d"]));
+    detaching(contract).await;
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    end_detaching(contract).await;
+    reader.rollback().await.unwrap();
+}
+
+/// Detaches a partition, as soon as no other one is being detached.
+async fn detach(contract: &Contract, partition: &str) {
+    eventually("nothing else detaches", SOON, async || {
+        let sql = format!("alter table noetl_metrics.sample detach partition noetl_metrics.{partition}");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&contract.database.pool).await.ok().map(|_| ())
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn what_a_killed_run_left_is_finished_by_the_next() {
     let contract = Contract::start().await;
@@ -24,21 +45,10 @@ async fn what_a_killed_run_left_is_finished_by_the_next() {
     for age in ages {
         old_sample(&contract, "m", 1.0, now() - age).await;
     }
-    let mut reader = contract.database.pool.begin().await.unwrap();
-    sqlx::raw_sql("select count(*) from noetl_metrics.sample").execute(&mut *reader).await.unwrap();
-    let mut killed = crate::harness::spawn(command(&contract, &["--retention-raw", "1d"]));
-    detaching(&contract).await;
-    killed.kill().unwrap();
-    killed.wait().unwrap();
-    end_detaching(&contract).await;
-    reader.rollback().await.unwrap();
+    killed_while_it_detaches(&contract).await;
     // Another one died between detach and drop.
     let orphan = partition(now() - 4 * DAY);
-    eventually("nothing else detaches", SOON, async || {
-        let sql = format!("alter table noetl_metrics.sample detach partition noetl_metrics.{orphan}");
-        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&contract.database.pool).await.ok().map(|_| ())
-    })
-    .await;
+    detach(&contract, &orphan).await;
     // Its reader and the server see no trouble.
     assert_eq!(contract.query("metric_name=m").await[0]["metric_value"], 0.0);
     contract.report("w", json!([gauge("m", 2.0)])).await.ok();
@@ -78,20 +88,9 @@ async fn what_a_killed_run_took_out_comes_back_where_the_retention_is_longer_now
         old_sample(&contract, "m", 1.0, now() - age).await;
     }
     let before = shown(&contract).await;
-    let mut reader = contract.database.pool.begin().await.unwrap();
-    sqlx::raw_sql("select count(*) from noetl_metrics.sample").execute(&mut *reader).await.unwrap();
-    let mut killed = crate::harness::spawn(command(&contract, &["--retention-raw", "1d"]));
-    detaching(&contract).await;
-    killed.kill().unwrap();
-    killed.wait().unwrap();
-    end_detaching(&contract).await;
-    reader.rollback().await.unwrap();
+    killed_while_it_detaches(&contract).await;
     let orphan = partition(now() - 3 * DAY);
-    eventually("nothing else detaches", SOON, async || {
-        let sql = format!("alter table noetl_metrics.sample detach partition noetl_metrics.{orphan}");
-        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&contract.database.pool).await.ok().map(|_| ())
-    })
-    .await;
+    detach(&contract, &orphan).await;
     let done = maintain(&contract, &["--retention-raw", "30d"]).await;
     assert_eq!(done["dropped_partitions"], json!([]));
     assert_eq!(shown(&contract).await, before);
