@@ -20,7 +20,7 @@
 //! | `batch` | `jobs`, `cronjobs` | get, list, watch, create, patch, delete | migration, retention |
 //! | `policy` | `poddisruptionbudgets` | get, list, watch, create, patch, delete | drains |
 //! | `networking.k8s.io` | `networkpolicies` | get, list, watch, create, patch, delete | who may connect |
-//! | `rbac.authorization.k8s.io` | `rolebindings` | get, list, watch, create, patch, delete | agents' rights; only with `--agent-cluster-role`, else get, list, watch |
+//! | `rbac.authorization.k8s.io` | `rolebindings` | get, list, watch, create, patch, delete | agents' rights; only with `--agent-cluster-role`, else list and watch |
 //! | `rbac.authorization.k8s.io` | `clusterroles`, by that name only | bind | to bind agents to that role and no other |
 //! | `operator.victoriametrics.com` | `vmpodscrapes`, `vmservicescrapes`, `vmrules` | get, list, watch, create, patch, delete | scrape and rules objects |
 //! | `monitoring.coreos.com` | `podmonitors`, `servicemonitors`, `prometheusrules` | get, list, watch, create, patch, delete | the same |
