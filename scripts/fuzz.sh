@@ -6,6 +6,7 @@
 #   scripts/fuzz.sh [PARSER...]     all, or some: report, exposition, ...
 #
 # Environment: EACH (seconds for each parser: 600), AT_ONCE (how many run at the same time: 2),
+# FUZZ_SEED (what libFuzzer makes up begins from it; another one each time where not said),
 # RESUME=1 (what ran already since the sources changed counts, so that it may be ended at any moment).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -41,6 +42,7 @@ run() {
     local folder=$target/fuzz/$1 options=()
     mkdir -p "$folder/corpus"
     [ ! -e "fuzz/words/$1" ] || options+=("-dict=fuzz/words/$1")
+    [ -z "${FUZZ_SEED:-}" ] || options+=("-seed=$FUZZ_SEED")
     FUZZ_PARSER=$1 "$target/fuzz/program" -max_total_time="$2" -max_len=4096 -timeout=20 \
         -rss_limit_mb=1024 -artifact_prefix="$folder/" -print_final_stats=1 "${options[@]}" \
         "$folder/corpus" "fuzz/seeds/$1" >"$folder/log" 2>&1

@@ -1,9 +1,8 @@
 //! `match[]` selectors, as Prometheus' federation takes them: `{job=~"a.*"}`, `noetl_up`.
 
 use promql_parser::label::Matcher;
-use promql_parser::parser::{Expr, parse};
 
-use crate::model::labels_of_line;
+use crate::model::{labels_of_line, selector};
 
 /// Longest selector taken, in bytes.
 const MAX_BYTES: usize = 4096;
@@ -29,15 +28,9 @@ impl Selector {
         if text.len() > MAX_BYTES {
             return Err(SelectorError::Invalid(format!("more than {MAX_BYTES} bytes")));
         }
-        match parse(text) {
-            Ok(Expr::VectorSelector(s))
-                if s.offset.is_none() && s.at.is_none() && s.matchers.or_matchers.is_empty() =>
-            {
-                Ok(Self { name: s.name, matchers: s.matchers.matchers })
-            }
-            Ok(_) => Err(SelectorError::Invalid("it is more than a selector".into())),
-            Err(error) => Err(SelectorError::Invalid(error.chars().take(200).collect())),
-        }
+        selector(text)
+            .map(|read| Self { name: read.name, matchers: read.matchers.matchers })
+            .map_err(|error| SelectorError::Invalid(error.chars().take(200).collect()))
     }
 
     /// Whether it selects the series of this line of the exposition.

@@ -6,6 +6,7 @@ mod labels;
 mod limits;
 mod names;
 mod reading;
+mod selector;
 mod series;
 mod time;
 
@@ -15,5 +16,6 @@ pub use labels::{Label, LabelError, can_be, check_labels, export_line, labels_of
 pub use limits::Limits;
 pub use names::{Family, family_of, is_label_name, is_metric_name, is_reserved};
 pub use reading::{MetricType, Reading, STALE, is_stale};
+pub(crate) use selector::selector;
 pub use series::{Newest, Point, Series, SeriesId, SeriesKey};
 pub use time::{Millis, TimeError, parse_timestamp};

@@ -1,9 +1,9 @@
 //! Which series a rule means: by the values of labels, with PromQL's operators.
 
 use promql_parser::label::{MatchOp, Matcher};
-use promql_parser::parser::{Expr, parse};
 
 use super::Labels;
+use crate::model::selector;
 
 /// Matchers of labels, read from `label: value`, where the value may begin with an operator: `=~`,
 /// `!~`, `!=` or `=`. As in PromQL a regular expression has to match all of a value, and a label that
@@ -21,11 +21,8 @@ impl Matchers {
         let mut read = Self::default();
         for (name, value) in labels {
             let one = format!("{name}{}", written(value));
-            let parsed = parse(&format!("a{{{one}}}")).map_err(|e| (name.clone(), first_line(&e)))?;
-            let Expr::VectorSelector(selector) = parsed else {
-                return Err((name.clone(), "is not a matcher".into()));
-            };
-            read.matchers.extend(selector.matchers.matchers);
+            let found = selector(&format!("a{{{one}}}")).map_err(|e| (name.clone(), first_line(&e)))?;
+            read.matchers.extend(found.matchers.matchers);
             if !read.text.is_empty() {
                 read.text.push(',');
             }
