@@ -13,7 +13,7 @@ use sqlx::postgres::{
     Postgres,
 };
 use sqlx::query::Query;
-use sqlx::{Connection as _, Encode, Type};
+use sqlx::{Encode, Type};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::source::DatabaseSource;
@@ -126,12 +126,14 @@ const BEGIN: &str = "BEGIN; SET LOCAL synchronous_commit = on; SET LOCAL stateme
 const BEGIN_WRITE: &str = "BEGIN; SET LOCAL synchronous_commit = on; SET LOCAL statement_timeout = '30s'; \
                            SET LOCAL lock_timeout = '4s'; SET LOCAL idle_in_transaction_session_timeout = '10s'";
 
-/// What a query begins with: its statements all see one state of the database, and no partition that
-/// they may look at is dropped meanwhile. What they read is small; compiling them takes longer, where
-/// PostgreSQL guesses wrong.
+/// What a query begins with: its statements all see one state of the database. What they read is small;
+/// compiling them takes longer, where PostgreSQL guesses wrong.
 const BEGIN_QUERY: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL jit = off; SET LOCAL statement_timeout = '30s'; \
-                           SET LOCAL lock_timeout = '10s'; SET LOCAL idle_in_transaction_session_timeout = '60s'; \
-                           LOCK TABLE ONLY noetl_metrics.sample, ONLY noetl_metrics.chunk, ONLY noetl_metrics.rollup_day IN ACCESS SHARE MODE";
+                           SET LOCAL lock_timeout = '10s'; SET LOCAL idle_in_transaction_session_timeout = '60s'";
+
+/// Then no partition that it may look at is dropped meanwhile. This has to wait for a lock and may fail:
+/// where a transaction does as it begins, the driver leaves it open.
+const LOCK_QUERY: &str = "LOCK TABLE ONLY noetl_metrics.sample, ONLY noetl_metrics.chunk, ONLY noetl_metrics.rollup_day IN ACCESS SHARE MODE";
 
 /// What a transaction begins with whose statements all see one state of the database, and that may
 /// take long.
@@ -153,7 +155,9 @@ impl Database {
             .before_acquire(|connection, known| {
                 Box::pin(async move {
                     if known.idle_for > TRUSTED {
-                        connection.ping().await?;
+                        // Says too whether a transaction that failed was left open: the driver's own
+                        // ping does not.
+                        sqlx::raw_sql("select").execute(connection).await?;
                     }
                     Ok(true)
                 })
@@ -195,19 +199,30 @@ impl Database {
         &self.pool
     }
 
+    /// Begins a transaction in a task of its own, so that it begins or does not, also where nobody waits
+    /// for it any more: the driver would hand on its connection with the transaction open, and what
+    /// others then wrote would never be committed.
+    async fn begin_by(&self, begin: &'static str) -> Result<Transaction, StoreError> {
+        let pool = self.pool().clone();
+        let begun = tokio::spawn(async move { pool.begin_with(begin).await });
+        Ok(begun.await.map_err(|error| StoreError::Unavailable(error.to_string()))??)
+    }
+
     /// Begins a transaction with bounds on time.
     pub async fn begin(&self) -> Result<Transaction, StoreError> {
-        Ok(self.pool().begin_with(BEGIN).await?)
+        self.begin_by(BEGIN).await
     }
 
     /// Begins a transaction of a query, with bounds on time.
     pub async fn begin_query(&self) -> Result<Transaction, StoreError> {
-        Ok(self.pool().begin_with(BEGIN_QUERY).await?)
+        let mut tx = self.begin_by(BEGIN_QUERY).await?;
+        sqlx::raw_sql(LOCK_QUERY).execute(&mut *tx).await?;
+        Ok(tx)
     }
 
     /// Begins a transaction of the active server that writes.
     pub async fn begin_write(&self) -> Result<Transaction, StoreError> {
-        let mut tx = self.pool().begin_with(BEGIN_WRITE).await?;
+        let mut tx = self.begin_by(BEGIN_WRITE).await?;
         if let Some(epoch) = self.epoch {
             sql("select noetl_metrics.fence($1)").bind(epoch).execute(&mut *tx).await?;
         }
@@ -233,12 +248,12 @@ impl Database {
 
     /// Begins a transaction for work that may take long.
     pub async fn begin_long(&self) -> Result<Transaction, StoreError> {
-        Ok(self.pool().begin_with(BEGIN_LONG).await?)
+        self.begin_by(BEGIN_LONG).await
     }
 
     /// Begins a transaction whose statements all see one state of the database, and that may take long.
     pub async fn begin_snapshot(&self) -> Result<Transaction, StoreError> {
-        Ok(self.pool().begin_with(BEGIN_SNAPSHOT).await?)
+        self.begin_by(BEGIN_SNAPSHOT).await
     }
 
     /// Runs one statement outside a transaction, for those that can't be inside one.

@@ -41,3 +41,4 @@ mod shared;
 mod spool;
 mod sql;
 mod tls;
+mod transactions;
