@@ -61,6 +61,8 @@ pub(super) fn of_report(answer: &Answer) -> Verdict {
         404 => Verdict::Unregistered { why: why() },
         // Credentials, time and load: nothing that the report itself could be blamed for.
         401 | 403 | 408 | 429 => Verdict::Later { why: why(), after: answer.retry_after },
+        // The same report is being stored: what becomes of it is not known yet.
+        409 if answer.retry_after.is_some() => Verdict::Later { why: why(), after: answer.retry_after },
         400..=499 => Verdict::Refused { why: why() },
         _ => Verdict::Later { why: why(), after: answer.retry_after },
     }
@@ -102,14 +104,16 @@ mod tests {
 
     #[test]
     fn a_report_is_only_dropped_for_what_it_holds() {
-        for status in [400, 409, 413, 415, 422] {
+        for status in [400, 413, 415, 422] {
             assert!(matches!(of_report(&answer(status, "")), Verdict::Refused { .. }), "{status}");
         }
-        for status in [301, 401, 403, 408, 429, 500, 502, 503, 504, 507] {
+        for status in [301, 401, 403, 408, 409, 429, 500, 502, 503, 504, 507] {
             let verdict = of_report(&answer(status, ""));
             assert!(matches!(verdict, Verdict::Later { after: Some(_), .. }), "{status}");
         }
         assert!(matches!(of_report(&answer(404, "")), Verdict::Unregistered { .. }));
+        let ambiguous = Answer { retry_after: None, ..answer(409, "") };
+        assert!(matches!(of_report(&ambiguous), Verdict::Refused { .. }));
     }
 
     #[test]
