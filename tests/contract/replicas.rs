@@ -171,8 +171,17 @@ async fn a_server_that_hung_does_not_export_beside_the_one_that_took_over() {
             tokio::spawn(async move { http.get("/api/metrics/prometheus").await })
         })
         .collect();
+    let looks: Vec<_> = (0..20)
+        .map(|_| {
+            let http = Http::new(pair.https[0].address);
+            tokio::spawn(async move { is_active(&http).await })
+        })
+        .collect();
     tokio::time::sleep(Duration::from_millis(200)).await;
     crate::harness::signal("CONT", pair.servers[0].pid());
+    for look in join_all(looks).await {
+        assert_ne!(look.unwrap(), Some(true), "it says that it is active");
+    }
     for answer in join_all(scrapes).await {
         let answer = answer.unwrap();
         if answer.status == 503 {
