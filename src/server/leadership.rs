@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::core::Core;
 use super::forward::Peer;
 use super::{App, alerting, sweeper};
-use crate::store::{Claim, Claimed, Database};
+use crate::store::{Claim, Claimed, Database, Renewed, Tenure};
 
 /// How often a server that is not active looks whether it may be.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -41,20 +41,23 @@ pub(super) async fn run(app: Arc<App>, database: Database, on_ready: impl Fn() +
             claim.take(&database, by_force).await
         };
         match claimed.await {
-            Ok(Claimed::Held(epoch)) => {
+            Ok(Claimed::Held(tenure)) => {
                 by_force = false;
                 app.peer.store(None);
-                tracing::info!(epoch, "this server is active");
-                let database = database.of_epoch(epoch);
-                *app.held.lock() = Some((epoch, database.clone()));
-                tokio::select! {
-                    () = hold(&app, &claim, &database, epoch, asked) => {}
-                    () = work(&app, &database, &on_ready) => {}
-                }
+                tracing::info!(epoch = tenure.epoch, "this server is active");
+                let tenure = Arc::new(tenure);
+                let database = database.under(Arc::clone(&tenure));
+                *app.held.lock() = Some((Arc::clone(&tenure), database.clone()));
+                let why = tokio::select! {
+                    why = hold(&app, &claim, &database, &tenure, asked) => why,
+                    () = work(&app, &database, &on_ready) => "",
+                };
                 app.core.store(None);
                 *app.held.lock() = None;
-                tracing::warn!(epoch, "this server is not active any more");
-                *app.waiting_for.lock() = "another server took over".into();
+                tracing::warn!(epoch = tenure.epoch, "this server is not active any more: {why}");
+                why.clone_into(&mut app.waiting_for.lock());
+                // What was put back may be of an older version.
+                prepared = false;
             }
             Ok(Claimed::ByOther(Some(url))) => {
                 if app.peer.swap(Some(Arc::new(Peer { url: url.clone() }))).is_none() {
@@ -100,8 +103,15 @@ async fn work(app: &Arc<App>, database: &Database, on_ready: &impl Fn()) {
 
 /// Renews the lease, which was asked for at `asked`; ends when another server has it, or may have it:
 /// where there are others, a server that could not renew in time must not export beside the one that
-/// took over. Its writes would fail in any case.
-async fn hold(app: &App, claim: &Claim, database: &Database, epoch: i64, asked: Instant) {
+/// took over. Its writes would fail in any case. So they would where the database was put back to an
+/// earlier state. Returns why it ends.
+async fn hold(
+    app: &App,
+    claim: &Claim,
+    database: &Database,
+    tenure: &Tenure,
+    asked: Instant,
+) -> &'static str {
     let has_others = claim.url.is_some();
     let mut until = asked + claim.duration;
     loop {
@@ -110,14 +120,15 @@ async fn hold(app: &App, claim: &Claim, database: &Database, epoch: i64, asked: 
         tokio::time::sleep(left.min(claim.duration / 4)).await;
         let began = Instant::now();
         let left = if has_others { until.saturating_duration_since(began) } else { claim.duration };
-        match tokio::time::timeout(left, claim.renew(database, epoch)).await {
-            Ok(Ok(true)) => until = began + claim.duration,
-            Ok(Ok(false)) => return,
+        match tokio::time::timeout(left, claim.renew(database, tenure)).await {
+            Ok(Ok(Renewed::Held)) => until = began + claim.duration,
+            Ok(Ok(Renewed::ByOther)) => return "another server took over",
+            Ok(Ok(Renewed::PutBack)) => return "the database was put back to an earlier state",
             Ok(Err(error)) => tracing::warn!(%error, "the lease could not be renewed"),
             Err(_) => tracing::warn!("the lease could not be renewed in time"),
         }
         if has_others && Instant::now() >= until {
-            return;
+            return "the lease is over";
         }
     }
 }

@@ -53,7 +53,7 @@ use warp::Filter;
 
 use crate::host::{HostPaths, HostReader};
 use crate::model::{Limits, Millis};
-use crate::store::{Database, DatabaseSource, Retention, RuntimeOwner, Sizes, StoreError};
+use crate::store::{Database, DatabaseSource, Retention, RuntimeOwner, Sizes, StoreError, Tenure};
 use crate::tls::{ClientTls, ClientTlsConfig};
 
 pub use self::alerting::AlertingConfig;
@@ -149,8 +149,8 @@ pub struct App {
     core: ArcSwapOption<Core>,
     /// The active server, where it is another one.
     peer: ArcSwapOption<forward::Peer>,
-    /// The epoch in which this server is active, and connections that write in it.
-    held: parking_lot::Mutex<Option<(i64, Database)>>,
+    /// The lease that this server has, and connections that write under it.
+    held: parking_lot::Mutex<Option<(Arc<Tenure>, Database)>>,
     /// Until when no other server can be active; `None` where there is no other one.
     lease_ends: parking_lot::Mutex<Option<Instant>>,
     client: reqwest::Client,
@@ -271,8 +271,8 @@ async fn finish(app: &App, background: tokio::task::JoinHandle<()>) {
         tracing::warn!(%error, "what components reported last was not written down");
     }
     let held = app.held.lock().take();
-    if let Some((epoch, database)) = held
-        && let Err(error) = leadership::claim(app).release(&database, epoch).await
+    if let Some((tenure, database)) = held
+        && let Err(error) = leadership::claim(app).release(&database, &tenure).await
     {
         tracing::warn!(%error, "the lease was not given back");
     }

@@ -176,7 +176,7 @@ impl OwnMetrics {
             app.started.0 / 1000,
         );
         of_tls(app, &moment);
-        let epoch = app.held.lock().as_ref().map(|(epoch, _)| *epoch).filter(|_| !app.lease_is_over());
+        let epoch = app.held.lock().as_ref().map(|(tenure, _)| tenure.epoch).filter(|_| !app.lease_is_over());
         gauge("noetl_metrics_active", "Whether this server is the active one.", i64::from(epoch.is_some()));
         if let Some(epoch) = epoch {
             gauge("noetl_metrics_lease_epoch", "Counts the take-overs; of the active server.", epoch);

@@ -196,6 +196,11 @@ impl From<StoreError> for Problem {
                 Self::new(Kind::UNAVAILABLE, error.to_string()).with_header("retry-after", "1")
             }
             StoreError::UnknownComponent => Self::new(Kind::UNKNOWN_COMPONENT, error.to_string()),
+            missing if missing.is_missing() => {
+                tracing::warn!(error = %missing, "the database lacks what this program made in it");
+                let detail = "the database is not whole: it may be being put back";
+                Self::new(Kind::UNAVAILABLE, detail).with_header("retry-after", "2")
+            }
             other => {
                 tracing::error!(error = %other, "the database refused a statement");
                 Self::new(Kind::INTERNAL, "the database refused a statement; the server's log has the reason")

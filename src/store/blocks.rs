@@ -2,7 +2,7 @@
 
 use sqlx::{PgConnection, Row as _};
 
-use super::db::{StoreError, Timestamp, Transaction, sql, sql_made};
+use super::db::{Fence, StoreError, Timestamp, Transaction, sql, sql_made};
 use crate::model::{Millis, SeriesId};
 
 /// Two blocks of this many samples fill a page of 8 KiB.
@@ -69,13 +69,16 @@ impl Blocks {
         self.ids.len()
     }
 
-    /// Stores the blocks in one statement, which by itself is a transaction under the lease of `epoch`.
-    pub(super) async fn append(&self, on: &mut PgConnection, epoch: Option<i64>) -> Result<(), sqlx::Error> {
+    /// Stores the blocks in one statement, which by itself is a transaction that has to find what `fence` says.
+    pub(super) async fn append(&self, on: &mut PgConnection, fence: Fence) -> Result<(), sqlx::Error> {
         if self.ids.is_empty() {
             return Ok(());
         }
-        sql("select noetl_metrics.append_blocks($1, $2, $3, $4, $5, $6, $7, $8)")
+        let (epoch, renewals, series) = fence;
+        sql("select noetl_metrics.append_blocks($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)")
             .bind(epoch)
+            .bind(renewals)
+            .bind(series)
             .bind(self.times.as_slice())
             .bind(self.firsts.as_slice())
             .bind(self.lasts.as_slice())

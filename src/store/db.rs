@@ -1,6 +1,7 @@
 //! The connection pool, transactions, and what can go wrong with a database.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -56,7 +57,8 @@ impl From<sqlx::Error> for StoreError {
             sqlx::Error::Database(e) => match e.code().as_deref().map(|c| &c[..2]) {
                 // Connection exceptions, out of resources, operator intervention, read-only, a lost
                 // race for rows or locks: all of them may be gone at the next try.
-                Some("NM") => Self::Fenced,
+                Some("NM") if e.code().as_deref() == Some("NM001") => Self::Fenced,
+                Some("NM") => Self::Unavailable(e.message().to_owned()),
                 Some("08" | "53" | "57" | "25" | "40" | "55") => Self::Unavailable(e.message().to_owned()),
                 _ => Self::Refused(error),
             },
@@ -82,6 +84,12 @@ fn of_tls(error: &std::io::Error) -> Option<String> {
 }
 
 impl StoreError {
+    /// Whether there is no database, schema, table or function of ours: it is being put back, or was by
+    /// somebody who has not come to these yet.
+    pub fn is_missing(&self) -> bool {
+        ["3D000", "3F000", "42P01", "42883"].iter().any(|code| self.has_code(code))
+    }
+
     pub(super) fn has_code(&self, code: &str) -> bool {
         matches!(self, Self::Refused(sqlx::Error::Database(e)) if e.code().is_some_and(|c| c == code))
     }
@@ -94,8 +102,27 @@ pub struct Database {
     /// Connections that queries may hold at once; the others are left to reports.
     queries: Arc<Semaphore>,
     source: Arc<Watched>,
-    /// The epoch of the lease under which this server writes; see [`super::lease`].
-    epoch: Option<i64>,
+    /// The lease under which this server writes.
+    tenure: Option<Arc<Tenure>>,
+}
+
+/// A server's hold of the lease ([`super::lease`]), and what it has seen of the database since: one that
+/// lacks it was put back to an earlier state.
+#[derive(Debug)]
+pub struct Tenure {
+    /// Counts the take-overs.
+    pub epoch: i64,
+    /// How often the lease was renewed.
+    pub(super) renewals: AtomicI64,
+    /// The newest series that memory has of it, 0 where it has none. Series are made one after the
+    /// other and never deleted: where this one is there, all are.
+    pub(super) series: AtomicI32,
+}
+
+impl Tenure {
+    pub(super) fn new(epoch: i64, renewals: i64) -> Self {
+        Self { epoch, renewals: renewals.into(), series: 0.into() }
+    }
 }
 
 /// The source of the connections' options, and what it said last.
@@ -104,6 +131,9 @@ struct Watched {
     source: DatabaseSource,
     last: Mutex<(Instant, String)>,
 }
+
+/// What [`Database::fence`] says.
+pub(super) type Fence = (Option<i64>, i64, i32);
 
 /// Who waits longer for a connection is told to come back.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -167,14 +197,21 @@ impl Database {
             .connect_lazy_with(options(&url)?);
         let queries = usize::try_from(max_connections / 2).unwrap_or(1).max(1);
         let source = Arc::new(Watched { source, last: Mutex::new((Instant::now(), url)) });
-        Ok(Self { pool, queries: Arc::new(Semaphore::new(queries)), source, epoch: None })
+        Ok(Self { pool, queries: Arc::new(Semaphore::new(queries)), source, tenure: None })
     }
 
-    /// The same pool for a server that is active in this epoch of the lease: its writes fail as
-    /// [`StoreError::Fenced`] once another one is.
+    /// The same pool for a server that has the lease: its writes fail as [`StoreError::Fenced`] once
+    /// another one has, and as [`StoreError::Unavailable`] where the database was put back.
     #[must_use]
-    pub fn of_epoch(&self, epoch: i64) -> Self {
-        Self { epoch: Some(epoch), ..self.clone() }
+    pub fn under(&self, tenure: Arc<Tenure>) -> Self {
+        Self { tenure: Some(tenure), ..self.clone() }
+    }
+
+    /// Notes that memory has these series of the database.
+    pub(super) fn saw_series(&self, ids: impl IntoIterator<Item = i32>) {
+        if let (Some(tenure), Some(newest)) = (&self.tenure, ids.into_iter().max()) {
+            tenure.series.fetch_max(newest, Ordering::Relaxed);
+        }
     }
 
     /// The pool; new connections are made by what the source says now.
@@ -223,8 +260,13 @@ impl Database {
     /// Begins a transaction of the active server that writes.
     pub async fn begin_write(&self) -> Result<Transaction, StoreError> {
         let mut tx = self.begin_by(BEGIN_WRITE).await?;
-        if let Some(epoch) = self.epoch {
-            sql("select noetl_metrics.fence($1)").bind(epoch).execute(&mut *tx).await?;
+        if let (Some(epoch), renewals, series) = self.fence() {
+            sql("select noetl_metrics.fence($1, $2, $3)")
+                .bind(epoch)
+                .bind(renewals)
+                .bind(series)
+                .execute(&mut *tx)
+                .await?;
         }
         Ok(tx)
     }
@@ -234,9 +276,15 @@ impl Database {
         Ok(self.pool().acquire().await?)
     }
 
-    /// The epoch of the lease under which this server writes; `None` where there is no lease.
-    pub fn epoch(&self) -> Option<i64> {
-        self.epoch
+    /// What each write has to find: the epoch of the lease, `None` where there is none, the least number
+    /// of its renewals, and the newest series.
+    pub(super) fn fence(&self) -> Fence {
+        let tenure = self.tenure.as_deref();
+        let seen = |tenure: &Tenure| {
+            (tenure.renewals.load(Ordering::Relaxed), tenure.series.load(Ordering::Relaxed))
+        };
+        let (renewals, series) = tenure.map_or((0, 0), seen);
+        (tenure.map(|tenure| tenure.epoch), renewals, series)
     }
 
     /// A turn for a query, which may take long; held while it runs.

@@ -2,13 +2,14 @@
 //!
 //! One row, judged by the database's clock alone. Taking over locks the row, which waits for
 //! transactions of the former holder that are about to be committed and makes all later ones fail
-//! ([`Database::of_epoch`]). Renewing needs no such lock, so it never waits for a write.
+//! ([`Database::under`]). Renewing needs no such lock, so it never waits for a write.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use sqlx::Row as _;
 
-use super::db::{Database, StoreError, Transaction, sql};
+use super::db::{Database, StoreError, Tenure, Transaction, sql};
 
 /// Who asks for the lease.
 #[derive(Clone, Debug)]
@@ -23,12 +24,23 @@ pub struct Claim {
 }
 
 /// What became of a claim.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Claimed {
-    /// It holds the lease, in this epoch.
-    Held(i64),
+    /// It holds the lease.
+    Held(Tenure),
     /// Another one holds it, and can be reached there.
     ByOther(Option<String>),
+}
+
+/// What became of a lease that was to be renewed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Renewed {
+    /// It is held for longer.
+    Held,
+    /// Another one has taken it.
+    ByOther,
+    /// The database was put back to an earlier state: what memory knows of it is not so any more.
+    PutBack,
 }
 
 impl Claim {
@@ -49,32 +61,53 @@ impl Claim {
             return Ok(Claimed::ByOther(url));
         }
         let row = sql("update noetl_metrics.lease set epoch = epoch + 1, holder = $1, url = $2, \
-                         renewed_at = clock_timestamp(), duration = $3 * interval '1 ms' returning epoch")
+                         renewed_at = clock_timestamp(), renewals = renewals + 1, \
+                         duration = $3 * interval '1 ms' returning epoch, renewals")
         .bind(&self.holder)
         .bind(&self.url)
         .bind(i64::try_from(self.duration.as_millis()).unwrap_or(i64::MAX))
         .fetch_one(&mut *tx)
         .await?;
         tx.commit().await?;
-        Ok(Claimed::Held(row.try_get(0)?))
+        Ok(Claimed::Held(Tenure::new(row.try_get(0)?, row.try_get(1)?)))
     }
 
-    /// Holds the lease for longer; `false` where another one has taken it.
-    pub async fn renew(&self, database: &Database, epoch: i64) -> Result<bool, StoreError> {
+    /// Holds the lease for longer, where nobody has taken it and the database has what was seen of it.
+    pub async fn renew(&self, database: &Database, tenure: &Tenure) -> Result<Renewed, StoreError> {
         let mut tx = database.begin().await?;
-        let done = sql("update noetl_metrics.lease set renewed_at = clock_timestamp() where epoch = $1")
-            .bind(epoch)
-            .execute(&mut *tx)
+        let row =
+            sql("update noetl_metrics.lease set renewed_at = clock_timestamp(), renewals = renewals + 1 \
+                       where epoch = $1 and renewals >= $2 \
+                         and ($3 = 0 or exists (select from noetl_metrics.series where series_id = $3)) \
+                       returning renewals")
+            .bind(tenure.epoch)
+            .bind(tenure.renewals.load(Ordering::Relaxed))
+            .bind(tenure.series.load(Ordering::Relaxed))
+            .fetch_optional(&mut *tx)
             .await?;
+        let renewed = match row {
+            Some(row) => {
+                let renewals: i64 = row.try_get(0)?;
+                tx.commit().await?;
+                tenure.renewals.fetch_max(renewals, Ordering::Relaxed);
+                return Ok(Renewed::Held);
+            }
+            None => {
+                sql("select epoch > $1 from noetl_metrics.lease")
+                    .bind(tenure.epoch)
+                    .fetch_one(&mut *tx)
+                    .await?
+            }
+        };
         tx.commit().await?;
-        Ok(done.rows_affected() > 0)
+        Ok(if renewed.try_get(0)? { Renewed::ByOther } else { Renewed::PutBack })
     }
 
     /// Gives the lease back, so that another one need not wait.
-    pub async fn release(&self, database: &Database, epoch: i64) -> Result<(), StoreError> {
+    pub async fn release(&self, database: &Database, tenure: &Tenure) -> Result<(), StoreError> {
         let mut tx = database.begin().await?;
         sql("update noetl_metrics.lease set renewed_at = '-infinity' where epoch = $1")
-            .bind(epoch)
+            .bind(tenure.epoch)
             .execute(&mut *tx)
             .await?;
         Ok(tx.commit().await?)

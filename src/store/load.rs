@@ -35,6 +35,7 @@ impl SeriesIndex {
         for series in &mut loaded {
             restore(series, stored.get(&series.id.0));
         }
+        database.saw_series(loaded.iter().map(|series| series.id.0));
         self.reserve(loaded.len());
         Ok(loaded.into_iter().map(|series| self.hold(series)).collect())
     }

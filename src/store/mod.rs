@@ -38,12 +38,12 @@ pub(crate) use sealed::fuzz;
 pub use adoption::{Adoption, adopt, adoption};
 pub use alerts::{KeptAlert, load_alerts, save_alerts};
 pub use components::{Components, Lookup, Registration, RuntimeRow};
-pub use db::{Database, StoreError, Transaction};
+pub use db::{Database, StoreError, Tenure, Transaction};
 pub use described::Described;
 pub use ended::{ended_series, store_ended};
 pub use exemplars::Exemplar;
 pub use inserted::Inserted;
-pub use lease::{Claim, Claimed};
+pub use lease::{Claim, Claimed, Renewed};
 pub use maintenance::{MaintenanceReport, MaintenanceRun, Retention};
 pub(crate) use maintenance::{extend_component_ttl, runs as maintenance_runs, set_metric_ttl};
 pub use migrate::{

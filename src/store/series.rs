@@ -261,6 +261,7 @@ impl SeriesIndex {
         let old: Vec<i32> = ids.iter().filter(|(_, made)| !made).map(|(id, _)| *id).collect();
         let stored = newest::newest(&mut tx, &old).await?;
         tx.commit().await?;
+        database.saw_series(ids.iter().map(|(id, _)| *id));
         let claimed: HashSet<&str> = open.iter().map(|at| samples[*at].name).collect();
         self.hold_names(new_names.iter().filter(|new| claimed.contains(new.name)));
         let mut line = Vec::new();

@@ -300,7 +300,7 @@ impl Task {
                     Some(kept) => kept,
                     None => (Instant::now(), self.database.connection().await?),
                 };
-                match batch.blocks.append(&mut connection, self.database.epoch()).await {
+                match batch.blocks.append(&mut connection, self.database.fence()).await {
                     Ok(()) => {
                         // After an error it is the pool's to see whether it can be used again.
                         *self.connection.lock() = Some((since, connection));
@@ -317,7 +317,7 @@ impl Task {
             }
             self.give_back();
             let mut tx = self.database.begin_write().await?;
-            batch.blocks.append(&mut tx, self.database.epoch()).await.map_err(StoreError::from)?;
+            batch.blocks.append(&mut tx, self.database.fence()).await.map_err(StoreError::from)?;
             append_rows(&mut tx, &batch.rows).await?;
             upsert_late(&mut tx, &batch.late).await?;
             for reply in replies {

@@ -35,6 +35,7 @@ mod registration;
 mod remote_write;
 mod replicas;
 mod report;
+mod restore;
 mod rollups;
 mod sealed;
 mod shared;

@@ -23,7 +23,7 @@ pub use self::agent::Agent;
 pub use self::certificates::{Authority, Pair, SecretFiles};
 pub use self::http::{Answer, Http};
 pub use exposition::Exposition;
-pub use postgres::{Cluster, Database, free_port};
+pub use postgres::{Cluster, Database, free_port, programs};
 pub use proxy::Proxy;
 pub use receiver::Receiver;
 pub use server::{Server, spawn};
