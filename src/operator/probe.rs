@@ -152,4 +152,44 @@ mod tests {
         let answers = Prober::new().unwrap().ask(&[&pod]).await;
         assert_eq!(answers[0].checks, Err("cannot be connected to".to_owned()));
     }
+    /// A server at a random port, which answers each connection by these bytes, again and again.
+    async fn server(first: &'static str, again: &'static str) -> String {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/readyz", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let _request = stream.read(&mut [0; 1024]).await;
+            if stream.write_all(first.as_bytes()).await.is_err() || again.is_empty() {
+                std::future::pending::<()>().await;
+            }
+            while stream.write_all(again.as_bytes()).await.is_ok() {}
+        });
+        url
+    }
+
+    #[tokio::test]
+    async fn an_answer_without_end_is_cut() {
+        crate::operator::install_crypto();
+        let url = server("HTTP/1.1 200 OK\r\n\r\n[+]first ok\n", "[+]a ok\n").await;
+        let checks = Prober::new().unwrap().get(&url).await.unwrap();
+        assert_eq!(checks.keys().take(2).collect::<Vec<_>>(), ["a", "first"]);
+    }
+
+    #[tokio::test]
+    async fn a_server_that_hangs_is_not_waited_for() {
+        crate::operator::install_crypto();
+        let url = server("HTTP/1.1 200 OK\r\n", "").await;
+        assert_eq!(Prober::new().unwrap().get(&url).await, Err("does not answer in time".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn of_many_servers_some_are_asked() {
+        crate::operator::install_crypto();
+        let pod: Pod = serde_json::from_value(serde_json::json!({
+            "status": {"phase": "Running", "podIP": "127.0.0.77"},
+        }))
+        .unwrap();
+        assert_eq!(Prober::new().unwrap().ask(&[&pod; 40]).await.len(), PODS_MAX);
+    }
 }

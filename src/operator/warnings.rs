@@ -31,12 +31,18 @@ impl Warnings {
             return warning.clone();
         }
         let warning = ask(&Api::namespaced(client.clone(), namespace), uid).await;
+        self.keep(uid, warning.clone());
+        warning
+    }
+
+    fn keep(&self, uid: &str, warning: Option<String>) {
         let mut heard = self.0.lock();
         if heard.len() >= KEPT {
             heard.retain(|_, (when, _)| when.elapsed() < BELIEVED_FOR);
         }
-        heard.insert(uid.to_owned(), (Instant::now(), warning.clone()));
-        warning
+        if heard.len() < KEPT {
+            heard.insert(uid.to_owned(), (Instant::now(), warning));
+        }
     }
 }
 
@@ -48,4 +54,19 @@ async fn ask(events: &Api<Event>, uid: &str) -> Option<String> {
         seen.or_else(|| event.event_time.as_ref().map(|time| time.0))
     })?;
     newest.message
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_than_so_many_answers_are_kept() {
+        let warnings = Warnings::default();
+        for n in 0..KEPT + 5 {
+            warnings.keep(&n.to_string(), None);
+        }
+        assert_eq!(warnings.0.lock().len(), KEPT);
+        assert!(warnings.0.lock().contains_key("0"));
+    }
 }
