@@ -24,6 +24,7 @@ from support.pods import (
 
 SINGLE_PORT, AGENT_PORT = 8428, 8429
 POD = "__meta_kubernetes_pod_"
+SECRETS = "/secrets"
 
 
 def start_single(space: Namespace, **labels: str) -> None:
@@ -47,12 +48,17 @@ def start_single(space: Namespace, **labels: str) -> None:
     )
 
 
-def start_agent(space: Namespace, configuration: list[Object] | str) -> None:
+def start_agent(
+    space: Namespace, configuration: list[Object] | str, secrets: tuple[str, ...] = ()
+) -> None:
     """vmagent as Deployment and Service `vmagent`; it finds pods in its own namespace.
 
-    The configuration: scrape configs, or a whole file.
+    The configuration: scrape configs, or a whole file. Secrets are files of /secrets.
     """
     volumes, mounts = scratch("/data")
+    for name in secrets:
+        volumes.append({"name": name, "secret": {"secretName": name}})
+        mounts.append({"name": name, "mountPath": f"{SECRETS}/{name}"})
     volumes.append({"name": "config", "configMap": {"name": "vmagent"}})
     mounts.append({"name": "config", "mountPath": "/config"})
     if not isinstance(configuration, str):
@@ -175,8 +181,23 @@ def _job(name: str, meta: Object, spec: Object, endpoint: Object) -> Object:
     interval = endpoint.get("scrape_interval") or endpoint.get("interval")
     if interval:
         made["scrape_interval"] = interval
+    if tls := endpoint.get("tlsConfig"):
+        made["tls_config"] = _tls(tls)
     if endpoint.get("metricRelabelConfigs"):
         made["metric_relabel_configs"] = [_snake(rule) for rule in endpoint["metricRelabelConfigs"]]
+    return made
+
+
+def _tls(asked: Object) -> Object:
+    """What keys of Secrets an endpoint names, as files."""
+
+    def file(key: Object) -> str:
+        return f"{SECRETS}/{key['name']}/{key['key']}"
+
+    made = {"ca_file": file(asked["ca"]["secret"]), "server_name": asked["serverName"]}
+    if "cert" in asked:
+        made["cert_file"] = file(asked["cert"]["secret"])
+        made["key_file"] = file(asked["keySecret"])
     return made
 
 

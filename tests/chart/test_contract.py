@@ -25,6 +25,7 @@ OF_AN_INSTALLATION = {
     "NoetlMetricsCommitFailing",
     "NoetlMetricsReportsRejected",
     "NoetlMetricsSeriesLimitNear",
+    "NoetlMetricsCertificateEnding",
     "NoetlMetricsRetentionFailing",
     "NoetlMetricsAgentMissing",
     "NoetlComponentDown",

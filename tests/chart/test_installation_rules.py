@@ -51,6 +51,14 @@ CASES = {
         {f"noetl_metrics_live_series{{{OWN}}}": "700000x10 800001x60"},
         {f"noetl_metrics_live_series{{{OWN}}}": "800000x70"},
     ),
+    # promtool's clock begins at 0.
+    "NoetlMetricsCertificateEnding": Case(
+        {f"noetl_metrics_tls_certificate_not_after_seconds{{{OWN}}}": "604800x10 259200x60"},
+        {
+            f"noetl_metrics_tls_certificate_not_after_seconds{{{OWN}}}": "604800x70",
+            f"noetl_agent_tls_certificate_not_after_seconds{{{NODE}}}": "264000x70",
+        },
+    ),
     "NoetlMetricsRetentionFailing": Case(
         {f'{RETENTION},status="false"}}': "0x9 1x60"},
         {f'{RETENTION},status="unknown"}}': "1x70"},

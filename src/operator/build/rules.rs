@@ -64,6 +64,9 @@ fn custom_rule(checked: &Checked, rule: &Rule, written: &CustomRule) -> Value {
     made
 }
 
+/// A certificate that ends in less than three days should have been renewed.
+const CERTIFICATE_ENDING: u32 = 3 * 86_400;
+
 /// What selects the servers' own metrics.
 fn own(checked: &Checked) -> String {
     let (namespace, server) = (&checked.namespace, &checked.names.server);
@@ -130,6 +133,19 @@ fn of_the_servers(checked: &Checked) -> Vec<Alert> {
                 "{} has {{{{ $value }}}} live series of {most}; new ones beyond that are refused.",
                 instance(checked)
             ),
+        },
+        Alert {
+            name: "NoetlMetricsCertificateEnding",
+            expr: format!(
+                "noetl_metrics_tls_certificate_not_after_seconds{{{own}}} - time() < {CERTIFICATE_ENDING} \
+                 or noetl_agent_tls_certificate_not_after_seconds{{{}}} - time() < {CERTIFICATE_ENDING}",
+                data(checked)
+            ),
+            hold: "15m".to_owned(),
+            severity: "warning",
+            summary: "A certificate ends soon and was not renewed",
+            description: "The certificate of {{ $labels.pod }}{{ $labels.component }} ends in {{ $value | humanizeDuration }}: then nobody connects to it, or it to nobody."
+                .to_owned(),
         },
         Alert {
             name: "NoetlMetricsRetentionFailing",
