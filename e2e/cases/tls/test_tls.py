@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from support import definitions, victoria
 from support.certificates import Authority
 from support.operator import Installation
@@ -12,6 +14,7 @@ ENDS = "noetl_metrics_tls_certificate_not_after_seconds"
 DAY = 86_400
 
 
+@pytest.mark.long
 def test_all_speak_tls_and_a_renewed_certificate_is_taken_up(
     installation: Installation, tmp_path: Path
 ):
@@ -21,9 +24,9 @@ def test_all_speak_tls_and_a_renewed_certificate_is_taken_up(
     host = f"noetl-server.{space.name}.svc"
     space.apply(authority.secret(SERVERS, host), authority.secret(CALLERS, "callers"))
     tls = {"secretName": SERVERS, "clientSecretName": CALLERS}
-    installation.apply(
-        server={"tls": tls}, scrape={"kind": "VMPodScrape", "interval": "2s"}
-    ).ready()
+    scraped = {"kind": "VMPodScrape", "interval": "2s", "timeout": "2s"}
+    installation.apply(server={"tls": tls}, scrape=scraped).ready()
+    installation.condition("ScrapeReady", "True")
 
     scrape = space.get("vmpodscrape", "noetl-server")
     victoria.start_single(space)
