@@ -141,15 +141,18 @@ class Noetl:
 
     def register(self, path: str) -> None:
         """Registers the playbook of one held task under this path."""
-        text = (NOETL / "playbooks" / "held.yaml").read_text().replace("PATH", path)
+        self.register_text((NOETL / "playbooks" / "held.yaml").read_text().replace("PATH", path))
+
+    def register_text(self, text: str) -> None:
+        """Registers a playbook."""
         body = {"content": text, "resource_type": "Playbook"}
         answer = self.http.post("/api/catalog/register", json=body)
         assert answer.status_code == 200, answer.text
 
-    def execute(self, path: str, times: int) -> None:
+    def execute(self, path: str, times: int, **payload: object) -> None:
         """Asks for so many runs of a playbook."""
         for _ in range(times):
-            answer = self.http.post("/api/execute", json={"path": path, "payload": {}})
+            answer = self.http.post("/api/execute", json={"path": path, "payload": payload})
             assert answer.status_code == 200, answer.text
 
     def waiting(self) -> dict[str, int]:
