@@ -5,6 +5,7 @@ Grafana's JSON; the modules beside it know what is worth showing. In an expressi
 the matchers that every selector has: datasource apart, all that the dashboard's variables choose.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 SCHEMA_VERSION = 42
@@ -13,6 +14,16 @@ DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 # installation adds or not: `.*` matches where they are absent, too.
 SCOPE = (("cluster", ".*"), ("namespace", ".*"), ("job", ".+"), ("instance", ".+"))
 STAT_WIDTH, STAT_HEIGHT, GRAPH_WIDTH, GRAPH_HEIGHT, GRID = 4, 4, 12, 8, 24
+# What Grafana's own editor gives every dashboard.
+BUILT_IN = {
+    "builtIn": 1,
+    "datasource": {"type": "grafana", "uid": "-- Grafana --"},
+    "enable": True,
+    "hide": True,
+    "iconColor": "rgba(0, 211, 255, 1)",
+    "name": "Annotations & Alerts",
+    "type": "dashboard",
+}
 
 
 @dataclass(frozen=True)
@@ -74,26 +85,40 @@ def matchers(dashboard: Dashboard) -> str:
 
 def render(dashboard: Dashboard) -> dict:
     """The dashboard as Grafana's JSON."""
-    return {
-        "annotations": {"list": _annotations(dashboard)},
-        "description": dashboard.description,
+    chosen = matchers(dashboard)
+
+    def target(panel: Panel, expression: str, legend: str, letter: str) -> dict:
+        return _target(panel, expression.replace("@", chosen), legend, letter)
+
+    return frame(
+        description=dashboard.description,
+        title=dashboard.title,
+        uid=dashboard.uid,
+        annotations={"list": [BUILT_IN, *_annotations(dashboard)]},
+        links=[_link()],
+        panels=arranged(dashboard.rows, DATASOURCE, target),
+        templating={"list": _variables(dashboard)},
+    )
+
+
+def frame(**own: object) -> dict:
+    """A dashboard: what is its own, and what all have."""
+    made = {
         "editable": False,
         "fiscalYearStartMonth": 0,
         "graphTooltip": 1,
-        "links": [_link()],
-        "panels": _panels(dashboard),
         "refresh": "30s",
         "schemaVersion": SCHEMA_VERSION,
         "tags": ["noetl"],
-        "templating": {"list": _variables(dashboard)},
         "time": {"from": "now-3h", "to": "now"},
         "timepicker": {},
         "timezone": "browser",
-        "title": dashboard.title,
-        "uid": dashboard.uid,
         "version": 1,
         "weekStart": "",
+        **own,
     }
+    # As they are in Grafana's own exports.
+    return dict(sorted(made.items()))
 
 
 def _link() -> dict:
@@ -112,20 +137,11 @@ def _link() -> dict:
 
 
 def _annotations(dashboard: Dashboard) -> list[dict]:
-    built_in = {
-        "builtIn": 1,
-        "datasource": {"type": "grafana", "uid": "-- Grafana --"},
-        "enable": True,
-        "hide": True,
-        "iconColor": "rgba(0, 211, 255, 1)",
-        "name": "Annotations & Alerts",
-        "type": "dashboard",
-    }
     queries = (
         ("Restarts", dashboard.restarts, "red", "restarted"),
         ("Versions", dashboard.versions, "blue", "{{version}}"),
     )
-    return [built_in] + [
+    return [
         {
             "datasource": DATASOURCE,
             "enable": True,
@@ -138,8 +154,9 @@ def _annotations(dashboard: Dashboard) -> list[dict]:
     ]
 
 
-def _variables(dashboard: Dashboard) -> list[dict]:
-    datasource = {
+def source_variable(kind: str) -> dict:
+    """The variable that chooses the data source, of those of a kind."""
+    return {
         "current": {},
         "hide": 0,
         "includeAll": False,
@@ -147,12 +164,15 @@ def _variables(dashboard: Dashboard) -> list[dict]:
         "multi": False,
         "name": "datasource",
         "options": [],
-        "query": "prometheus",
+        "query": kind,
         "refresh": 1,
         "regex": "",
         "type": "datasource",
     }
-    variables, before = [datasource], []
+
+
+def _variables(dashboard: Dashboard) -> list[dict]:
+    variables, before = [source_variable("prometheus")], []
     for name, everything in SCOPE:
         chosen = ",".join(f'{label}=~"${label}"' for label in before)
         query = f"label_values({_selector(dashboard.anchor, chosen)}, {name})"
@@ -174,10 +194,18 @@ def _selector(metric: str, matching: str) -> str:
 
 def query_variable(name: str, query: str, everything: str | None) -> dict:
     """A variable whose choices are a label's values; with `everything`, several or all of them."""
-    several = everything is not None
-    variable = {
+    asked = {"qryType": 1, "query": query, "refId": f"Variable-{name}"}
+    variable = variable_of(DATASOURCE, name, query, asked, everything is not None)
+    if everything is not None:
+        variable["allValue"] = everything
+    return variable
+
+
+def variable_of(datasource: dict, name: str, query: str, asked: object, several: bool) -> dict:
+    """A variable whose choices a data source is asked for."""
+    return {
         "current": {"text": ["All"], "value": ["$__all"]} if several else {},
-        "datasource": DATASOURCE,
+        "datasource": datasource,
         "definition": query,
         "hide": 0,
         "includeAll": several,
@@ -185,20 +213,22 @@ def query_variable(name: str, query: str, everything: str | None) -> dict:
         "multi": several,
         "name": name,
         "options": [],
-        "query": {"qryType": 1, "query": query, "refId": f"Variable-{name}"},
+        "query": asked,
         "refresh": 2,
         "regex": "",
         "sort": 1,
         "type": "query",
     }
-    if several:
-        variable["allValue"] = everything
-    return variable
 
 
-def _panels(dashboard: Dashboard) -> list[dict]:
+# Makes a target of a panel, an expression, its legend and its letter.
+MakeTarget = Callable[[Panel, str, str, str], dict]
+
+
+def arranged(rows: tuple, datasource: dict, target: MakeTarget) -> list[dict]:
+    """Rows and their panels, each in its place."""
     panels, y = [], 0
-    for title, row in dashboard.rows:
+    for title, row in rows:
         panels.append(_row(title, len(panels) + 1, y))
         x, y, height = 0, y + 1, 0
         for panel in row:
@@ -206,7 +236,7 @@ def _panels(dashboard: Dashboard) -> list[dict]:
             if x + width > GRID:
                 x, y, height = 0, y + height, 0
             place = {"h": tall, "w": width, "x": x, "y": y}
-            panels.append(_panel(panel, len(panels) + 1, place, matchers(dashboard)))
+            panels.append(_panel(panel, len(panels) + 1, place, datasource, target))
             x, height = x + width, max(height, tall)
         y += height
     return panels
@@ -230,16 +260,16 @@ def _row(title: str, number: int, y: int) -> dict:
     }
 
 
-def _panel(panel: Panel, number: int, place: dict, matching: str) -> dict:
+def _panel(panel: Panel, number: int, place: dict, datasource: dict, target: MakeTarget) -> dict:
     return {
-        "datasource": DATASOURCE,
+        "datasource": datasource,
         "description": panel.description,
         "fieldConfig": {"defaults": _defaults(panel), "overrides": []},
         "gridPos": place,
         "id": number,
         "options": _options(panel),
         "targets": [
-            _target(panel, expression.replace("@", matching), legend, chr(ord("A") + index))
+            target(panel, expression, legend, chr(ord("A") + index))
             for index, (expression, legend) in enumerate(panel.targets)
         ],
         "title": panel.title,

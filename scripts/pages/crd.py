@@ -14,16 +14,19 @@ KUBERNETES = {
     "podSelector": "Kubernetes' LabelSelector",
     "conditions": "list of Kubernetes' Condition",
 }
-HEAD = """# The resource NoetlMetrics
-
-Every field of `{kind}` ({group}/{version}), as [crds/noetlmetrics.yaml](../crds/noetlmetrics.yaml) has it; `kubectl explain {short}.spec --recursive` says the same of a cluster. Made by `make generate`.
-
-What is made from it, and what its conditions mean: [operator.md](operator.md). Whole ones to start from: [examples](examples/README.md).
-
-{text}
-
-A duration is a number with a unit, such as `90s`, `5m`, `7d`. A default in braces is of all fields in it together.
-"""
+HEAD = (
+    "# The resource NoetlMetrics",
+    "Every field of `{kind}` ({group}/{version}), as"
+    " [crds/noetlmetrics.yaml](../crds/noetlmetrics.yaml) has it;"
+    " `kubectl explain {short}.spec --recursive` says the same of a cluster."
+    " Made by `make generate`.",
+    "What is made from it, and what its conditions mean: [operator.md](operator.md)."
+    " Whole ones to start from: [examples](examples/README.md).",
+    "{text}",
+    "A duration is a number with a unit, such as `90s`, `5m`, `7d`."
+    " A default in braces is that of all fields in it together.",
+    "",
+)
 ROW = "| `{name}` | {type} | {default} | {meaning} |"
 TABLE = "| field | type | default | meaning |\n|---|---|---|---|"
 
@@ -33,7 +36,7 @@ def page(definition: dict) -> str:
     spec = definition["spec"]
     [version] = spec["versions"]
     schema = version["schema"]["openAPIV3Schema"]
-    head = HEAD.format(
+    head = "\n\n".join(HEAD).format(
         kind=spec["names"]["kind"],
         short=spec["names"]["shortNames"][0],
         group=spec["group"],

@@ -67,7 +67,9 @@ def exported(server: Server, component: str, metric: str) -> list[float | str]:
     ]
 
 
-@pytest.mark.parametrize(("command", "component", "metric", "value"), REPORTERS.values(), ids=REPORTERS)
+@pytest.mark.parametrize(
+    ("command", "component", "metric", "value"), REPORTERS.values(), ids=REPORTERS
+)
 def test_what_an_example_reports_is_there(
     start_server, tmp_path: Path, command, component: str, metric: str, value: float
 ) -> None:
@@ -104,13 +106,17 @@ def test_opentelemetry_s_sdk(server: Server) -> None:
 
 def test_prometheus_client_that_an_agent_scrapes(server: Server, tmp_path: Path) -> None:
     port = free_port()
-    application = Process(python("prometheus_scraped.py"), tmp_path / "app.log", {"PORT": str(port)})
+    application = Process(
+        python("prometheus_scraped.py"), tmp_path / "app.log", {"PORT": str(port)}
+    )
     scrape = ["--scrape", f"http://127.0.0.1:{port};name=billing;kind=application"]
     scrape += ["--scrape-keep", "default,billing_*", "--scrape-interval", "1s"]
     agent = [program(), "agent", "--server-url", server.url, "--metrics-interval", "1s", *scrape]
     with running(application), running(Process(agent, tmp_path / "agent.log")):
         wait_for("its counter", lambda: exported(server, "billing", "billing_invoices_total"), 60)
-        wait_for("its histogram", lambda: exported(server, "billing", "billing_invoice_seconds_sum"))
+        wait_for(
+            "its histogram", lambda: exported(server, "billing", "billing_invoice_seconds_sum")
+        )
 
 
 def test_prometheus_client_that_writes_a_file(server: Server, tmp_path: Path) -> None:
