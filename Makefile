@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test soak fuzz versions partners chart lint bench profile generate image noetl cluster cluster-down e2e clean
+.PHONY: help run test soak fuzz versions partners chart pages docs lint bench profile generate image noetl cluster cluster-down e2e clean
 MAKEFLAGS += --no-print-directory
 
 # rustup puts cargo where a shell that started earlier does not look yet.
@@ -20,7 +20,7 @@ KEEP ?=
 target := $(or $(CARGO_TARGET_DIR),target)
 venv := .cache/venv/bin
 python := $(venv)/python
-shell_scripts := $(wildcard scripts/*.sh scripts/profile/*.sh e2e/*.sh e2e/*/*.sh fuzz/*.sh) .ci/run
+shell_scripts := $(wildcard scripts/*.sh scripts/profile/*.sh e2e/*.sh e2e/*/*.sh fuzz/*.sh docs/examples/clients/*.sh) .ci/run
 
 help: ## Say what there is (this text)
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -33,7 +33,7 @@ run: ## Install what is missing, build, start the demo (ARGS="--listen 127.0.0.1
 test: ## Install what is missing, run all tests: unit, contract, and against real partners
 	@scripts/setup.sh test
 	cargo test --locked
-	@$(MAKE) partners chart
+	@$(MAKE) partners chart pages
 
 soak: ## An hour of faults, then the store against its model for hours (FAULTS, HISTORIES, KILLS, BUSY seconds), then fuzz; goes on where it was ended
 	@scripts/soak.sh
@@ -57,6 +57,15 @@ chart: ## Only the tests of the Helm chart and its dashboards (ARGS="-k rights")
 	cargo build --locked
 	$(python) -m pytest tests/chart $(ARGS)
 
+pages: ## Only the tests of the documentation (ARGS="-k links")
+	@scripts/setup.sh test
+	cargo build --locked
+	$(python) -m pytest tests/docs $(ARGS)
+
+docs: ## Build the documentation as a site with a search, in target/site
+	@scripts/setup.sh docs
+	@$(python) scripts/pages --site target/site
+
 lint: ## Formatting, clippy, licences and sources of the crates, shell and Python scripts
 	@scripts/setup.sh lint
 	cargo fmt --check
@@ -73,12 +82,13 @@ bench: ## Measure against peers on this machine (ROW=4, QUICK=1 for a short form
 profile: ## Flame graphs of a row of the benchmarks (ROW=1), in target/profile
 	@ROW=$(ROW) scripts/profile.sh
 
-generate: ## Write what is made from the program: docs/openapi.json, docs/cli.md, crds/; the dashboards; the chart's tables
+generate: ## Write what is made from the program: docs/openapi.json, docs/cli.md, crds/, docs/crd.md; the dashboards; the chart's tables
 	@scripts/setup.sh generate
 	cargo build --locked
 	scripts/generate.sh
 	$(python) scripts/dashboards
 	$(python) scripts/chart_values.py
+	$(python) scripts/pages
 
 image: ## Build the container image, an OCI archive in target/image (PROFILE=e2e is quicker)
 	@scripts/setup.sh image

@@ -7,6 +7,7 @@
 #                            Alertmanager, VictoriaMetrics, PgBouncer, Chromium
 #   scripts/setup.sh fuzz    build, and what libFuzzer is built with
 #   scripts/setup.sh generate  build, and the Python packages
+#   scripts/setup.sh docs    build, the Python packages, mdBook
 #   scripts/setup.sh lint    build, the Python packages, cargo-deny
 #   scripts/setup.sh image   build, and what makes the container image
 #   scripts/setup.sh e2e     image, PostgreSQL's programs, the Python packages, and what the
@@ -73,6 +74,13 @@ case ${1:-} in
         install_wanted
         make_venv
         ;;
+    docs)
+        want_rust
+        want_python
+        install_wanted
+        make_venv
+        make_mdbook
+        ;;
     lint)
         want_rust
         want_python
@@ -113,7 +121,7 @@ case ${1:-} in
         install_wanted
         ;;
     *)
-        echo "usage: scripts/setup.sh build|run|test|fuzz|generate|lint|image|e2e|programs|profile|noetl" >&2
+        echo "usage: scripts/setup.sh build|run|test|fuzz|generate|docs|lint|image|e2e|programs|profile|noetl" >&2
         exit 2
         ;;
 esac

@@ -1,8 +1,8 @@
 """Writes what is made in docs/, or builds the site.
 
-python scripts/pages           writes docs/crd.md and the examples in docs/clients.md
-python scripts/pages --check   fails where one of them is out of date
-python scripts/pages --site    builds the site with mdBook, into target/site
+python scripts/pages              writes docs/crd.md and the examples in docs/clients.md
+python scripts/pages --check      fails where one of them is out of date
+python scripts/pages --site DIR   builds the site with mdBook, into that directory
 """
 
 import sys
@@ -39,6 +39,6 @@ def main(check: bool) -> int:
 
 
 if __name__ == "__main__":
-    if "--site" in sys.argv[1:]:
-        sys.exit(site_of_pages.build(ROOT, ROOT / "target" / "site"))
+    if sys.argv[1:2] == ["--site"]:
+        sys.exit(site_of_pages.build(ROOT, Path(sys.argv[2])))
     sys.exit(main("--check" in sys.argv[1:]))

@@ -1,9 +1,10 @@
-# The Rust side: cargo, a C compiler for the crates that hold C, cargo-deny.
+# The Rust side: cargo, a C compiler for the crates that hold C, cargo-deny, mdBook.
 # Sourced by scripts/setup.sh.
 # shellcheck shell=bash
 
 cargo_deny_version=0.20
 inferno_version=0.12
+mdbook_version=0.5
 cargo_tools=$cache/cargo-tools/bin
 
 want_rust() {
@@ -38,6 +39,12 @@ make_cargo_deny() {
         build_tool cargo-deny "$cargo_deny_version"
 }
 
+# mdBook from PATH or from .cache: what builds the site, without what would serve it.
+make_mdbook() {
+    [[ $(PATH=$cargo_tools:$PATH mdbook --version 2>/dev/null) == *" v$mdbook_version."* ]] ||
+        build_tool mdbook "$mdbook_version" --no-default-features --features search
+}
+
 # perf is of the kernel's own package; where it is not Debian's, its name is another.
 want_perf() { want_program perf linux-perf "takes samples of the program while it runs"; }
 
@@ -47,11 +54,11 @@ make_inferno() {
         build_tool inferno "$inferno_version"
 }
 
-# build_tool CRATE VERSION: into .cache, only where it is missing. It runs for seconds, so a quick
-# build without optimisation beats a slow one.
+# build_tool CRATE VERSION FLAGS...: into .cache, only where it is missing. It runs for seconds, so a
+# quick build without optimisation beats a slow one.
 build_tool() {
     say "building $1 $2 into .cache/cargo-tools (some minutes, once):"
-    local install=(cargo install --locked --root "$cache/cargo-tools" "$1@^$2")
+    local install=(cargo install --locked --root "$cache/cargo-tools" "$1@^$2" "${@:3}")
     say "  ${install[*]}"
     CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_OPT_LEVEL=1 \
         CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_DEBUG=0 \
