@@ -77,6 +77,11 @@ async fn run(role: Role, changed: Vec<Flag>) -> Result<ExitCode, String> {
             }
             Ok(())
         }
+        Role::Completions(args) => {
+            use std::io::Write as _;
+            std::io::stdout().write_all(&args.script()).map_err(|e| e.to_string())
+        }
+        Role::Man(args) => args.write(),
         Role::Openapi => {
             print!("{}", server::openapi_document());
             Ok(())
@@ -110,8 +115,7 @@ async fn check(args: &cli::CheckArgs) -> Result<(), String> {
     let is_text = args.output == cli::Output::Text;
     let steps = noetl_metrics::check::run(&args.config()?, |step| {
         if is_text {
-            println!("{} {}: {}", if step.ok { "✓" } else { "✗" }, step.name, step.detail.trim());
-            step.hint.iter().for_each(|hint| println!("  {hint}"));
+            println!("{step}");
         }
     })
     .await;

@@ -108,6 +108,12 @@ impl ServerUrl {
         self.0.scheme() == "http"
     }
 
+    /// Its host and port, as a connection needs them.
+    pub(crate) fn host_and_port(&self) -> (String, u16) {
+        let host = self.0.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+        (host, self.0.port_or_known_default().unwrap_or_default())
+    }
+
     /// Whether the server is on this very machine.
     pub(crate) fn is_loopback(&self) -> bool {
         let host = self.0.host_str().unwrap_or_default().trim_matches(['[', ']']);

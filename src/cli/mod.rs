@@ -17,6 +17,7 @@ mod scrape;
 mod server;
 mod tls;
 pub mod values;
+mod written;
 
 use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, Parser, Subcommand};
@@ -34,6 +35,7 @@ pub use operator::OperatorArgs;
 pub use rules::{RulesAction, RulesArgs};
 pub use scrape::ScrapeArgs;
 pub use server::{DatabaseArgs, ServerArgs};
+pub use written::{CompletionsArgs, ManArgs};
 
 /// Metrics for NoETL: takes reports over HTTP, keeps them in PostgreSQL, exports them to
 /// Prometheus-compatible scrapers.
@@ -89,10 +91,20 @@ pub enum Role {
     Export(Box<ExportArgs>),
     /// Compare history with what VictoriaMetrics has, sample by sample; ends with 1 where it differs.
     Verify(Box<VerifyArgs>),
-    /// Say what works of a server, as a client sees it: report a sample and read it back.
+    /// Say what works of an installation, and what to do about the rest; ends with 1 where something
+    /// fails.
+    ///
+    /// Of a server, as a client sees it: its name, its certificate, its database, its components, and a
+    /// sample that is reported and read back. With --kubernetes also what is in the cluster, from the
+    /// definition of the resource to the scraper. Each line has passed, failed, is worth a look, or was
+    /// left out; what is wrong has the next step and a page of docs. docs/troubleshooting.md has them all.
     Check(Box<CheckArgs>),
     /// Check a file of alert rules, or run it over history.
     Rules(RulesArgs),
+    /// Print what a shell needs to complete commands and flags.
+    Completions(CompletionsArgs),
+    /// Write manual pages into a folder.
+    Man(ManArgs),
     /// Print the API's description (OpenAPI, JSON).
     Openapi,
     /// Print the definition of the resource NoetlMetrics (YAML), for kubectl apply.

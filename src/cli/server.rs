@@ -31,6 +31,13 @@ pub struct DatabaseArgs {
 }
 
 impl DatabaseArgs {
+    /// Whether flags or variables say where it is.
+    pub(super) fn is_told(&self) -> bool {
+        let url = self.database_url.as_ref().is_some_and(|url| !url.is_empty());
+        let host = std::env::var("POSTGRES_HOST").is_ok_and(|host| !host.is_empty());
+        url || self.database_url_file.is_some() || host
+    }
+
     /// Where the database is, from the flags or from NoETL's variables.
     pub fn source(&self) -> Result<DatabaseSource, String> {
         match (self.database_url.as_ref().filter(|u| !u.is_empty()), &self.database_url_file) {

@@ -6,7 +6,7 @@ use crate::crd::ScrapeKind;
 
 /// A kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     ServiceAccount,
     ConfigMap,
     RoleBinding,
@@ -30,7 +30,7 @@ pub(super) enum Kind {
 
 impl Kind {
     /// Kinds that every cluster has.
-    pub(super) const BUILT_IN: &[Self] = &[
+    pub(crate) const BUILT_IN: &[Self] = &[
         Self::ServiceAccount,
         Self::ConfigMap,
         Self::RoleBinding,
@@ -45,7 +45,7 @@ impl Kind {
     ];
 
     /// Kinds that come with another operator, a scraper's or cert-manager; they may appear and vanish.
-    pub(super) const OPTIONAL: &[Self] = &[
+    pub(crate) const OPTIONAL: &[Self] = &[
         Self::VMPodScrape,
         Self::VMServiceScrape,
         Self::PodMonitor,
@@ -82,17 +82,17 @@ impl Kind {
     }
 
     /// Its name, as in `kind:`.
-    pub(super) const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         self.parts().2
     }
 
     /// Its plural, as in URLs.
-    pub(super) const fn plural(self) -> &'static str {
+    pub(crate) const fn plural(self) -> &'static str {
         self.parts().3
     }
 
     /// Group and version, as in `apiVersion:`.
-    pub(super) fn api_version(self) -> String {
+    pub(crate) fn api_version(self) -> String {
         match self.parts() {
             ("", version, ..) => version.to_owned(),
             (group, version, ..) => format!("{group}/{version}"),
@@ -100,13 +100,13 @@ impl Kind {
     }
 
     /// What a dynamic client needs to know.
-    pub(super) fn resource(self) -> ApiResource {
+    pub(crate) fn resource(self) -> ApiResource {
         let (group, version, kind, plural) = self.parts();
         ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), plural)
     }
 
     /// The kind that a spec's scrape kind names; `None` for Auto and None.
-    pub(super) const fn of_scrape(kind: ScrapeKind) -> Option<Self> {
+    pub(crate) const fn of_scrape(kind: ScrapeKind) -> Option<Self> {
         match kind {
             ScrapeKind::VMPodScrape => Some(Self::VMPodScrape),
             ScrapeKind::VMServiceScrape => Some(Self::VMServiceScrape),
@@ -118,7 +118,7 @@ impl Kind {
     }
 
     /// The scrape kind of the same scraper that names pods: NoETL's may have no Service.
-    pub(super) const fn of_pods(self) -> Self {
+    pub(crate) const fn of_pods(self) -> Self {
         match self {
             Self::VMServiceScrape => Self::VMPodScrape,
             Self::ServiceMonitor => Self::PodMonitor,
@@ -131,11 +131,11 @@ const VM: &str = "operator.victoriametrics.com";
 const PROMETHEUS: &str = "monitoring.coreos.com";
 
 /// Scrape kinds in the order in which `Auto` tries them.
-pub(super) const SCRAPE_ORDER: &[Kind] =
+pub(crate) const SCRAPE_ORDER: &[Kind] =
     &[Kind::VMPodScrape, Kind::VMServiceScrape, Kind::PodMonitor, Kind::ServiceMonitor, Kind::PodMonitoring];
 
 /// Rules kinds in the order in which `Auto` tries them.
-pub(super) const RULES_ORDER: &[Kind] = &[Kind::VMRule, Kind::PrometheusRule];
+pub(crate) const RULES_ORDER: &[Kind] = &[Kind::VMRule, Kind::PrometheusRule];
 
 #[cfg(test)]
 mod tests {

@@ -34,26 +34,26 @@
 
 mod apply;
 mod backoff;
-mod build;
+pub(crate) mod build;
 mod cache;
 mod controller;
 mod dereference;
 mod discovery;
 mod events;
 mod health;
-mod kinds;
+pub(crate) mod kinds;
 mod metrics;
 mod migration;
-mod names;
+pub(crate) mod names;
 mod probe;
 mod reconcile;
 mod replicas;
 mod same;
-mod status;
+pub(crate) mod status;
 #[cfg(test)]
 mod testing;
 mod validate;
-mod warnings;
+pub(crate) mod warnings;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

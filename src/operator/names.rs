@@ -6,15 +6,15 @@
 use std::collections::BTreeMap;
 
 /// What `app.kubernetes.io/managed-by` says of everything that the operator makes.
-pub(super) const MANAGER: &str = "noetl-metrics-operator";
+pub(crate) const MANAGER: &str = "noetl-metrics-operator";
 /// Label of the application.
-pub(super) const NAME_LABEL: &str = "app.kubernetes.io/name";
+pub(crate) const NAME_LABEL: &str = "app.kubernetes.io/name";
 /// Label of the resource that an object was made from.
-pub(super) const INSTANCE_LABEL: &str = "app.kubernetes.io/instance";
+pub(crate) const INSTANCE_LABEL: &str = "app.kubernetes.io/instance";
 /// Label of the part that an object belongs to.
-pub(super) const COMPONENT_LABEL: &str = "app.kubernetes.io/component";
+pub(crate) const COMPONENT_LABEL: &str = "app.kubernetes.io/component";
 /// Label of who made an object.
-pub(super) const MANAGER_LABEL: &str = "app.kubernetes.io/managed-by";
+pub(crate) const MANAGER_LABEL: &str = "app.kubernetes.io/managed-by";
 
 /// Longest name of most objects, and longest value of a label.
 const NAME_MAX: usize = 63;
@@ -23,7 +23,7 @@ const CRON_JOB_MAX: usize = 52;
 
 /// A part of an installation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Component {
+pub(crate) enum Component {
     /// Takes reports, exports.
     Server,
     /// Reports a node.
@@ -36,7 +36,7 @@ pub(super) enum Component {
 
 impl Component {
     /// Its word in labels and names.
-    pub(super) const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Server => "server",
             Self::Agent => "agent",
@@ -48,26 +48,26 @@ impl Component {
 
 /// Names of what is made from a resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Names {
+pub(crate) struct Names {
     /// The resource's own.
-    pub(super) instance: String,
+    pub(crate) instance: String,
     /// Deployment, Service, ServiceAccount, PodDisruptionBudget, NetworkPolicy, scrape object.
-    pub(super) server: String,
+    pub(crate) server: String,
     /// DaemonSet, ServiceAccount, RoleBinding.
-    pub(super) agent: String,
+    pub(crate) agent: String,
     /// CronJob.
-    pub(super) retention: String,
+    pub(crate) retention: String,
     /// Rules object.
-    pub(super) alerts: String,
+    pub(crate) alerts: String,
     /// ConfigMap with the rules that the servers evaluate.
-    pub(super) rules: String,
+    pub(crate) rules: String,
     /// Scrape object of NoETL's own pods.
-    pub(super) pods: String,
+    pub(crate) pods: String,
 }
 
 impl Names {
     /// The names of what is made from the resource `instance`.
-    pub(super) fn of(instance: &str) -> Self {
+    pub(crate) fn of(instance: &str) -> Self {
         Self {
             instance: instance.to_owned(),
             server: shortened(&format!("{instance}-server"), NAME_MAX),
@@ -80,12 +80,12 @@ impl Names {
     }
 
     /// Name of the Job that brings the schema forward for `version`, a short hash.
-    pub(super) fn migrate(&self, version: &str) -> String {
+    pub(crate) fn migrate(&self, version: &str) -> String {
         shortened(&format!("{}-migrate-{version}", self.instance), NAME_MAX)
     }
 
     /// What selects a part's pods; it never changes, since a Deployment's selector must not.
-    pub(super) fn selector(&self, component: Component) -> BTreeMap<String, String> {
+    pub(crate) fn selector(&self, component: Component) -> BTreeMap<String, String> {
         [
             (NAME_LABEL, "noetl-metrics"),
             (INSTANCE_LABEL, &self.instance),
@@ -97,7 +97,7 @@ impl Names {
     }
 
     /// The labels of a part's objects.
-    pub(super) fn labels(&self, component: Component) -> BTreeMap<String, String> {
+    pub(crate) fn labels(&self, component: Component) -> BTreeMap<String, String> {
         let mut labels = self.selector(component);
         labels.insert("app.kubernetes.io/part-of".to_owned(), "noetl".to_owned());
         labels.insert(MANAGER_LABEL.to_owned(), MANAGER.to_owned());
@@ -107,7 +107,7 @@ impl Names {
 
 /// Eight hexadecimal digits of a hash (FNV-1a) that is the same in every version and on every
 /// machine.
-pub(super) fn hash(text: &str) -> String {
+pub(crate) fn hash(text: &str) -> String {
     let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });

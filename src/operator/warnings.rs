@@ -46,7 +46,8 @@ impl Warnings {
     }
 }
 
-async fn ask(events: &Api<Event>, uid: &str) -> Option<String> {
+/// The newest warning about the object with this uid, asked now.
+pub(crate) async fn ask(events: &Api<Event>, uid: &str) -> Option<String> {
     let about = ListParams::default().fields(&format!("involvedObject.uid={uid},type=Warning")).limit(20);
     let list = tokio::time::timeout(TIMEOUT, events.list(&about)).await.ok()?.ok()?;
     let newest = list.items.into_iter().max_by_key(|event| {

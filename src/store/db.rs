@@ -10,7 +10,7 @@ use sqlx::error::BoxDynError;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::types::Oid;
 use sqlx::postgres::{
-    PgArgumentBuffer, PgArguments, PgConnectOptions, PgHasArrayType, PgPool, PgPoolOptions, PgTypeInfo,
+    PgArgumentBuffer, PgArguments, PgConnectOptions, PgConnection, PgHasArrayType, PgPool, PgPoolOptions, PgTypeInfo,
     Postgres,
 };
 use sqlx::query::Query;
@@ -316,6 +316,16 @@ impl Database {
         let mut tx = self.begin().await?;
         sql("select 1").execute(&mut *tx).await?;
         Ok(tx.commit().await?)
+    }
+
+    /// Whether a connection can be made now. Unlike the pool, which tries again for a while and then
+    /// only says that none became free, it says why not.
+    pub async fn reach(&self) -> Result<(), StoreError> {
+        let url = self.source.source.url().map_err(StoreError::Url)?;
+        let made = PgConnection::connect_with(&options(&url)?);
+        let made = tokio::time::timeout(ACQUIRE_TIMEOUT, made).await;
+        let connection = made.map_err(|_| StoreError::Unavailable("no answer in time".into()))??;
+        Ok(connection.close().await?)
     }
 
     /// Whether the database answers; where it can't be reached it is asked again for so long.

@@ -123,6 +123,16 @@ impl Claim {
     }
 }
 
+/// Whether a server holds the lease now, and where it is.
+pub async fn held(database: &Database) -> Result<(bool, Option<String>), StoreError> {
+    let mut tx = database.begin().await?;
+    let row = sql("select renewed_at + duration >= clock_timestamp(), url from noetl_metrics.lease")
+        .fetch_one(&mut *tx)
+        .await?;
+    tx.commit().await?;
+    Ok((row.try_get::<Option<_>, _>(0)?.unwrap_or_default(), row.try_get(1)?))
+}
+
 /// Ends transactions of a former holder that hangs, or is gone without its connections having
 /// noticed: the lock would wait for them. Their samples were not acknowledged.
 async fn end_leftovers(tx: &mut Transaction) -> Result<(), StoreError> {

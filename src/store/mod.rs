@@ -43,7 +43,7 @@ pub use described::Described;
 pub use ended::{ended_series, store_ended};
 pub use exemplars::Exemplar;
 pub use inserted::Inserted;
-pub use lease::{Claim, Claimed, Renewed};
+pub use lease::{Claim, Claimed, Renewed, held as lease_held};
 pub use maintenance::{MaintenanceReport, MaintenanceRun, Retention};
 pub(crate) use maintenance::{extend_component_ttl, runs as maintenance_runs, set_metric_ttl};
 pub use migrate::{

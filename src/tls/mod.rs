@@ -14,7 +14,7 @@ use rustls::crypto::CryptoProvider;
 
 pub(crate) use self::client::why_not_trusted;
 pub use self::client::{ClientTls, ClientTlsConfig};
-pub(crate) use self::pem::{authorities, pair};
+pub(crate) use self::pem::{authorities, not_after, pair};
 pub(crate) use self::watch::Watched;
 
 /// A file of PEM, and the flag that named it.

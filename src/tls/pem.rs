@@ -60,7 +60,8 @@ fn certificates(file: &PemFile, text: &[u8]) -> Result<Vec<CertificateDer<'stati
     }
 }
 
-fn not_after(certificate: &CertificateDer<'_>) -> Result<i64, String> {
+/// When a certificate ends, seconds since the epoch.
+pub(crate) fn not_after(certificate: &CertificateDer<'_>) -> Result<i64, String> {
     let read = x509_cert::Certificate::from_der(certificate)
         .map_err(|e| format!("its first certificate can't be read ({e})"))?;
     let ends = read.tbs_certificate().validity().not_after.to_unix_duration();

@@ -36,9 +36,9 @@ use super::names::Component;
 use super::validate::Checked;
 
 /// The port that servers listen on.
-pub(super) const PORT: i32 = 8082;
+pub(crate) const PORT: i32 = 8082;
 /// Its name, by which scrape objects, Service and NetworkPolicy find it.
-pub(super) const PORT_NAME: &str = "metrics";
+pub(crate) const PORT_NAME: &str = "metrics";
 /// The audience of the tokens that servers take.
 pub(super) const AUDIENCE: &str = "noetl-metrics";
 

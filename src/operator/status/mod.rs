@@ -2,7 +2,7 @@
 //! the resource says already, and written once, only where it differs.
 
 mod conditions;
-mod pods;
+pub(crate) mod pods;
 #[cfg(test)]
 mod tests;
 

@@ -10,7 +10,7 @@ use crate::operator::names::Component;
 const LAST_WORDS_MAX: usize = 400;
 
 /// Label of a Job's pods with the Job's name.
-const JOB_LABEL: &str = "batch.kubernetes.io/job-name";
+pub(crate) const JOB_LABEL: &str = "batch.kubernetes.io/job-name";
 
 /// What keeps the servers' pods from running.
 pub(super) fn trouble(seen: &Seen) -> Option<String> {
@@ -34,7 +34,8 @@ fn newest(mut pods: Vec<&Pod>, seen: &Seen) -> Option<String> {
     })
 }
 
-fn of_pod(pod: &Pod) -> Option<String> {
+/// What keeps one pod from running, as far as its own status says.
+pub(crate) fn of_pod(pod: &Pod) -> Option<String> {
     let status = pod.status.as_ref()?;
     let unscheduled = status
         .conditions
@@ -78,7 +79,7 @@ fn ended(state: &ContainerState) -> Option<String> {
 }
 
 /// Text on one line, cut to what fits into a condition.
-fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     let mut line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     if line.len() > LAST_WORDS_MAX {
         let end = (0..=LAST_WORDS_MAX).rev().find(|at| line.is_char_boundary(*at)).unwrap_or(0);

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, SystemTime};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use tempfile::TempDir;
@@ -41,9 +42,18 @@ impl Authority {
 
     /// One that ends with the beginning of a year.
     pub fn signs_until(&self, names: &[&str], year: i32) -> Pair {
+        self.signs_with(names, |params| params.not_after = rcgen::date_time_ymd(year, 1, 1))
+    }
+
+    /// One that ends after this time.
+    pub fn signs_for(&self, names: &[&str], time: Duration) -> Pair {
+        self.signs_with(names, |params| params.not_after = (SystemTime::now() + time).into())
+    }
+
+    fn signs_with(&self, names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> Pair {
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
         let mut params = CertificateParams::new(names).unwrap();
-        params.not_after = rcgen::date_time_ymd(year, 1, 1);
+        change(&mut params);
         let key = KeyPair::generate().unwrap();
         let cert = params.signed_by(&key, &self.issuer).unwrap();
         Pair { cert: cert.pem(), key: key.serialize_pem() }

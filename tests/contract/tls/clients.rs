@@ -6,7 +6,7 @@ use http::Method;
 use serde_json::json;
 
 use super::{HERE, Secure, client, handshakes, metric};
-use crate::check::check;
+use crate::check::{check, fails, line};
 use crate::harness::{
     Agent, Authority, Cluster, Http, SOON, SecretFiles, Server, eventually, free_port, gauge,
 };
@@ -63,20 +63,45 @@ async fn check_says_what_is_wrong_with_a_certificate() {
     let good = secure.files.flag("--tls-ca-file", "ca.crt").to_vec();
     let (output, steps) = check(&url, &words(&good)).await;
     assert!(output.status.success(), "{steps}");
+    assert_eq!(line(&steps, "tls-expiry")["status"], "passed", "{steps}");
     let strangers = SecretFiles::new(&Authority::new(), &secure.authority.signs(&[HERE]));
     let other_name = [&good[..], &["--tls-server-name".to_owned(), NAME.to_owned()]].concat();
-    for (flags, said) in [
-        (strangers.flag("--tls-ca-file", "ca.crt").to_vec(), "is of no authority that is trusted"),
-        (other_name, "is for another name"),
-        (strangers.flag("--tls-ca-file", "nothing").to_vec(), "--tls-ca-file"),
+    for (flags, id, said) in [
+        (strangers.flag("--tls-ca-file", "ca.crt").to_vec(), "tls-trusted", "is of no authority that is trusted"),
+        (other_name, "tls-trusted", "is for another name"),
+        (strangers.flag("--tls-ca-file", "nothing").to_vec(), "input", "--tls-ca-file"),
     ] {
         let (output, steps) = check(&url, &words(&flags)).await;
         assert!(!output.status.success());
-        assert!(steps[0]["detail"].as_str().unwrap().contains(said), "{steps}");
+        fails(&steps, id, said);
     }
     let plain = format!("http://{}", secure.address());
     let (_, steps) = check(&plain, &[]).await;
-    assert!(steps[0]["detail"].as_str().unwrap().contains("https://"), "{steps}");
+    fails(&steps, "answers", "https://");
+}
+
+#[tokio::test]
+async fn check_says_that_a_certificate_has_ended_or_will_soon() {
+    let secure = Secure::start().await;
+    secure.contract.ready().await;
+    let url = format!("https://{}", secure.address());
+    let flags = secure.files.flag("--tls-ca-file", "ca.crt");
+    secure.files.replace(&secure.authority.signs_until(&[HERE], 2020));
+    eventually("it is told", SOON, async || {
+        let (_, steps) = check(&url, &words(&flags)).await;
+        (line(&steps, "tls-trusted")["status"] == "failed").then(|| fails(&steps, "tls-trusted", "has expired"))
+    })
+    .await;
+    secure.files.replace(&secure.authority.signs_for(&[HERE], Duration::from_hours(24 * 7)));
+    eventually("it is told", SOON, async || {
+        let (output, steps) = check(&url, &words(&flags)).await;
+        let soon = line(&steps, "tls-expiry");
+        (soon["status"] == "warning").then(|| {
+            assert!(output.status.success() && soon["hint"].is_string(), "{steps}");
+            assert_eq!(soon["detail"], "it ends in 6 days");
+        })
+    })
+    .await;
 }
 
 #[tokio::test]
