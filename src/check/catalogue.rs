@@ -107,7 +107,10 @@ mod tests {
     /// The anchor of a heading, as readers of Markdown make it.
     fn anchor(heading: &str) -> String {
         let kept = heading.trim().to_lowercase();
-        kept.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_')).collect::<String>().replace(' ', "-")
+        kept.chars()
+            .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'))
+            .collect::<String>()
+            .replace(' ', "-")
     }
 
     #[test]
@@ -115,7 +118,8 @@ mod tests {
         for check in ALL.iter().copied().flatten() {
             let (page, place) = check.docs.split_once('#').unwrap_or((check.docs, ""));
             let text = docs(page).unwrap_or_else(|| panic!("{}: there is no docs/{page}", check.id));
-            let found = text.lines().any(|l| l.starts_with('#') && anchor(l.trim_start_matches('#')) == place);
+            let found =
+                text.lines().any(|l| l.starts_with('#') && anchor(l.trim_start_matches('#')) == place);
             assert!(place.is_empty() || found, "{}: docs/{page} has no #{place}", check.id);
         }
     }
@@ -136,12 +140,17 @@ mod tests {
             let (begin, end) = (format!("<!-- checks: {family} -->\n"), "<!-- end -->");
             let (before, rest) = expected.split_once(&begin).expect("a place for the table");
             let (_, after) = rest.split_once(end).expect("its end");
-            let row = |c: &&Check| format!("| `{}` | {} | {} | [{3}]({3}) |\n", c.id, c.name, c.hint.replace('|', "\\|"), c.docs);
+            let row = |c: &&Check| {
+                format!("| `{}` | {} | {} | [{3}]({3}) |\n", c.id, c.name, c.hint.replace('|', "\\|"), c.docs)
+            };
             let rows: String = checks.iter().map(row).collect();
-            expected = format!("{before}{begin}| id | what should be so | the next step where it is not | more |\n|---|---|---|---|\n{rows}{end}{after}");
+            expected = format!(
+                "{before}{begin}| id | what should be so | the next step where it is not | more |\n|---|---|---|---|\n{rows}{end}{after}"
+            );
         }
         if std::env::var_os("UPDATE_DOCS").is_some() {
-            std::fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/troubleshooting.md"), &expected).expect("written");
+            std::fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/troubleshooting.md"), &expected)
+                .expect("written");
         } else {
             assert_eq!(page, expected, "UPDATE_DOCS=1 cargo test --lib catalogue writes it anew");
         }

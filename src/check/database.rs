@@ -2,7 +2,9 @@
 
 use super::catalogue::{DATABASE_LEASE, DATABASE_REACHED, DATABASE_RIGHTS, DATABASE_SCHEMA, OF_DATABASE};
 use super::report::{Outcome, Report, failed, passed, warning};
-use crate::store::{Database, DatabaseSource, MigrationState, Sizes, StoreError, lease_held, migration_state, missing_rights};
+use crate::store::{
+    Database, DatabaseSource, MigrationState, Sizes, StoreError, lease_held, migration_state, missing_rights,
+};
 
 /// Connections that are made, at most.
 const CONNECTIONS: u32 = 2;
@@ -70,7 +72,9 @@ async fn rights(database: &Database) -> Outcome {
 
 async fn lease(database: &Database) -> Outcome {
     match lease_held(database).await {
-        Ok((true, url)) => passed(url.map_or_else(|| "a server holds it".to_owned(), |url| format!("{url} holds it"))),
+        Ok((true, url)) => {
+            passed(url.map_or_else(|| "a server holds it".to_owned(), |url| format!("{url} holds it")))
+        }
         Ok((false, _)) => failed("no server holds it: nothing is written"),
         Err(error) => failed(error.to_string()),
     }

@@ -153,7 +153,9 @@ mod tests {
     fn what_is_wrong_has_a_next_step_and_a_link_and_what_is_not_has_none() {
         let mut report = Report::new(&|_| ());
         let check = super::super::catalogue::READY;
-        for (found, marks) in [(passed("a"), "✓"), (failed("b"), "✗"), (warning("c"), "!"), (left_out("d"), "-")] {
+        for (found, marks) in
+            [(passed("a"), "✓"), (failed("b"), "✗"), (warning("c"), "!"), (left_out("d"), "-")]
+        {
             let wrong = matches!(found.0, Status::Failed | Status::Warning);
             report.note(check, found);
             let text = report.steps[report.steps.len() - 1].to_string();

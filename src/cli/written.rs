@@ -57,7 +57,11 @@ mod tests {
 
     /// Every subcommand that is shown, with its name behind those that it is below, and itself.
     fn all(command: &Command, before: &str) -> Vec<(String, Command)> {
-        let name = if before.is_empty() { command.get_name().to_owned() } else { format!("{before}-{}", command.get_name()) };
+        let name = if before.is_empty() {
+            command.get_name().to_owned()
+        } else {
+            format!("{before}-{}", command.get_name())
+        };
         let below = command.get_subcommands().filter(|c| !c.is_hide_set()).flat_map(|c| all(c, &name));
         let mut found: Vec<_> = below.collect();
         found.push((name, command.clone()));

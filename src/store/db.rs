@@ -10,8 +10,8 @@ use sqlx::error::BoxDynError;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::types::Oid;
 use sqlx::postgres::{
-    PgArgumentBuffer, PgArguments, PgConnectOptions, PgConnection, PgHasArrayType, PgPool, PgPoolOptions, PgTypeInfo,
-    Postgres,
+    PgArgumentBuffer, PgArguments, PgConnectOptions, PgConnection, PgHasArrayType, PgPool, PgPoolOptions,
+    PgTypeInfo, Postgres,
 };
 use sqlx::query::Query;
 use sqlx::{Encode, Type};
@@ -322,7 +322,8 @@ impl Database {
     /// only says that none became free, it says why not.
     pub async fn reach(&self) -> Result<(), StoreError> {
         let url = self.source.source.url().map_err(StoreError::Url)?;
-        let made = PgConnection::connect_with(&options(&url)?);
+        let options = options(&url)?;
+        let made = PgConnection::connect_with(&options);
         let made = tokio::time::timeout(ACQUIRE_TIMEOUT, made).await;
         let connection = made.map_err(|_| StoreError::Unavailable("no answer in time".into()))??;
         Ok(connection.close().await?)

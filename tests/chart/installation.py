@@ -41,7 +41,9 @@ def definition(kind: str, plural: str) -> Object:
     version["schema"] = {"openAPIV3Schema": anything}
     names = {"kind": kind, "plural": plural, "singular": kind.lower()}
     spec = {"group": VICTORIA, "scope": "Namespaced", "names": names, "versions": [version]}
-    made = named("apiextensions.k8s.io/v1", "CustomResourceDefinition", f"{plural}.{VICTORIA}", None)
+    made = named(
+        "apiextensions.k8s.io/v1", "CustomResourceDefinition", f"{plural}.{VICTORIA}", None
+    )
     return {**made, "spec": spec}
 
 
@@ -70,7 +72,9 @@ def around() -> list[Object]:
     binding = named("rbac.authorization.k8s.io/v1", "RoleBinding", f"{NAME}-agent")
     group = "rbac.authorization.k8s.io"
     binding["roleRef"] = {"apiGroup": group, "kind": "ClusterRole", "name": AGENT_ROLE}
-    binding["subjects"] = [{"kind": "ServiceAccount", "name": f"{NAME}-agent", "namespace": NAMESPACE}]
+    binding["subjects"] = [
+        {"kind": "ServiceAccount", "name": f"{NAME}-agent", "namespace": NAMESPACE}
+    ]
     operator = named("apps/v1", "Deployment", "noetl-metrics", SYSTEM)
     operator["metadata"]["labels"] = LABELS
     pod = {"containers": [{"name": "operator", "image": "i"}]}
@@ -190,9 +194,9 @@ class Installation:
         return self.plane.get(kind, name, f"--namespace={namespace}")
 
     def status(self, kind: str, name: str, status: Object, namespace: str = NAMESPACE) -> None:
-        self._patch(kind, name, {"status": status}, namespace, "--subresource=status")
+        self.patch(kind, name, {"status": status}, namespace, "--subresource=status")
 
-    def _patch(self, kind: str, name: str, patch: Object, namespace: str, *flags: str) -> None:
+    def patch(self, kind: str, name: str, patch: Object, namespace: str, *flags: str) -> None:
         words = ("patch", kind, name, f"--namespace={namespace}", "--type=merge", *flags)
         self.plane.kubectl(*words, f"--patch={json.dumps(patch)}")
 
@@ -220,7 +224,7 @@ class Installation:
     ) -> Iterator[None]:
         """An object with another spec, or with `--subresource=status` another status."""
         before = self.get(kind, name, namespace)
-        self._patch(kind, name, patch, namespace, *flags)
+        self.patch(kind, name, patch, namespace, *flags)
         try:
             yield
         finally:

@@ -188,6 +188,9 @@ def test_servers_do_not_run(installation: Installation, status: dict, said: str)
 def test_quota_keeps_servers_from_being_made(installation: Installation) -> None:
     quota = named("v1", "ResourceQuota", "tight", spec={"hard": {"pods": "0"}})
     installation.apply(quota)
+    # What its controller would have counted, and what is held against new pods.
+    counted = {"hard": {"pods": "0"}, "used": {"pods": "0"}}
+    installation.status("resourcequota", "tight", counted)
     try:
         for pod in installation.pods():
             installation.plane.kubectl(
@@ -198,7 +201,7 @@ def test_quota_keeps_servers_from_being_made(installation: Installation) -> None
         installation.plane.kubectl("delete", "resourcequota", "tight", f"--namespace={NAMESPACE}")
         # The controller tries again when it looks next; a change makes it look.
         again = {"spec": {"template": {"metadata": {"annotations": {"again": "yes"}}}}}
-        installation._patch("deployment", f"{NAME}-server", again, NAMESPACE)
+        installation.patch("deployment", f"{NAME}-server", again, NAMESPACE)
         installation.all_ready(f"{NAME}-server")
 
 

@@ -58,7 +58,9 @@ def test_database_password_is_wrong(postgres: Cluster) -> None:
         url = postgres.url("postgres", "guarded:wrong")
 
         def refused() -> Report:
-            return on_database(url).finds("database-reached", "failed", "password authentication failed")
+            return on_database(url).finds(
+                "database-reached", "failed", "password authentication failed"
+            )
 
         report = wait_for("PostgreSQL to ask for passwords", refused)
     assert "database-schema" in report.of("left-out")
@@ -101,7 +103,9 @@ def test_server_does_not_listen() -> None:
 
 
 def test_name_is_not_known() -> None:
-    Report("--server-url", "http://nobody.invalid:8082").finds("name-known", "failed", "nobody.invalid")
+    Report("--server-url", "http://nobody.invalid:8082").finds(
+        "name-known", "failed", "nobody.invalid"
+    )
 
 
 def test_another_program_answers() -> None:
@@ -158,7 +162,9 @@ def test_token_is_missing(start_server: StartServer, tokens: str) -> None:
 
 def test_token_is_wrong(start_server: StartServer, tokens: str, tmp_path: Path) -> None:
     wrong = write(tmp_path / "wrong", "wrong-token\n")
-    check(start_server("--auth-token-file", tokens), "--token-file", wrong).finds("token", "failed", "401")
+    check(start_server("--auth-token-file", tokens), "--token-file", wrong).finds(
+        "token", "failed", "401"
+    )
 
 
 def test_token_may_only_read(start_server: StartServer, tmp_path: Path) -> None:
@@ -269,9 +275,10 @@ def test_the_limit_of_series_is_reached(start_server: StartServer) -> None:
 
 
 def test_retention_failed(server: Server, database_url: str) -> None:
-    run_of = "INSERT INTO noetl_metrics.maintenance_run (started_at, finished_at, error) VALUES (now(), now(), %s)"
+    columns = "(started_at, finished_at, error) VALUES (now(), now(), %s)"
     with psycopg.connect(database_url) as connection:
-        connection.execute(run_of, ["canceling statement due to lock timeout"])
+        insert = f"INSERT INTO noetl_metrics.maintenance_run {columns}"
+        connection.execute(insert, ["canceling statement due to lock timeout"])
     check(server).finds("retention", "failed", "lock timeout")
 
 
@@ -295,17 +302,25 @@ def test_a_target_is_down(server: Server) -> None:
     with running(Process([*command, *paces, "--worker-id", "a-1"], log, env=clean_environment())):
 
         def told() -> Report:
-            return check(server).finds("targets", "warning", f"{target}/metrics of a-1 is down (connect)")
+            return check(server).finds(
+                "targets", "warning", f"{target}/metrics of a-1 is down (connect)"
+            )
 
         wait_for("the agent to say so", told, 30)
 
 
 def test_a_metric_of_the_guide_is_absent(server: Server) -> None:
-    about = {"target": "http://w:9090", "metric": "noetl_worker_queue_size", "reason": "not_exposed"}
+    about = {
+        "target": "http://w:9090",
+        "metric": "noetl_worker_queue_size",
+        "reason": "not_exposed",
+    }
     up = metric("noetl_agent_scrape_up", "gauge", 1, labels={"target": "http://w:9090"})
     agent_says(server, up, metric("noetl_agent_scrape_absent", "gauge", 1, labels=about))
     report = check(server)
-    report.finds("absent-metrics", "warning", "noetl_worker_queue_size of http://w:9090: not_exposed")
+    report.finds(
+        "absent-metrics", "warning", "noetl_worker_queue_size of http://w:9090: not_exposed"
+    )
 
 
 def test_a_spool_cannot_be_used(server: Server) -> None:

@@ -34,7 +34,9 @@ pub(super) async fn scheduled(it: &Installation) -> Read<Outcome> {
     }
     Ok(match wanted {
         0 => warning(format!("{words}: no node takes one")),
-        wanted if wanted < nodes => warning(format!("{words}: {} take none, by a taint or by spec.agent.placement", nodes - wanted)),
+        wanted if wanted < nodes => {
+            warning(format!("{words}: {} take none, by a taint or by spec.agent.placement", nodes - wanted))
+        }
         _ => passed(words),
     })
 }
@@ -56,7 +58,11 @@ pub(super) async fn rights(it: &Installation) -> Read<Outcome> {
         return Ok(failed(format!("there is no RoleBinding {name}")));
     };
     let subjects = binding.subjects.unwrap_or_default();
-    let bound = subjects.iter().any(|s| s.kind == "ServiceAccount" && s.name == *name && s.namespace.as_deref().is_none_or(|n| n == it.space.namespace));
+    let bound = subjects.iter().any(|s| {
+        s.kind == "ServiceAccount"
+            && s.name == *name
+            && s.namespace.as_deref().is_none_or(|n| n == it.space.namespace)
+    });
     if !bound {
         return Ok(failed(format!("RoleBinding {name} does not bind ServiceAccount {name}")));
     }
@@ -66,8 +72,13 @@ pub(super) async fn rights(it: &Installation) -> Read<Outcome> {
         return Ok(failed(format!("there is no ClusterRole {role}, to which RoleBinding {name} binds")));
     };
     let watches = found.rules.unwrap_or_default().iter().any(|rule| {
-        let has = |list: &Option<Vec<String>>, word: &str| list.iter().flatten().any(|w| w == word || w == "*");
+        let has =
+            |list: &Option<Vec<String>>, word: &str| list.iter().flatten().any(|w| w == word || w == "*");
         has(&rule.resources, "pods") && rule.verbs.iter().any(|verb| verb == "watch" || verb == "*")
     });
-    Ok(if watches { passed(format!("by ClusterRole {role}")) } else { failed(format!("ClusterRole {role} does not let them watch pods")) })
+    Ok(if watches {
+        passed(format!("by ClusterRole {role}"))
+    } else {
+        failed(format!("ClusterRole {role} does not let them watch pods"))
+    })
 }

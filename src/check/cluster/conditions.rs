@@ -24,9 +24,10 @@ pub(super) fn of(it: &Installation, type_: &str) -> Outcome {
         return left_out("the operator has not said");
     };
     let words = format!("{}: {}", condition.reason, condition.message);
-    match (condition.status.as_str(), type_) {
-        ("False", "Degraded") | ("True", _) if type_ != "Degraded" || condition.status == "False" => passed(words),
-        ("Unknown", _) => warning(words),
+    let wanted = if type_ == "Degraded" { "False" } else { "True" };
+    match condition.status.as_str() {
+        status if status == wanted => passed(words),
+        "Unknown" => warning(words),
         _ => failed(words),
     }
 }

@@ -23,7 +23,9 @@ pub(super) async fn definition(space: &Space) -> Read<Outcome> {
     let served = theirs.spec.versions.iter().find(|version| version.name == VERSION && version.served);
     let Some(served) = served else { return Ok(failed(format!("{name} does not serve {VERSION}"))) };
     let conditions = theirs.status.iter().flat_map(|status| status.conditions.iter().flatten());
-    let refused = conditions.into_iter().find(|c| c.status != "True" && matches!(c.type_.as_str(), "Established" | "NamesAccepted"));
+    let refused = conditions
+        .into_iter()
+        .find(|c| c.status != "True" && matches!(c.type_.as_str(), "Established" | "NamesAccepted"));
     if let Some(refused) = refused {
         let why = refused.message.as_deref().unwrap_or("no reason is given");
         return Ok(failed(format!("{name} is not {}: {why}", refused.type_)));
@@ -49,7 +51,8 @@ pub(super) async fn operator(space: &Space) -> Read<Outcome> {
     if ready >= wanted && ready > 0 {
         return Ok(passed(words));
     }
-    let pods: Vec<Pod> = listed(&Api::namespaced(space.client.clone(), &namespace), OPERATOR_LABELS).await.unwrap_or_default();
+    let pods: Vec<Pod> =
+        listed(&Api::namespaced(space.client.clone(), &namespace), OPERATOR_LABELS).await.unwrap_or_default();
     let why = pods.iter().find_map(|pod| Some(format!(": pod {}: {}", pod.name_any(), of_pod(pod)?)));
     let words = format!("{words}{}", why.unwrap_or_default());
     Ok(if ready == 0 { failed(words) } else { warning(words) })

@@ -51,7 +51,9 @@ pub(super) async fn retention(it: &Installation) -> Read<Outcome> {
     let (due, succeeded) = (status.last_schedule_time, status.last_successful_time);
     Ok(match (due, succeeded) {
         (None, None) => warning(format!("{name} has not run yet")),
-        (Some(due), None) if Timestamp::now().duration_since(due.0) > MAY_LAG => failed(format!("{name} never succeeded")),
+        (Some(due), None) if Timestamp::now().duration_since(due.0) > MAY_LAG => {
+            failed(format!("{name} never succeeded"))
+        }
         (Some(due), Some(ok)) if due.0.duration_since(ok.0) > MAY_LAG => {
             failed(format!("{name} was due at {}, and succeeded last at {}", due.0, ok.0))
         }
@@ -68,7 +70,9 @@ async fn newest(it: &Installation, part: Component) -> Read<Option<Job>> {
 /// Whether a Job that ended succeeded.
 fn ended(job: &Job) -> Option<bool> {
     let conditions = job.status.as_ref()?.conditions.as_ref()?;
-    let last = conditions.iter().find(|c| c.status == "True" && matches!(c.type_.as_str(), "Complete" | "Failed"))?;
+    let last = conditions
+        .iter()
+        .find(|c| c.status == "True" && matches!(c.type_.as_str(), "Complete" | "Failed"))?;
     Some(last.type_ == "Complete")
 }
 

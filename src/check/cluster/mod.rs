@@ -24,8 +24,8 @@ use self::resource::Installation;
 use super::ClusterConfig;
 use super::catalogue::{
     ACCEPTED, AGENT_RIGHTS, AGENTS, CLUSTER, CRON_JOBS, DATABASE_CONDITION, DEFINITION, DEGRADED_CONDITION,
-    MIGRATION, OF_CLUSTER, OPERATOR, POLICY, READY_CONDITION, RESOURCE, RETENTION_CONDITION, SCRAPE_CONDITION,
-    SCRAPE_OBJECT, SCRAPER, SECRETS, SERVERS, SERVICE,
+    MIGRATION, OF_CLUSTER, OPERATOR, POLICY, READY_CONDITION, RESOURCE, RETENTION_CONDITION,
+    SCRAPE_CONDITION, SCRAPE_OBJECT, SCRAPER, SECRETS, SERVERS, SERVICE,
 };
 use super::report::{Report, failed, passed};
 
@@ -34,7 +34,7 @@ const READ_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// All of it; what builds on something that failed is left out.
 pub(super) async fn run(config: &ClusterConfig, report: &mut Report<'_>) {
-    if let Err(why) = look(config, report).await {
+    if let Err(why) = Box::pin(look(config, report)).await {
         report.leave_rest(OF_CLUSTER, why);
     }
 }
@@ -92,6 +92,7 @@ async fn connect(config: &ClusterConfig) -> Result<(Space, String), String> {
     let namespace = config.namespace.clone().unwrap_or_else(|| access.default_namespace.clone());
     let url = access.cluster_url.to_string();
     let client = Client::try_from(access).map_err(|e| e.to_string())?;
-    let version = client.apiserver_version().await.map_err(|e| format!("{url}: {}", reading::sentence(&e)))?;
+    let version =
+        client.apiserver_version().await.map_err(|e| format!("{url}: {}", reading::sentence(&e)))?;
     Ok((Space { client, namespace }, version.git_version))
 }

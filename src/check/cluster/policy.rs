@@ -32,18 +32,28 @@ pub(super) async fn lets_in(it: &Installation, scrapers: &Read<Vec<Scraper>>) ->
         return Ok(passed("no policy is about the servers: everyone may connect"));
     }
     let names = in_words(&guarding.iter().map(|policy| policy.name_any()).collect::<Vec<_>>());
-    let rules: Vec<_> = guarding.iter().flat_map(|policy| rules_of(policy)).filter(|rule| has_port(rule)).collect();
+    let rules: Vec<_> =
+        guarding.iter().flat_map(|policy| rules_of(policy)).filter(|rule| has_port(rule)).collect();
     if rules.iter().any(|rule| rule.from.as_ref().is_none_or(Vec::is_empty)) {
         return Ok(passed(format!("{names} lets everyone in")));
     }
     let scrapers = scrapers.as_ref().map_or(&[][..], Vec::as_slice);
     let callers = callers(it, scrapers.iter().filter(|scraper| scraper.misses.is_none())).await?;
     if callers.is_empty() {
-        return Ok(left_out(format!("{names} lets some in; no pod of a scraper is known that it could be asked of")));
+        return Ok(left_out(format!(
+            "{names} lets some in; no pod of a scraper is known that it could be asked of"
+        )));
     }
-    let kept: Vec<_> = callers.iter().filter(|caller| !rules.iter().any(|rule| lets(rule, caller, &it.space))).map(|c| c.words.clone()).collect();
+    let kept: Vec<_> = callers
+        .iter()
+        .filter(|caller| !rules.iter().any(|rule| lets(rule, caller, &it.space)))
+        .map(|c| c.words.clone())
+        .collect();
     Ok(match kept.as_slice() {
-        [] => passed(format!("{names} lets {} in", in_words(&callers.iter().map(|c| c.words.clone()).collect::<Vec<_>>()))),
+        [] => passed(format!(
+            "{names} lets {} in",
+            in_words(&callers.iter().map(|c| c.words.clone()).collect::<Vec<_>>())
+        )),
         kept => failed(format!("{names} keeps out {}", in_words(kept))),
     })
 }
@@ -99,7 +109,9 @@ fn is_within(ip: &str, block: &str) -> bool {
             std::net::IpAddr::V6(v6) => Some((u128::from(v6), 128)),
         }
     };
-    let (Some((ip, width)), Some((network, other)), Ok(length)) = (bits(ip), bits(network), length.parse::<u32>()) else {
+    let (Some((ip, width)), Some((network, other)), Ok(length)) =
+        (bits(ip), bits(network), length.parse::<u32>())
+    else {
         return false;
     };
     let kept = width.saturating_sub(length);
@@ -112,7 +124,9 @@ async fn callers(it: &Installation, scrapers: impl Iterator<Item = &Scraper>) ->
     let mut callers = Vec::new();
     for scraper in scrapers {
         let labels = match scraper.kind {
-            "VMAgent" => format!("app.kubernetes.io/name=vmagent,app.kubernetes.io/instance={}", scraper.name),
+            "VMAgent" => {
+                format!("app.kubernetes.io/name=vmagent,app.kubernetes.io/instance={}", scraper.name)
+            }
             _ => format!("operator.prometheus.io/name={}", scraper.name),
         };
         let pods: Vec<Pod> = listed(&Api::namespaced(client.clone(), &scraper.namespace), &labels).await?;

@@ -67,7 +67,9 @@ where
 /// What a check says of what it could not read.
 pub(super) fn unread(error: &kube::Error) -> Outcome {
     match error {
-        kube::Error::Api(status) if status.code == 403 => left_out(format!("no right to look: {}", status.message)),
+        kube::Error::Api(status) if status.code == 403 => {
+            left_out(format!("no right to look: {}", status.message))
+        }
         error => failed(sentence(error)),
     }
 }

@@ -23,7 +23,11 @@ impl Installation {
         let kind = kube::core::ApiResource::erase::<NoetlMetrics>(&());
         let api: Api<DynamicObject> = Api::namespaced_with(space.client.clone(), &space.namespace, &kind);
         let object = match name {
-            Some(name) => api.get_opt(name).await.map_err(|e| unread(&e))?.ok_or_else(|| failed(format!("namespace {} has no {name}", space.namespace)))?,
+            Some(name) => api
+                .get_opt(name)
+                .await
+                .map_err(|e| unread(&e))?
+                .ok_or_else(|| failed(format!("namespace {} has no {name}", space.namespace)))?,
             None => only(listed(&api, "").await?, &space.namespace)?,
         };
         let name = object.name_any();

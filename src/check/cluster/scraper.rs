@@ -49,7 +49,8 @@ pub(super) async fn all(it: &Installation, object: &Object) -> Read<Vec<Scraper>
     let namespace = namespace_labels(it).await;
     let mut scrapers = Vec::new();
     for ((_, version), kind, plural) in KINDS.iter().filter(|((g, _), ..)| *g == group) {
-        let resource = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), plural);
+        let resource =
+            ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), plural);
         let api: Api<DynamicObject> = Api::all_with(it.space.client.clone(), &resource);
         let found = match api.list(&kube::api::ListParams::default()).await {
             Ok(found) => found.items,
@@ -58,7 +59,8 @@ pub(super) async fn all(it: &Installation, object: &Object) -> Read<Vec<Scraper>
         };
         scrapers.extend(found.iter().map(|scraper| {
             let (name, home) = (scraper.name_any(), scraper.namespace().unwrap_or_default());
-            let misses = misses(&scraper.data["spec"], field, object.labels(), home == it.space.namespace, &namespace);
+            let misses =
+                misses(&scraper.data["spec"], field, object.labels(), home == it.space.namespace, &namespace);
             Scraper { words: format!("{kind} {name} in {home}"), kind, name, namespace: home, misses }
         }));
     }
@@ -72,11 +74,15 @@ pub(super) fn selected(object: &Object, scrapers: &Read<Vec<Scraper>>) -> Outcom
         Err(why) => return why.clone(),
     };
     let kind = object.as_ref().map_or("scrape object", |(kind, _)| kind.name());
-    let (missing, selecting): (Vec<_>, Vec<_>) = scrapers.iter().partition(|scraper| scraper.misses.is_some());
+    let (missing, selecting): (Vec<_>, Vec<_>) =
+        scrapers.iter().partition(|scraper| scraper.misses.is_some());
     match (selecting.as_slice(), missing.as_slice()) {
-        ([], []) => warning(format!("the cluster has no scraper that reads a {kind}, as far as its objects say")),
+        ([], []) => {
+            warning(format!("the cluster has no scraper that reads a {kind}, as far as its objects say"))
+        }
         ([], missing) => {
-            let why = missing.iter().map(|s| format!("{}: {}", s.words, s.misses.as_deref().unwrap_or_default()));
+            let why =
+                missing.iter().map(|s| format!("{}: {}", s.words, s.misses.as_deref().unwrap_or_default()));
             failed(format!("no scraper selects the {kind}. {}", in_words(&why.collect::<Vec<_>>())))
         }
         (selecting, _) => passed(in_words(&selecting.iter().map(|s| s.words.clone()).collect::<Vec<_>>())),
@@ -103,13 +109,15 @@ fn misses(
     same_namespace: bool,
     namespace: &BTreeMap<String, String>,
 ) -> Option<String> {
-    let selector = |name: &str| serde_json::from_value::<Option<LabelSelector>>(spec[name].clone()).ok().flatten();
+    let selector =
+        |name: &str| serde_json::from_value::<Option<LabelSelector>>(spec[name].clone()).ok().flatten();
     let (of_objects, of_namespaces) = (format!("{field}Selector"), format!("{field}NamespaceSelector"));
     let is_vm = field.ends_with("Scrape");
     let (objects, namespaces) = (selector(&of_objects), selector(&of_namespaces));
     if is_vm && objects.is_none() && namespaces.is_none() {
-        return (spec["selectAllByDefault"] != true)
-            .then(|| format!("it has neither {of_objects} nor {of_namespaces}, and selectAllByDefault is not true"));
+        return (spec["selectAllByDefault"] != true).then(|| {
+            format!("it has neither {of_objects} nor {of_namespaces}, and selectAllByDefault is not true")
+        });
     }
     match &objects {
         None if !is_vm => return Some(format!("it has no {of_objects}, and so selects none")),
@@ -119,7 +127,9 @@ fn misses(
         _ => {}
     }
     match &namespaces {
-        None if !same_namespace => Some(format!("it has no {of_namespaces}, and so selects in its own namespace only")),
+        None if !same_namespace => {
+            Some(format!("it has no {of_namespaces}, and so selects in its own namespace only"))
+        }
         Some(selector) if !matches(selector, namespace) => {
             Some(format!("its {of_namespaces} does not match the namespace's labels"))
         }

@@ -45,7 +45,11 @@ async fn mounts(it: &Installation) -> Vec<String> {
     for part in [Component::Server, Component::Migrate, Component::Retention, Component::Agent] {
         for pod in it.pods(part).await.unwrap_or_default().iter().filter(|pod| is_waiting(pod)).take(2) {
             let warning = it.warning(pod.metadata.uid.as_deref()).await;
-            told.extend(warning.filter(|w| w.to_lowercase().contains("secret")).map(|w| format!("pod {}: {w}", pod.name_any())));
+            told.extend(
+                warning
+                    .filter(|w| w.to_lowercase().contains("secret"))
+                    .map(|w| format!("pod {}: {w}", pod.name_any())),
+            );
         }
     }
     told.into_iter().collect()

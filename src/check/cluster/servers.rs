@@ -15,7 +15,9 @@ use crate::operator::status::pods::of_pod;
 pub(super) async fn run(it: &Installation) -> Read<Outcome> {
     let name = &it.names.server;
     let Some(deployment) = it.space.get::<Deployment>(name).await? else {
-        return Ok(failed(format!("there is no Deployment {name}: servers come when the schema's Job has succeeded")));
+        return Ok(failed(format!(
+            "there is no Deployment {name}: servers come when the schema's Job has succeeded"
+        )));
     };
     let wanted = deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
     let status = deployment.status.clone().unwrap_or_default();
@@ -29,7 +31,8 @@ pub(super) async fn run(it: &Installation) -> Read<Outcome> {
         why.push(format!("pod {}: {}", pod.name_any(), of_waiting(it, pod).await));
     }
     // A quota or an admission keeps pods from being made at all.
-    let refused = status.conditions.iter().flatten().filter(|c| c.type_ == "ReplicaFailure" && c.status == "True");
+    let refused =
+        status.conditions.iter().flatten().filter(|c| c.type_ == "ReplicaFailure" && c.status == "True");
     why.extend(refused.filter_map(|condition| condition.message.clone()));
     let words = if why.is_empty() { words } else { format!("{words}. {}", listed(&why)) };
     Ok(if ready == 0 { failed(words) } else { warning(words) })
@@ -39,7 +42,10 @@ pub(super) async fn run(it: &Installation) -> Read<Outcome> {
 async fn of_waiting(it: &Installation, pod: &Pod) -> String {
     match of_pod(pod) {
         Some(why) => why,
-        None => it.warning(pod.metadata.uid.as_deref()).await.unwrap_or_else(|| "not ready yet, and says no reason".to_owned()),
+        None => it
+            .warning(pod.metadata.uid.as_deref())
+            .await
+            .unwrap_or_else(|| "not ready yet, and says no reason".to_owned()),
     }
 }
 
@@ -56,9 +62,10 @@ pub(super) async fn service(it: &Installation) -> Read<Outcome> {
         return Ok(failed(format!("there is no Service {name}")));
     };
     let slices: Vec<EndpointSlice> = it.space.list(&format!("kubernetes.io/service-name={name}")).await?;
-    let ready = slices.iter().flat_map(|slice| &slice.endpoints).filter(|endpoint| {
-        endpoint.conditions.as_ref().and_then(|c| c.ready).unwrap_or(true)
-    });
+    let ready = slices
+        .iter()
+        .flat_map(|slice| &slice.endpoints)
+        .filter(|endpoint| endpoint.conditions.as_ref().and_then(|c| c.ready).unwrap_or(true));
     let ready: usize = ready.map(|endpoint| endpoint.addresses.len()).sum();
     if ready > 0 {
         return Ok(passed(format!("{name} has {ready} addresses")));
@@ -66,5 +73,8 @@ pub(super) async fn service(it: &Installation) -> Read<Outcome> {
     let selector = service.spec.and_then(|spec| spec.selector).unwrap_or_default();
     let pods = it.pods(Component::Server).await?;
     let selected = pods.iter().filter(|pod| has_all(pod.labels(), &selector)).count();
-    Ok(failed(format!("{name} has no ready address; its selector matches {selected} of {} servers' pods", pods.len())))
+    Ok(failed(format!(
+        "{name} has no ready address; its selector matches {selected} of {} servers' pods",
+        pods.len()
+    )))
 }

@@ -17,13 +17,16 @@ pub(super) async fn note(caller: &Caller, report: &mut Report<'_>) -> bool {
     let nobody = caller.post(PATH, &json!({}), None).await;
     let closed = nobody.as_ref().is_ok_and(|answer| answer.status == StatusCode::UNAUTHORIZED);
     report.note(WRITING_CLOSED, open(&nobody, caller.is_loopback()));
-    let wrong = match closed {
-        true => caller.post(PATH, &json!({}), Some(WRONG)).await.map(|answer| refused(&answer)).map_err(failed),
-        false => Ok(left_out("no token is asked for")),
+    let wrong = if closed {
+        caller.post(PATH, &json!({}), Some(WRONG)).await.map(|answer| refused(&answer)).map_err(failed)
+    } else {
+        Ok(left_out("no token is asked for"))
     };
     report.note(WRONG_TOKEN, wrong);
     let token = match (caller.token(), nobody) {
-        (Some(token), _) => caller.post(PATH, &json!({}), Some(token)).await.map(|answer| taken(&answer)).map_err(failed),
+        (Some(token), _) => {
+            caller.post(PATH, &json!({}), Some(token)).await.map(|answer| taken(&answer)).map_err(failed)
+        }
         (None, Ok(answer)) if answer.is_denied() => Err(failed(format!("none is sent. {}", answer.said()))),
         (None, Ok(_)) => Ok(left_out("none is needed, none is sent")),
         (None, Err(why)) => Err(failed(why)),
@@ -34,7 +37,7 @@ pub(super) async fn note(caller: &Caller, report: &mut Report<'_>) -> bool {
 fn open(answer: &Result<Answer, String>, loopback: bool) -> Outcome {
     match answer {
         Ok(answer) if answer.is_denied() => passed(answer.said()),
-        Ok(_) if loopback => passed("it takes writes without a token, on this machine's own address"),
+        Ok(_) if loopback => left_out("it asks for none; it is reached at this machine's own address"),
         Ok(_) => warning("whoever reaches this address may write"),
         Err(why) => failed(why.clone()),
     }

@@ -17,11 +17,15 @@ pub(super) fn note(seen: &Seen, report: &mut Report<'_>) {
 }
 
 fn answering(targets: &[Value]) -> Outcome {
-    let down: Vec<_> = targets.iter().filter(|t| t["up"] == false).map(|target| {
-        let why = target["errors"].as_array().map_or(&[][..], Vec::as_slice);
-        let why: Vec<_> = why.iter().filter_map(|pair| pair[0].as_str()).collect();
-        format!("{} of {} is down ({})", text(target, "target"), text(target, "agent"), why.join(", "))
-    }).collect();
+    let down: Vec<_> = targets
+        .iter()
+        .filter(|t| t["up"] == false)
+        .map(|target| {
+            let why = target["errors"].as_array().map_or(&[][..], Vec::as_slice);
+            let why: Vec<_> = why.iter().filter_map(|pair| pair[0].as_str()).collect();
+            format!("{} of {} is down ({})", text(target, "target"), text(target, "agent"), why.join(", "))
+        })
+        .collect();
     match (targets, down.as_slice()) {
         ([], _) => left_out("agents scrape nothing"),
         (_, []) => passed(format!("all {}", targets.len())),
@@ -30,12 +34,20 @@ fn answering(targets: &[Value]) -> Outcome {
 }
 
 fn absent(targets: &[Value]) -> Outcome {
-    let absent: Vec<_> = targets.iter().flat_map(|target| {
-        let absent = target["absent"].as_array().map_or(&[][..], Vec::as_slice);
-        absent.iter().filter(|pair| !explains_itself(pair[1].as_str())).map(move |pair| {
-            format!("{} of {}: {}", pair[0].as_str().unwrap_or_default(), text(target, "target"), pair[1].as_str().unwrap_or_default())
+    let absent: Vec<_> = targets
+        .iter()
+        .flat_map(|target| {
+            let absent = target["absent"].as_array().map_or(&[][..], Vec::as_slice);
+            absent.iter().filter(|pair| !explains_itself(pair[1].as_str())).map(move |pair| {
+                format!(
+                    "{} of {}: {}",
+                    pair[0].as_str().unwrap_or_default(),
+                    text(target, "target"),
+                    pair[1].as_str().unwrap_or_default()
+                )
+            })
         })
-    }).collect();
+        .collect();
     match (targets, absent.as_slice()) {
         ([], _) => left_out("agents scrape nothing"),
         (_, []) => passed("none that could be there"),
@@ -57,9 +69,12 @@ fn spools(seen: &Seen) -> Outcome {
     if seen.of_agents("noetl_agent_spool_up").next().is_none() {
         return left_out("no agent has a spool");
     }
-    let mut wrong = whose(seen.of_agents("noetl_agent_spool_up").filter(|r| r.value == 0.0), "can't use its spool");
+    let mut wrong =
+        whose(seen.of_agents("noetl_agent_spool_up").filter(|r| r.value == 0.0), "can't use its spool");
     let lost = seen.of_agents("noetl_agent_spool_samples_dropped_total").filter(|r| r.value > 0.0);
-    wrong.extend(lost.map(|r| format!("{} lost {} samples ({})", label(r, "component"), r.value, label(r, "reason"))));
+    wrong.extend(
+        lost.map(|r| format!("{} lost {} samples ({})", label(r, "component"), r.value, label(r, "reason"))),
+    );
     if wrong.is_empty() { passed("all of them") } else { warning(listed(&wrong)) }
 }
 
@@ -89,7 +104,8 @@ mod tests {
 
     #[test]
     fn what_explains_itself_is_not_told() {
-        let target = |reason: &str| json!({"agent": "a", "target": "t", "up": true, "absent": [["m", reason]]});
+        let target =
+            |reason: &str| json!({"agent": "a", "target": "t", "up": true, "absent": [["m", reason]]});
         assert_eq!(absent(&[target("shared_queue")]).0, Status::Passed);
         assert_eq!(absent(&[target("not_asked")]), warning("m of t: not_asked"));
     }

@@ -143,8 +143,15 @@ mod tests {
     fn the_clock_of_an_answer_is_compared() {
         assert_eq!(date_of("Sun, 06 Nov 1994 08:49:37 GMT"), Some(Millis(784_111_777_000)));
         assert_eq!(date_of("yesterday"), None);
-        let at = |ours| Answer { status: StatusCode::OK, text: String::new(), date: Some((Millis(10_000), Millis(ours))) };
-        assert_eq!([at(10_400).clock(), at(4_400).clock(), at(70_400).clock()], [Some(0), Some(6), Some(-59)]);
+        let at = |ours| Answer {
+            status: StatusCode::OK,
+            text: String::new(),
+            date: Some((Millis(10_000), Millis(ours))),
+        };
+        assert_eq!(
+            [at(10_400).clock(), at(4_400).clock(), at(70_400).clock()],
+            [Some(0), Some(6), Some(-59)]
+        );
     }
 
     #[test]

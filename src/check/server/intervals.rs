@@ -18,15 +18,17 @@ pub(super) fn note(report: &mut Report<'_>) {
 
 fn of(set: &[(&str, String)]) -> Outcome {
     let read: Vec<_> = set.iter().map(|(name, text)| (name, text, duration(text))).collect();
-    let wrong = read.iter().filter_map(|(name, text, read)| {
-        Some(format!("{name}={text}: {}", read.as_ref().err()?))
-    });
+    let wrong =
+        read.iter().filter_map(|(name, text, read)| Some(format!("{name}={text}: {}", read.as_ref().err()?)));
     let wrong: Vec<_> = wrong.collect();
     let long = read.iter().filter(|(.., read)| read.as_ref().is_ok_and(|d| *d >= STALE_AFTER));
-    let long: Vec<_> = long.map(|(name, text, _)| format!("{name}={text} is longer than --stale-after (5m)")).collect();
+    let long: Vec<_> =
+        long.map(|(name, text, _)| format!("{name}={text} is longer than --stale-after (5m)")).collect();
     match (wrong.as_slice(), long.as_slice(), set) {
         ([], [], []) => left_out("none of the guide's variables is set here: the defaults hold"),
-        ([], [], _) => passed(listed(&set.iter().map(|(name, text)| format!("{name}={text}")).collect::<Vec<_>>())),
+        ([], [], _) => {
+            passed(listed(&set.iter().map(|(name, text)| format!("{name}={text}")).collect::<Vec<_>>()))
+        }
         ([], ..) => warning(listed(&long)),
         _ => failed(listed(&wrong)),
     }

@@ -70,7 +70,11 @@ async fn look(config: &ServerConfig, report: &mut Report<'_>) -> Result<(), &'st
 
 async fn version(caller: &Caller) -> Outcome {
     let ours = env!("CARGO_PKG_VERSION");
-    match caller.json("/openapi.json").await.map(|described| described["info"]["version"].as_str().map(str::to_owned)) {
+    match caller
+        .json("/openapi.json")
+        .await
+        .map(|described| described["info"]["version"].as_str().map(str::to_owned))
+    {
         Ok(Some(theirs)) if theirs == ours => passed(theirs),
         Ok(Some(theirs)) => warning(format!("the server is of version {theirs}, this program of {ours}")),
         Ok(None) => failed("it says no version: another program may answer here"),
@@ -101,7 +105,10 @@ mod tests {
     #[test]
     fn clocks_that_differ_by_more_than_samples_may_fail() {
         let of = |ahead| clocks(ahead).0;
-        assert_eq!([of(0), of(-5), of(60), of(-600)], [Status::Passed, Status::Passed, Status::Warning, Status::Failed]);
+        assert_eq!(
+            [of(0), of(-5), of(60), of(-600)],
+            [Status::Passed, Status::Passed, Status::Warning, Status::Failed]
+        );
         assert!(clocks(-60).1.contains("60 s behind"));
     }
 }

@@ -68,6 +68,8 @@ fn commits(seen: &Seen) -> Outcome {
         (None, _) => left_out("only the active server writes"),
         (Some(commits), 0.0) => passed(format!("{commits} commits, none failed")),
         (Some(0.0), failures) => failed(format!("all {failures} commits failed")),
-        (Some(commits), failures) => warning(format!("{failures} commits failed, {commits} did not, since the server started")),
+        (Some(commits), failures) => {
+            warning(format!("{failures} commits failed, {commits} did not, since the server started"))
+        }
     }
 }

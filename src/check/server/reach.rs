@@ -19,7 +19,8 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 const EXPIRY_DAYS: i64 = 14;
 const DAY_SECONDS: i64 = 86_400;
 /// Variables that name a proxy, which has a way of its own.
-const PROXIES: [&str; 6] = ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
+const PROXIES: [&str; 6] =
+    ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
 
 /// Each step of the way, until one is not possible.
 pub(super) async fn note(
@@ -69,7 +70,9 @@ pub(super) async fn note(
 async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
     let looked_up = tokio::time::timeout(TIMEOUT, tokio::net::lookup_host((host, port))).await;
     match looked_up {
-        Ok(Ok(found)) => Some(found.collect::<Vec<_>>()).filter(|all| !all.is_empty()).ok_or_else(|| format!("{host} has no address")),
+        Ok(Ok(found)) => Some(found.collect::<Vec<_>>())
+            .filter(|all| !all.is_empty())
+            .ok_or_else(|| format!("{host} has no address")),
         Ok(Err(error)) => Err(format!("{host}: {error}")),
         Err(_) => Err(format!("{host}: DNS did not answer within {TIMEOUT:?}")),
     }

@@ -42,7 +42,9 @@ fn size(status: &Value) -> Outcome {
         status["partitions"]["count"]
     );
     match status["retention"]["max_bytes"].as_f64() {
-        Some(most) if bytes > most => warning(format!("{words}; --retention-max-size is {:.0} MB", most / 1e6)),
+        Some(most) if bytes > most => {
+            warning(format!("{words}; --retention-max-size is {:.0} MB", most / 1e6))
+        }
         _ => passed(words),
     }
 }
@@ -54,7 +56,9 @@ fn series(status: &Value) -> Outcome {
         Some((used / most.max(1.0), words))
     });
     let limits: Vec<_> = limits.collect();
-    let above = |part: f64| limits.iter().filter(|(used, _)| *used >= part).map(|(_, w)| w.clone()).collect::<Vec<_>>();
+    let above = |part: f64| {
+        limits.iter().filter(|(used, _)| *used >= part).map(|(_, w)| w.clone()).collect::<Vec<_>>()
+    };
     match (above(1.0).as_slice(), above(NEAR).as_slice()) {
         ([], []) => passed(listed(&above(0.0))),
         ([], near) => warning(format!("it is near: {}", listed(near))),
@@ -84,7 +88,9 @@ mod tests {
 
     #[test]
     fn a_limit_that_is_near_is_worth_a_look_and_one_that_is_reached_fails() {
-        let of = |used| series(&json!({"limits": [{"name": "Live series", "flag": "--max-series", "used": used, "limit": 10}]})).0;
+        let of = |used| {
+            series(&json!({"limits": [{"name": "Live series", "flag": "--max-series", "used": used, "limit": 10}]})).0
+        };
         assert_eq!([of(7), of(8), of(10)], [Status::Passed, Status::Warning, Status::Failed]);
     }
 

@@ -67,7 +67,11 @@ async fn check_says_what_is_wrong_with_a_certificate() {
     let strangers = SecretFiles::new(&Authority::new(), &secure.authority.signs(&[HERE]));
     let other_name = [&good[..], &["--tls-server-name".to_owned(), NAME.to_owned()]].concat();
     for (flags, id, said) in [
-        (strangers.flag("--tls-ca-file", "ca.crt").to_vec(), "tls-trusted", "is of no authority that is trusted"),
+        (
+            strangers.flag("--tls-ca-file", "ca.crt").to_vec(),
+            "tls-trusted",
+            "is of no authority that is trusted",
+        ),
         (other_name, "tls-trusted", "is for another name"),
         (strangers.flag("--tls-ca-file", "nothing").to_vec(), "input", "--tls-ca-file"),
     ] {
@@ -89,7 +93,8 @@ async fn check_says_that_a_certificate_has_ended_or_will_soon() {
     secure.files.replace(&secure.authority.signs_until(&[HERE], 2020));
     eventually("it is told", SOON, async || {
         let (_, steps) = check(&url, &words(&flags)).await;
-        (line(&steps, "tls-trusted")["status"] == "failed").then(|| fails(&steps, "tls-trusted", "has expired"))
+        (line(&steps, "tls-trusted")["status"] == "failed")
+            .then(|| fails(&steps, "tls-trusted", "has expired"))
     })
     .await;
     secure.files.replace(&secure.authority.signs_for(&[HERE], Duration::from_hours(24 * 7)));
