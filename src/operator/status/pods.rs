@@ -79,7 +79,7 @@ fn ended(state: &ContainerState) -> Option<String> {
 }
 
 /// Text on one line, cut to what fits into a condition.
-pub(crate) fn one_line(text: &str) -> String {
+fn one_line(text: &str) -> String {
     let mut line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     if line.len() > LAST_WORDS_MAX {
         let end = (0..=LAST_WORDS_MAX).rev().find(|at| line.is_char_boundary(*at)).unwrap_or(0);
