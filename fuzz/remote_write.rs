@@ -3,7 +3,7 @@
 use foldhash::quality::FixedState;
 use prost::Message as _;
 
-use crate::model::{Label, Limits, Millis, check_labels, export_line, labels_of_line};
+use crate::model::{Label, Limits, Millis, check_exemplar, check_labels, export_line, labels_of_line};
 use crate::wire::otlp;
 use crate::wire::remote_write::{Message, RemoteWrite, Written, identify, infer, read};
 
@@ -53,6 +53,11 @@ fn open_telemetry(form: otlp::Form, body: &[u8]) {
     for series in &write.series {
         assert_eq!(write.samples(series).len(), 1);
         names_a_series(&write, series, &limits);
+        for exemplar in write.exemplars(series) {
+            // Of a text with U+0000 nothing is stored.
+            let labels = write.exemplar_labels(exemplar);
+            assert!(labels.is_err() || labels.is_ok_and(|mut labels| check_exemplar(&mut labels).is_ok()));
+        }
     }
 }
 

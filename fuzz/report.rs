@@ -8,10 +8,10 @@ use std::sync::Arc;
 use foldhash::quality::FixedState;
 
 use super::raw::RawReport;
-use super::{Checked, Entry, Report, Sample, read, scan};
+use super::{Checked, Entry, Exemplar, Report, Sample, read, scan};
 use crate::model::{
-    Component, Limits, MetricType, Millis, Reading, RuntimeId, Series, SeriesId, SeriesKey, is_label_name,
-    is_metric_name, is_stale,
+    Component, EXECUTION_ID, EXEMPLAR_CHARS, Limits, MetricType, Millis, Reading, RuntimeId, Series, SeriesId, SeriesKey, chars_of,
+    is_label_name, is_metric_name, is_stale,
 };
 use crate::wire::report_out::ReportOut;
 
@@ -70,6 +70,29 @@ fn keeps_limits(report: &Report<'_>, checked: &Checked<'_>, body: usize, limits:
         };
         assert!(short(help, limits.help_bytes) && short(unit, 50));
     }
+    keeps_limits_of_exemplars(report, checked, limits);
+}
+
+fn keeps_limits_of_exemplars(report: &Report<'_>, checked: &Checked<'_>, limits: &Limits) {
+    assert!(checked.exemplars.len() <= limits.samples);
+    let id = report.execution_id.as_deref();
+    for Exemplar { entry, value, at, labels } in &checked.exemplars {
+        assert!(*entry < checked.entries.len() && !is_stale(*value));
+        assert!(at.is_none_or(|at| (0..=NOW.0 + limits.future_ms).contains(&at.0)));
+        assert!(chars_of(labels) <= EXEMPLAR_CHARS && labels.is_sorted_by(|a, b| a.0 < b.0));
+        assert!(labels.iter().all(|(name, value)| is_label_name(name) && !value.contains('\0')));
+        assert!(id.is_none() || labels.iter().any(|(name, _)| name == EXECUTION_ID), "{labels:?}");
+    }
+    let is_over = |entry: &Entry| matches!(entry, Entry::Sample(place) if is_stale(checked.samples[*place].value));
+    // Each entry of the report has one at least: of a whole histogram its last sample.
+    let lasts = checked.entries.iter().enumerate().filter(|(place, entry)| {
+        let index = |entry: &Entry| match entry {
+            Entry::Known(_) => None,
+            Entry::Sample(place) => Some(checked.samples[*place].index),
+        };
+        !is_over(entry) && checked.entries.get(place + 1).and_then(index) != index(entry)
+    });
+    assert!(id.is_none() || checked.exemplars.len() >= lasts.count());
 }
 
 /// What the agent would write of the samples is read as them.
@@ -131,6 +154,11 @@ fn is_the_same_of_known_series(report: &Report<'_>, checked: &Checked<'_>, limit
         };
         checked.entries.iter().map(entry).collect()
     };
+    let exemplars = |checked: &Checked<'_>| -> Vec<_> {
+        let of = |one: &Exemplar<'_>| (one.entry, value(one.value), one.at, one.labels.clone().into_iter().map(|(k, v)| (k.into_owned(), v.into_owned())).collect::<Vec<_>>());
+        checked.exemplars.iter().map(of).collect()
+    };
+    assert_eq!(exemplars(&again), exemplars(checked));
     assert_eq!(of(&again), of(checked));
     let places = |checked: &Checked<'_>| checked.rejected.iter().map(|one| one.index).collect::<Vec<_>>();
     assert_eq!(places(&again), places(checked));

@@ -4,13 +4,13 @@
 use http::{HeaderMap, Method};
 
 use super::super::request::Request;
-use super::{LIMIT, page, read, token};
+use super::{LIMIT, exemplars, page, read, token};
 use crate::cli::values::{base_url, bytes, duration};
 use crate::live::{Format, Selector};
 use crate::model::{Label, Millis, export_line, is_label_name, labels_of_line, parse_timestamp};
-use crate::server::ServiceAccounts;
+use crate::server::{ServiceAccounts, TraceUrl};
 use crate::server::page::{ComponentsQuery, ExplorerQuery, SeriesQuery};
-use crate::store::Query;
+use crate::store::{ExemplarQuery, Query};
 use crate::wire::encoding::Encoding;
 use crate::wire::remote_write::Message;
 
@@ -43,6 +43,14 @@ fn durations_and_sizes(text: &str) {
     if let Ok(url) = base_url(text) {
         assert!(url.len() <= text.len() && !url.ends_with('/'));
         assert_eq!(base_url(&url).as_ref(), Ok(&url), "{text}");
+    }
+    if let Ok(url) = text.parse::<TraceUrl>() {
+        // Whatever id a trace says it has, it stays in its place.
+        let [plain, odd] = ["0", "/?#&@\" <é"].map(|id| url.of(id).parse::<http::Uri>());
+        let (plain, odd) = (plain.expect("a link"), odd.expect("a link"));
+        assert!(plain.scheme_str().is_some_and(|scheme| scheme.starts_with("http")), "{text}");
+        assert_eq!((odd.scheme(), odd.authority()), (plain.scheme(), plain.authority()), "{text}");
+        assert_eq!(odd.path().split('/').count(), plain.path().split('/').count(), "{text}");
     }
     let _ = text.parse::<ServiceAccounts>();
 }
@@ -103,6 +111,11 @@ fn pages(text: &str) {
 fn query(text: &str) {
     let none = futures_util::stream::empty::<Result<bytes::Bytes, warp::Error>>();
     let request = Request::new(Method::GET, "/api/metrics/query".into(), text, HeaderMap::new(), none);
+    if let Ok(ExemplarQuery { of, trace_id, execution_id, after }) = exemplars::read(&request) {
+        assert!((1..=LIMIT.1).contains(&of.limit) && of.step.is_none() && of.after.is_none());
+        assert!(after.is_none_or(|(at, id)| at.0 >= 0 && id >= 0));
+        assert!([trace_id, execution_id].into_iter().flatten().all(|id| !id.contains('\0')));
+    }
     let Ok(Query { labels, start, end, limit, after, step, component_name, metric_name, .. }) =
         read(&request)
     else {

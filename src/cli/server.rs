@@ -12,7 +12,7 @@ use super::auth::AuthArgs;
 use super::tls::ServerTlsArgs;
 use super::values::{base_url, duration};
 use crate::model::Limits;
-use crate::server::ServerConfig;
+use crate::server::{ServerConfig, TraceUrl};
 use crate::server::page::data::Flag;
 use crate::store::{DatabaseSource, RuntimeOwner, percent_encode};
 
@@ -155,9 +155,16 @@ pub struct ServerArgs {
     /// Live series of all components.
     #[arg(long, env = "NOETL_METRICS_MAX_SERIES", default_value_t = Limits::default().total_series)]
     pub max_series: usize,
+    /// Exemplars that are stored in all; past it the oldest go.
+    #[arg(long, env = "NOETL_METRICS_MAX_EXEMPLARS", default_value_t = Limits::default().exemplars)]
+    pub max_exemplars: usize,
     /// How far ahead of the server's clock a sample may be.
     #[arg(long, env = "NOETL_METRICS_MAX_FUTURE", default_value = "10m", value_parser = duration)]
     pub max_future: Duration,
+    /// Where traces can be looked at, such as https://tempo.example/trace/{trace_id}: pages and answers
+    /// then have links to those that exemplars name.
+    #[arg(long, env = "NOETL_METRICS_TRACE_URL")]
+    pub trace_url: Option<TraceUrl>,
     /// Rules.
     #[command(flatten)]
     pub alerting: AlertingArgs,
@@ -202,9 +209,11 @@ impl ServerArgs {
                 component_samples: self.max_component_samples,
                 component_bytes: self.max_component_bytes,
                 total_series: self.max_series,
+                exemplars: self.max_exemplars,
                 future_ms: i64::try_from(self.max_future.as_millis()).unwrap_or(i64::MAX),
                 ..Limits::default()
             },
+            trace_url: self.trace_url,
             alerting: self.alerting.into_config()?,
             changed_flags,
         })

@@ -152,6 +152,7 @@ fn server_config(config: &DemoConfig, listen: SocketAddr, database_url: &str) ->
         retention: config.retention,
         enforce_retention: true,
         limits: Limits::default(),
+        trace_url: None,
         alerting: None,
         changed_flags: config.changed_flags.clone(),
     }

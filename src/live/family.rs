@@ -168,7 +168,12 @@ impl Group {
     }
 
     pub(super) fn series(&self) -> impl Iterator<Item = &Arc<Series>> {
-        self.parts.iter().map(|(_, s)| s).chain(&self.bare).chain(&self.sum).chain(&self.count)
+        self.parts.iter().map(|(_, s)| s).chain(self.others())
+    }
+
+    /// Those that are neither buckets nor quantiles.
+    pub(super) fn others(&self) -> impl Iterator<Item = &Arc<Series>> {
+        self.bare.iter().chain(&self.sum).chain(&self.count)
     }
 
     /// Whether scrapers will take it as one histogram: cumulative buckets up to `+Inf`, which equals

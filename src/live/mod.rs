@@ -6,6 +6,7 @@
 //! ingest do not wait for each other. The only exception are histograms and summaries: their series
 //! belong together, so a scrape of one keeps the writer out for the microseconds that it takes.
 
+pub mod exemplars;
 mod family;
 mod render;
 mod selector;
@@ -18,6 +19,7 @@ use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::model::{Component, MetricType, Millis, Point, RuntimeId, Series, SeriesId, family_of};
 use crate::wire::encoding::LineGzip;
+use exemplars::Exemplars;
 use family::Family;
 
 pub use render::{Format, RenderOptions, made_values};
@@ -43,6 +45,8 @@ pub struct Live {
     /// `families`.
     unordered: AtomicBool,
     metadata: RwLock<HashMap<Box<str>, Metadata>>,
+    /// The newest exemplars of those that have some.
+    pub exemplars: Exemplars,
     /// Held by the writer while it sets values of histograms and summaries, by a scrape while it
     /// reads them.
     together: RwLock<()>,

@@ -1,12 +1,13 @@
 //! Writes live series as text exposition 0.0.4 or OpenMetrics 1.0.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use super::exemplars::Newest;
 use super::family::{Family, Group, Members};
 use super::selector::Selector;
 use super::{Live, Metadata};
-use crate::model::{Component, MetricType, Millis, RuntimeId, Series, export_line};
+use crate::model::{Component, MetricType, Millis, RuntimeId, Series, SeriesId, export_line};
 use crate::wire::value;
 
 /// An exposition format.
@@ -111,7 +112,12 @@ pub(super) fn render(
             out.extend_from_slice(&text);
         }
         let metadata = metadata.get(name).unwrap_or(&none);
-        let mut writer = FamilyWriter { name, metadata, options, out, after };
+        // Only OpenMetrics has them, of counters and of the buckets of histograms.
+        let exemplars = (options.format == Format::OpenMetrics
+            && matches!(family.kind, MetricType::Counter | MetricType::Histogram))
+        .then(|| live.exemplars.read());
+        let exemplars = exemplars.as_deref().filter(|held| !held.is_empty());
+        let mut writer = FamilyWriter { name, metadata, options, exemplars, out, after };
         let clashes = options.format == Format::OpenMetrics && clashes(name, family.kind, &families);
         writer.write(live, family, clashes);
         after(out);
@@ -137,11 +143,13 @@ struct FamilyWriter<'a> {
     name: &'a str,
     metadata: &'a Metadata,
     options: &'a RenderOptions<'a>,
+    /// The newest exemplars, where series of this family may show them.
+    exemplars: Option<&'a HashMap<SeriesId, Newest>>,
     out: &'a mut Vec<u8>,
     after: &'a mut dyn FnMut(&mut Vec<u8>),
 }
 
-impl FamilyWriter<'_> {
+impl<'a> FamilyWriter<'a> {
     fn write(&mut self, live: &Live, family: &Family, clashes: bool) {
         match family.members() {
             Members::Plain { sorted, .. } => self.plain(family.kind, sorted, clashes),
@@ -176,7 +184,10 @@ impl FamilyWriter<'_> {
             // A counter without _total has no form in OpenMetrics that keeps its name.
             (Format::OpenMetrics, MetricType::Counter) => match self.name.strip_suffix("_total") {
                 Some(base) if !clashes => self.header(base, "counter"),
-                _ => self.header(self.name, "unknown"),
+                _ => {
+                    self.exemplars = None;
+                    self.header(self.name, "unknown");
+                }
             },
             _ => self.header(self.name, kind.as_str()),
         }
@@ -200,10 +211,14 @@ impl FamilyWriter<'_> {
         }
         if taken.clone().all(whole) && !clashes {
             self.header(self.name, kind.as_str());
-            for series in taken.flat_map(Group::series) {
-                self.sample(series);
+            for group in taken {
+                for (bound, series) in &group.parts {
+                    self.sample_below(series, *bound);
+                }
+                group.others().for_each(|series| self.sample_alone(series));
             }
         } else {
+            self.exemplars = None;
             self.untyped(taken.flat_map(Group::series));
         }
     }
@@ -253,32 +268,52 @@ impl FamilyWriter<'_> {
     fn samples(&mut self, series: &[Arc<Series>]) {
         let mut fetched = [None; TOGETHER];
         for (slot, one) in fetched.iter_mut().zip(series) {
-            *slot = one.newest.get().map(|(at, number)| (at, number, &*one.line));
+            *slot = one.newest.get().map(|(at, number)| (at, number, one.id, &*one.line));
         }
         let lines = fetched.iter().flatten().map(|(.., line)| line);
         std::hint::black_box(lines.flat_map(|line| line.iter().step_by(64)).fold(0, |all, byte| all ^ byte));
-        for (at, number, line) in fetched.into_iter().flatten() {
-            self.write_sample(line, at, number);
+        for (at, number, id, line) in fetched.into_iter().flatten() {
+            let exemplar = self.exemplar(id, f64::INFINITY);
+            self.write_sample(line, at, number, exemplar);
         }
     }
 
     fn sample(&mut self, series: &Series) {
+        self.sample_below(series, f64::INFINITY);
+    }
+
+    /// A sample of which no observation is greater than `bound`, with its exemplar.
+    fn sample_below(&mut self, series: &Series, bound: f64) {
         if let Some((at, number)) = series.newest.get() {
-            self.write_sample(&series.line, at, number);
+            let exemplar = self.exemplar(series.id, bound);
+            self.write_sample(&series.line, at, number, exemplar);
         }
     }
 
-    fn write_sample(&mut self, line: &[u8], at: Millis, number: f64) {
+    /// A sample that may have no exemplar.
+    fn sample_alone(&mut self, series: &Series) {
+        if let Some((at, number)) = series.newest.get() {
+            self.write_sample(&series.line, at, number, None);
+        }
+    }
+
+    fn exemplar(&self, id: SeriesId, bound: f64) -> Option<&'a [u8]> {
+        self.exemplars?.get(&id)?.text(bound, self.options.now)
+    }
+
+    fn write_sample(&mut self, line: &[u8], at: Millis, number: f64, exemplar: Option<&[u8]>) {
         self.out.extend_from_slice(line);
         value::write(self.out, number);
         if self.options.timestamps {
             write_time(self.out, at, self.options.format);
         }
+        self.out.extend_from_slice(exemplar.unwrap_or_default());
         self.out.push(b'\n');
     }
 }
 
-fn write_time(out: &mut Vec<u8>, at: Millis, format: Format) {
+/// Writes a time behind a value.
+pub(super) fn write_time(out: &mut Vec<u8>, at: Millis, format: Format) {
     let text = match format {
         Format::Text => format!(" {}", at.0),
         Format::OpenMetrics => format!(" {}.{:03}", at.0.div_euclid(1000), at.0.rem_euclid(1000)),
@@ -361,7 +396,7 @@ fn made_family<'a>(
             continue;
         }
         if out.is_empty() {
-            FamilyWriter { name, metadata: &metadata, options, out: &mut out, after: &mut |_| () }
+            FamilyWriter { name, metadata: &metadata, options, exemplars: None, out: &mut out, after: &mut |_| () }
                 .header(name, "gauge");
         }
         out.extend_from_slice(&line);

@@ -188,11 +188,16 @@ fn write_labels<'a>(
             continue;
         }
         out.push(b',');
-        out.extend_from_slice(key.as_bytes());
-        out.extend_from_slice(b"=\"");
-        escape_into(out, value);
-        out.push(b'"');
+        write_label(out, key, value);
     }
+}
+
+/// Writes `key="value"`.
+pub fn write_label(out: &mut Vec<u8>, key: &str, value: &str) {
+    out.extend_from_slice(key.as_bytes());
+    out.extend_from_slice(b"=\"");
+    escape_into(out, value);
+    out.push(b'"');
 }
 
 /// Escapes a label value for both text formats.

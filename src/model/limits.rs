@@ -25,6 +25,8 @@ pub struct Limits {
     pub component_bytes: u64,
     /// Live series of all components.
     pub total_series: usize,
+    /// Exemplars that are stored in all.
+    pub exemplars: usize,
     /// How far ahead of the server's clock a sample may be, in milliseconds.
     pub future_ms: i64,
 }
@@ -43,6 +45,7 @@ impl Default for Limits {
             component_samples: 100_000,
             component_bytes: 32 << 20,
             total_series: 1_000_000,
+            exemplars: 500_000,
             future_ms: 10 * 60 * 1000,
         }
     }

@@ -7,9 +7,10 @@ use parking_lot::Mutex;
 
 use super::ServerConfig;
 use crate::live::Live;
-use crate::model::{Component, Millis, Point, Series, SeriesId};
+use crate::live::exemplars::{EXPORTED_MS, MOST};
+use crate::model::{Component, Exemplar, Millis, Point, Series, SeriesId};
 use crate::store::{
-    Components, Database, MaintenanceRun, Partitions, SeriesIndex, StoreError, Writer, ended_series, migrate,
+    Components, Database, Exemplars, MaintenanceRun, Partitions, SeriesIndex, StoreError, Writer, ended_series, migrate,
     store_ended,
 };
 
@@ -26,6 +27,8 @@ pub struct Core {
     pub series: SeriesIndex,
     /// Newest values.
     pub live: Arc<Live>,
+    /// Where exemplars go.
+    pub exemplars: Exemplars,
     /// Hours that samples can be appended to.
     pub partitions: Arc<Partitions>,
     /// Where samples go.
@@ -87,6 +90,8 @@ impl Core {
         let ended = ended_series(&database).await?;
         let goes_on = |series: &Series| ended.get(&series.id).is_none_or(|end| !is_over(series, *end));
         live.add(loaded.into_iter().filter(|s| s.component.is_live() && goes_on(s)).collect());
+        let exemplars = Exemplars::newest(&database, now.plus(-EXPORTED_MS), MOST).await?;
+        live.exemplars.offer(&exemplars, now);
         let exported = Arc::clone(&live);
         let on_commit = move |points: &[Point]| export(&exported, points);
         let (writer, _) = Writer::start(database.clone(), Arc::clone(&partitions), Box::new(on_commit));
@@ -95,6 +100,7 @@ impl Core {
             components,
             series,
             live,
+            exemplars: Exemplars::new(config.limits.exemplars),
             partitions,
             writer,
             stale_after_ms,
@@ -116,6 +122,13 @@ impl Core {
     /// before the samples of its report: what could not be written down is then sent again as a whole.
     pub async fn note_ended(&self, ended: &[Point]) -> Result<(), StoreError> {
         store_ended(&self.database, ended).await
+    }
+
+    /// Stores exemplars, and shows the newest to scrapers.
+    pub async fn note_exemplars(&self, exemplars: &[Exemplar<'_>]) -> Result<(), StoreError> {
+        self.exemplars.store(&self.database, exemplars).await?;
+        self.live.exemplars.offer(exemplars, Millis::now());
+        Ok(())
     }
 
     /// Series that said that they have ended leave the exposition, unless they have a newer value.

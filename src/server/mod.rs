@@ -32,6 +32,7 @@ mod routes;
 mod self_report;
 mod sweeper;
 mod tls;
+mod trace_url;
 mod view;
 
 /// What [`crate::fuzzing`] gives bytes to.
@@ -60,6 +61,7 @@ pub use self::alerting::AlertingConfig;
 pub use self::auth::{AuthConfig, KubernetesAuth, ReadAccess, ServiceAccounts};
 pub use self::core::Core;
 pub use self::tls::ServerTlsConfig;
+pub use self::trace_url::TraceUrl;
 pub use openapi::document as openapi_document;
 use request::Request;
 
@@ -103,6 +105,8 @@ pub struct ServerConfig {
     pub enforce_retention: bool,
     /// What a report may hold.
     pub limits: Limits,
+    /// Where traces can be looked at.
+    pub trace_url: Option<TraceUrl>,
     /// Rules that are evaluated, and who is told.
     pub alerting: Option<AlertingConfig>,
     /// Flags that differ from their defaults, secrets masked, for the status page.

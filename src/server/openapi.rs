@@ -25,6 +25,7 @@ use super::{
         remote_write::post,
         otlp::post,
         query::get,
+        query::exemplars::get,
         export::get,
         components::get,
         self_report::post,

@@ -270,6 +270,23 @@ fn of_core(core: &Core, moment: &Moment) {
             run.over_size_partitions,
         );
     }
+    gauge(
+        "noetl_metrics_exemplars_exported",
+        "Series whose newest exemplar is in the exposition, where it is OpenMetrics.",
+        count(core.live.exemplars.len()),
+    );
+    let (stored, pushed_out) = core.exemplars.counts();
+    counter("noetl_metrics_exemplars_stored_total", "Exemplars committed.", stored);
+    counter(
+        "noetl_metrics_exemplars_pushed_out_total",
+        "Exemplars deleted since there were more than --max-exemplars.",
+        pushed_out,
+    );
+    counter(
+        "noetl_metrics_exemplars_not_exported_total",
+        "Exemplars that are stored, and not in the exposition since too many series have one.",
+        core.live.exemplars.passed_over(),
+    );
     let stats = core.writer.stats();
     let load = |a: &std::sync::atomic::AtomicU64| a.load(std::sync::atomic::Ordering::Relaxed);
     counter("noetl_metrics_commits_total", "Write transactions committed.", load(&stats.commits));

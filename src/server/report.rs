@@ -11,9 +11,9 @@ use super::pace;
 use super::problem::{FieldError, Kind, Problem, ProblemBody};
 use super::reply::Reply;
 use super::request::Request;
-use crate::model::{Component, Millis, Point, RuntimeId, is_component_kind, is_stale};
+use crate::model::{Component, Exemplar, Millis, Point, RuntimeId, SeriesId, is_component_kind, is_stale};
 use crate::store::{IdempotentReply, Lookup, NewSample, Registration, StoreError};
-use crate::wire::report::{Checked, Entry, Rejected, Report, ReportError, read};
+use crate::wire::report::{Checked, Entry, Exemplar as ReportExemplar, Rejected, Report, ReportError, read};
 
 /// The answer to a report of which at least one sample was stored, or that had none.
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
@@ -42,6 +42,10 @@ pub(super) struct ReportBody {
     /// Kind of the component; needed where several have the name. `kind` is the same.
     #[schema(max_length = 255)]
     component_type: Option<String>,
+    /// Id of the execution that the samples are of, as a string or a number: no label, but what they are
+    /// found by. Each sample without exemplars gets one that says so.
+    #[schema(max_length = 116)]
+    execution_id: Option<String>,
     /// Samples.
     metrics: Vec<MetricBody>,
 }
@@ -77,6 +81,21 @@ pub(super) struct MetricBody {
     sum: Option<f64>,
     /// Number of observations of a whole histogram or summary.
     count: Option<f64>,
+    /// Single observations behind the value.
+    exemplars: Option<Vec<ExemplarBody>>,
+}
+
+/// A single observation, with the trace or the execution that it is of.
+#[derive(utoipa::ToSchema)]
+#[allow(dead_code, reason = "only describes the body")]
+pub(super) struct ExemplarBody {
+    /// `trace_id`, `span_id`, `execution_id` and others; names and values have 128 characters together at
+    /// most.
+    labels: Option<std::collections::HashMap<String, String>>,
+    /// What was observed; the sample's value where it is missing.
+    value: Option<f64>,
+    /// RFC 3339; the sample's where it is missing.
+    timestamp: Option<String>,
 }
 
 /// Report samples of one component
@@ -136,7 +155,10 @@ pub(super) async fn take(
         report.check(&app.config.limits, now, |fields| known.key(fields), |key| known.find(key))?
     };
     let mut rejected = std::mem::take(&mut checked.rejected);
-    let (mut points, refused) = resolve(core, component, checked, now).await?;
+    if !checked.exemplars.is_empty() {
+        pace::admit(app, component, now, checked.exemplars.len(), 0)?;
+    }
+    let (mut points, exemplars, refused) = resolve(core, component, checked, now).await?;
     let ended: Vec<Point> = points.extract_if(.., |point| is_stale(point.value)).collect();
     rejected.extend(refused);
     rejected.sort_by_key(|r| r.index);
@@ -154,6 +176,8 @@ pub(super) async fn take(
         ReportReply { status: "ok", runtime_id: component.id.0, metrics_inserted: inserted, rejected };
     let idempotent =
         key.map(|key| IdempotentReply { key, reply: serde_json::to_string(&reply).unwrap_or_default() });
+    // Before the samples: a report that is sent again then finds neither, or both.
+    core.note_exemplars(&exemplars).await?;
     // An empty report changes nothing; it only shows that the component is alive. One that only ends
     // series does not even show that.
     if inserted == 0 && idempotent.is_none() {
@@ -172,14 +196,14 @@ pub(super) async fn take(
     Ok(reply)
 }
 
-/// The points of a report; samples that have no series are refused.
-async fn resolve(
+/// The points of a report and their exemplars; samples that have no series are refused.
+async fn resolve<'a>(
     core: &Core,
     component: &Arc<Component>,
-    checked: Checked<'_>,
+    checked: Checked<'a>,
     now: Millis,
-) -> Result<(Vec<Point>, Vec<Rejected>), Problem> {
-    let Checked { entries, samples, .. } = checked;
+) -> Result<(Vec<Point>, Vec<Exemplar<'a>>, Vec<Rejected>), Problem> {
+    let Checked { entries, samples, exemplars, .. } = checked;
     let wanted: Vec<NewSample<'_>> = samples
         .iter()
         .map(|s| NewSample {
@@ -199,6 +223,15 @@ async fn resolve(
     core.regroup();
     let keys = samples.iter().zip(&resolved);
     core.series.remember(keys.filter_map(|(sample, series)| Some((sample.key?, series.as_ref().ok()?))));
+    let series_of = |entry: &Entry| match entry {
+        Entry::Known(known) => Some(known.series.id),
+        Entry::Sample(place) => resolved[*place].as_ref().ok().map(|series| series.id),
+    };
+    let of_series = |one: ReportExemplar<'a>| {
+        let series: SeriesId = series_of(entries.get(one.entry)?)?;
+        Some(Exemplar { series, at: one.at.unwrap_or(now), value: one.value, labels: one.labels })
+    };
+    let exemplars = exemplars.into_iter().filter_map(of_series).collect();
     let mut points = Vec::with_capacity(entries.len());
     let mut refused = Vec::new();
     for entry in entries {
@@ -232,7 +265,7 @@ async fn resolve(
     }
     // The parts of one histogram share their fate and their place in the list.
     refused.dedup_by_key(|r| r.index);
-    Ok((points, refused))
+    Ok((points, exemplars, refused))
 }
 
 fn all_rejected(rejected: Vec<Rejected>) -> Problem {

@@ -61,6 +61,7 @@ async fn keep_expiring(app: &App, core: &Core, every: Duration) {
         if forgot.elapsed() >= FORGET_EVERY {
             forgot = Instant::now();
             forget(core);
+            core.live.exemplars.expire(Millis::now());
         }
     }
 }

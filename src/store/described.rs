@@ -49,13 +49,15 @@ pub(super) async fn describe(tx: &mut Transaction, ids: Vec<i32>) -> Result<Know
     sql_made(text).bind(ids).fetch_all(&mut **tx).await?.iter().map(read).collect()
 }
 
+/// JSON as it is written elsewhere: without blanks.
+pub(super) fn compact(text: &str) -> Option<Box<RawValue>> {
+    let value: serde_json::Value = serde_json::from_str(text).ok()?;
+    serde_json::value::to_raw_value(&value).ok()
+}
+
 /// Reads a row of [`COLUMNS`].
 pub(super) fn read(row: &PgRow) -> Result<(i32, Arc<Described>), StoreError> {
-    // As it is written elsewhere: without blanks.
-    let labels = row.try_get::<Option<&str>, _>("labels")?.and_then(|text| {
-        let value: serde_json::Value = serde_json::from_str(text).ok()?;
-        serde_json::value::to_raw_value(&value).ok()
-    });
+    let labels = row.try_get::<Option<&str>, _>("labels")?.and_then(compact);
     let mut described = Described {
         runtime_id: row.try_get("runtime_id")?,
         component_name: row.try_get("component_name")?,

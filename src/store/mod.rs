@@ -41,7 +41,7 @@ pub use components::{Components, Lookup, Registration, RuntimeRow};
 pub use db::{Database, StoreError, Tenure, Transaction};
 pub use described::Described;
 pub use ended::{ended_series, store_ended};
-pub use exemplars::Exemplar;
+pub use exemplars::{ExemplarQuery, Exemplars, FoundExemplar};
 pub use inserted::Inserted;
 pub use lease::{Claim, Claimed, Renewed, held as lease_held};
 pub use maintenance::{MaintenanceReport, MaintenanceRun, Retention};

@@ -14,6 +14,11 @@ use crate::model::{MetricType, Millis, SeriesId};
 /// So many series at most are described when they are looked for; of more, those that the page has.
 const FEW: usize = 1000;
 
+/// Which series the filters let pass, of the tables [`described::TABLES`].
+pub(super) const FILTERS: &str = "($1::bigint is null or s.runtime_id = $1) and ($2::text is null or s.component_name = $2) \
+     and ($3::text is null or s.metric_name = $3) and ($4::text is null or n.metric_type = $4) \
+     and ($5::text is null or s.labels @> $5::jsonb)";
+
 /// What to look for. A filter that is `None` lets everything pass.
 #[derive(Clone, Debug, Default)]
 pub struct Query {
@@ -186,26 +191,22 @@ impl Query {
         columns: &str,
         limit: &str,
     ) -> Result<Vec<sqlx::postgres::PgRow>, StoreError> {
+        let text = format!("select {columns} from {} where {FILTERS} {limit}", described::TABLES);
+        Ok(self.filtering(text).fetch_all(&mut **tx).await?)
+    }
+
+    /// A statement with what [`FILTERS`] want as its first parameters.
+    pub(super) fn filtering(&self, text: String) -> sqlx::query::Query<'static, sqlx::Postgres, sqlx::postgres::PgArguments> {
         let labels: serde_json::Map<String, serde_json::Value> =
             self.labels.iter().map(|(k, v)| (k.clone(), v.clone().into())).collect();
         let labels = (!labels.is_empty()).then(|| serde_json::Value::Object(labels).to_string());
-        let text = format!(
-            "select {columns} from {} \
-             where ($1::bigint is null or s.runtime_id = $1) and ($2::text is null or s.component_name = $2) \
-               and ($3::text is null or s.metric_name = $3) and ($4::text is null or n.metric_type = $4) \
-               and ($5::text is null or s.labels @> $5::jsonb) {limit}",
-            described::TABLES
-        );
-        let rows = sql_made(text)
+        sql_made(text)
             .bind(self.runtime_id)
             // The id wins over the name.
             .bind(self.component_name.as_ref().filter(|_| self.runtime_id.is_none()))
             .bind(&self.metric_name)
             .bind(self.metric_type.map(MetricType::as_str))
             .bind(labels)
-            .fetch_all(&mut **tx)
-            .await?;
-        Ok(rows)
     }
 
     /// What to look for page by page.

@@ -3,6 +3,7 @@
 use maud::{Markup, html};
 
 use super::data::{Chart, ComponentPage, Point, RejectionCount, SeriesRow};
+use super::exemplars;
 use super::humanize;
 use super::parts::{self, Column};
 use super::query::{Range, SeriesQuery};
@@ -167,6 +168,7 @@ fn chart_section(data: &ComponentPage, chart: &Chart) -> Markup {
             @if !row.labels.is_empty() { p.labels { (parts::labels(&row.labels)) } }
             @if let Some(help) = &row.help { p.help { (help) } }
             (figure(row, &drawn(row, &chart.points), data.query.range))
+            (exemplars::render(data, chart))
         }
     }
 }

@@ -15,7 +15,7 @@ mod status;
 
 use serde::{Serialize, Serializer};
 
-pub use component::{Chart, ComponentPage, Fact, Label, RejectionCount, SeriesRow};
+pub use component::{Chart, ComponentPage, Exemplar, Fact, Label, RejectionCount, SeriesRow};
 pub use components::{ComponentList, ComponentRow, ComponentStatus, Rejection};
 pub use explorer::{Explorer, LabelRow, MetricDetail, MetricReporter, MetricRow};
 pub use overview::{ComponentCounts, Endpoint, Host, HostCard, HostReading, Overview, RetentionRun};

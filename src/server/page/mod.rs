@@ -10,6 +10,7 @@ pub mod assets;
 mod component;
 mod components;
 pub mod data;
+mod exemplars;
 mod explorer;
 #[cfg(test)]
 mod fixture;

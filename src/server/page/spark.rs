@@ -93,19 +93,30 @@ pub(super) struct Shape {
 pub(super) fn draw(points: &[Point], scale: Scale, canvas: Canvas) -> Shape {
     let mut shape = Shape::default();
     let (Some(first), Some(last)) = (points.first(), points.last()) else { return shape };
-    let span = (last.0.saturating_sub(first.0)).max(1) as f64;
-    // Half of a thick line's width stays inside.
-    let margin = 3.0;
-    let place = |(at, value): Point| {
-        let x = at.saturating_sub(first.0) as f64 / span * f64::from(canvas.width);
-        let y = margin + (1.0 - scale.place(value)) * (f64::from(canvas.height) - 2.0 * margin);
-        (round(x), round(y))
-    };
+    let length = last.0.saturating_sub(first.0);
+    let span = length.max(1) as f64;
+    let place = |point: Point| place(point, first.0, length, scale, canvas);
     for run in runs(points) {
         let places: Vec<(i32, i32)> = thin(run, span, canvas.stretches).into_iter().map(place).collect();
         add_run(&mut shape, &places, canvas);
     }
     shape
+}
+
+/// One point of a drawing from a time to another, as the path of a dot.
+pub(super) fn dot(point: Point, (from, to): (i64, i64), scale: Scale, canvas: Canvas) -> String {
+    let (x, y) = place(point, from, to.saturating_sub(from), scale, canvas);
+    format!("M{x} {y}h0")
+}
+
+/// Where a point lies on a canvas that begins at a time and is so long.
+fn place((at, value): Point, from: i64, span: i64, scale: Scale, canvas: Canvas) -> (i32, i32) {
+    // Half of a thick line's width stays inside.
+    let margin = 3.0;
+    let share = at.saturating_sub(from) as f64 / span.max(1) as f64;
+    let x = share.clamp(0.0, 1.0) * f64::from(canvas.width);
+    let y = margin + (1.0 - scale.place(value)) * (f64::from(canvas.height) - 2.0 * margin);
+    (round(x), round(y))
 }
 
 /// The rate per second between neighbouring points of a value that only goes up. A value that fell

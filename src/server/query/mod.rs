@@ -1,8 +1,9 @@
-//! `GET /api/metrics/query`: stored samples, as JSON, NDJSON or CSV.
+//! `GET /api/metrics/query`: stored samples, as JSON, NDJSON or CSV; and what other queries share.
 
 #[cfg(any(test, feature = "fuzzing"))]
 #[path = "../../../fuzz/words.rs"]
 pub(crate) mod fuzz;
+pub(super) mod exemplars;
 mod rows;
 
 use std::sync::Arc;
@@ -69,7 +70,8 @@ fn with_next(reply: Reply, next: Option<String>) -> Reply {
     }
 }
 
-const PARAMETERS: &[&str] = &[
+/// Which series and times, and how many.
+const FILTERS: &[&str] = &[
     "runtime_id",
     "component_name",
     "metric_name",
@@ -79,13 +81,20 @@ const PARAMETERS: &[&str] = &[
     "label.",
     "limit",
     "page_token",
-    "step",
-    "agg",
 ];
 
 fn read(request: &Request) -> Result<Query, Problem> {
+    request.params.only(&[FILTERS, &["step", "agg"]].concat())?;
+    Ok(Query {
+        after: request.params.get("page_token")?.map(page).transpose()?,
+        step: step(request)?,
+        ..filters(request)?
+    })
+}
+
+/// What [`FILTERS`] say, but for the page.
+fn filters(request: &Request) -> Result<Query, Problem> {
     let params = &request.params;
-    params.only(PARAMETERS)?;
     let text = |name| params.get(name).map(|v| v.map(str::to_owned));
     let limit = params.parse_as("limit", "a number of rows")?.unwrap_or(LIMIT.0);
     if !(1..=LIMIT.1).contains(&limit) {
@@ -104,8 +113,7 @@ fn read(request: &Request) -> Result<Query, Problem> {
         start,
         end,
         limit,
-        after: params.get("page_token")?.map(page).transpose()?,
-        step: step(request)?,
+        ..Query::default()
     })
 }
 
@@ -168,10 +176,16 @@ fn token(page: Page) -> String {
 }
 
 fn page(token: &str) -> Result<Page, Problem> {
+    place_of(token).map(|(at, series)| Page { at, series })
+}
+
+/// The time and the number of a page token.
+fn place_of<N: TryFrom<i64>>(token: &str) -> Result<(Millis, N), Problem> {
     let parse = || {
-        let (at, series) = token.split_once('-')?;
+        let (at, number) = token.split_once('-')?;
         let at = i64::from_str_radix(at, 16).ok().filter(|at| (0..=Millis::MAX.0).contains(at))?;
-        Some(Page { at: Millis(at), series: i32::from_str_radix(series, 16).ok().filter(|s| *s >= 0)? })
+        let number = i64::from_str_radix(number, 16).ok().filter(|number| *number >= 0)?;
+        Some((Millis(at), number.try_into().ok()?))
     };
     parse().ok_or_else(|| Problem::parameter("page_token", "is not one that this server gave"))
 }

@@ -14,14 +14,12 @@ use super::super::pace;
 use super::super::problem::{Kind, Problem};
 use super::unknown::Unknown;
 use crate::model::{
-    Component, Label, Limits, Millis, Point, RuntimeId, Series, SeriesId, is_metric_name, is_stale,
+    Component, Exemplar, Limits, Millis, Point, RuntimeId, Series, SeriesId, check_exemplar, is_metric_name,
+    is_stale,
 };
-use crate::store::{Declared, Exemplar};
+use crate::store::Declared;
 use crate::wire::remote_write::{Metadata, RemoteWrite, Sample, Written};
 use crate::wire::report::Rejected;
-
-/// Characters that all labels of an exemplar may have, as OpenMetrics has it.
-const EXEMPLAR_CHARS: usize = 128;
 
 /// How long a request with deltas waits for those before it.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -48,6 +46,8 @@ struct Brought<'w> {
     points: Vec<Point>,
     ended: Vec<Point>,
     exemplars: Vec<Exemplar<'w>>,
+    /// How many of them each component sends.
+    exemplars_of: HashMap<RuntimeId, (Arc<Component>, usize)>,
     refused: Vec<Rejected>,
     /// What deltas add up to, where there are some.
     sums: HashMap<SeriesId, (Millis, f64)>,
@@ -165,11 +165,15 @@ impl<'w> Brought<'w> {
         for exemplar in write.exemplars(written) {
             let at = if exemplar.sample.at.0 == 0 { clock.now } else { exemplar.sample.at };
             let labels = clock.check(at).map_err(|reason| ("timestamp", reason)).and_then(|()| {
-                let labels = write.exemplar_labels(exemplar)?;
-                check_exemplar(&labels).map(|()| labels)
+                let mut labels = write.exemplar_labels(exemplar)?;
+                check_exemplar(&mut labels).map_err(|reason| ("exemplars", reason))?;
+                Ok(labels)
             });
             match labels {
                 Ok(labels) => {
+                    let component = &series.component;
+                    let first = || (Arc::clone(component), 0);
+                    self.exemplars_of.entry(component.id).or_insert_with(first).1 += 1;
                     self.exemplars.push(Exemplar {
                         series: series.id,
                         at,
@@ -209,7 +213,7 @@ impl<'w> Brought<'w> {
         Ok(Some(sum))
     }
 
-    /// Counts its samples against what their components may send. Its bytes are of all of them.
+    /// Counts its samples and exemplars against what their components may send. Its bytes are of all of them.
     fn admit(&self, app: &App, now: Millis) -> Result<(), Problem> {
         let mut samples: HashMap<RuntimeId, (&Component, usize)> = HashMap::new();
         let same = |a: &Point, b: &Point| Arc::ptr_eq(&a.series.component, &b.series.component);
@@ -218,6 +222,9 @@ impl<'w> Brought<'w> {
                 let component = &*first.series.component;
                 samples.entry(component.id).or_insert((component, 0)).1 += run.len();
             }
+        }
+        for (id, (component, count)) in &self.exemplars_of {
+            samples.entry(*id).or_insert((component, 0)).1 += count;
         }
         samples.into_values().try_for_each(|(component, count)| pace::admit(app, component, now, count, 0))
     }
@@ -245,7 +252,7 @@ impl<'w> Brought<'w> {
         }
         core.end(&self.ended);
         // After the samples: what was not stored is sent again, and changes nothing that was.
-        Exemplar::store(&core.database, &self.exemplars).await?;
+        core.note_exemplars(&self.exemplars).await?;
         Ok(taken)
     }
 }
@@ -271,16 +278,6 @@ impl Clock {
         let ahead = self.latest.since(self.now) / 1000;
         Err(format!("{} ms since 1970 is more than {ahead} s ahead of the server's clock", at.0))
     }
-}
-
-fn check_exemplar(labels: &[Label<'_>]) -> Result<(), (&'static str, String)> {
-    let chars: usize = labels.iter().map(|(key, value)| key.chars().count() + value.chars().count()).sum();
-    if chars > EXEMPLAR_CHARS {
-        let reason =
-            format!("an exemplar's labels have {chars} characters, at most {EXEMPLAR_CHARS} are allowed");
-        return Err(("exemplars", reason));
-    }
-    Ok(())
 }
 
 /// Help or unit as far as it can be stored; nothing where PostgreSQL's text can't hold it.

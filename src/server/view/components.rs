@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use super::super::core::Core;
 use super::super::page::data::{
-    Chart, ComponentList, ComponentPage, ComponentRow, ComponentStatus, Fact, Label, Rejection,
+    Chart, ComponentList, ComponentPage, ComponentRow, ComponentStatus, Exemplar, Fact, Label, Rejection,
     RejectionCount, SeriesRow,
 };
 use super::super::page::{ComponentsQuery, SeriesQuery};
 use super::super::problem::Problem;
-use crate::model::{Component, Millis, RuntimeId, Series, SeriesId, family_of, labels_of_line};
-use crate::store::points;
+use super::super::trace_url::TraceUrl;
+use crate::model::{Component, Millis, RuntimeId, Series, SeriesId, TRACE_ID, family_of, labels_of_line};
+use crate::store::{Exemplars, points};
 
 /// Sparklines of a component's series show the last quarter of an hour.
 const WHILE_MS: i64 = 15 * 60_000;
@@ -18,6 +19,8 @@ const WHILE_MS: i64 = 15 * 60_000;
 const STEP_MS: i64 = 15_000;
 /// Points of the chart at most.
 const CHART_POINTS: i64 = 1000;
+/// Exemplars beside it at most.
+const EXEMPLARS: usize = 100;
 
 pub(super) fn list(core: &Core, query: ComponentsQuery) -> ComponentList {
     let rows = core.components.all().iter().map(|c| row(core, c)).collect();
@@ -55,6 +58,7 @@ pub(super) async fn one(
     core: &Core,
     runtime_id: i64,
     query: SeriesQuery,
+    trace_url: Option<&TraceUrl>,
 ) -> Result<Option<ComponentPage>, Problem> {
     let Some(component) = core.components.by_id(&core.database, RuntimeId(runtime_id)).await? else {
         return Ok(None);
@@ -62,7 +66,7 @@ pub(super) async fn one(
     let now = Millis::now();
     let series = core.live.of_component(component.id);
     let all: Vec<SeriesRow> = series.iter().filter_map(|s| series_row(core, s)).collect();
-    let chart = chart(core, &all, &query, now).await?;
+    let chart = chart(core, &all, &query, now, trace_url).await?;
     let (mut rows, paging) = ComponentPage::select(all, &query);
     let ids: Vec<SeriesId> = rows.iter().map(id_of).collect();
     let mut history = points(&core.database, &ids, now.plus(-WHILE_MS), now, STEP_MS).await?;
@@ -116,6 +120,7 @@ async fn chart(
     all: &[SeriesRow],
     query: &SeriesQuery,
     now: Millis,
+    trace_url: Option<&TraceUrl>,
 ) -> Result<Option<Chart>, Problem> {
     let Some(series) = query.series.and_then(|id| all.iter().find(|r| r.series_id == id)) else {
         return Ok(None);
@@ -125,7 +130,23 @@ async fn chart(
     let mut found =
         points(&core.database, &[id], now.plus(-length), now, (length / CHART_POINTS).max(1000)).await?;
     let points = found.remove(&id.0).unwrap_or_default();
-    Ok(Some(Chart { series: series.clone(), points }))
+    let exemplars = Exemplars::of_series(&core.database, id, now.plus(-length), EXEMPLARS).await?;
+    let exemplars = exemplars.into_iter().map(|one| exemplar(one, trace_url)).collect();
+    Ok(Some(Chart { series: series.clone(), points, exemplars }))
+}
+
+fn exemplar(stored: crate::model::Exemplar<'_>, trace_url: Option<&TraceUrl>) -> Exemplar {
+    let labels = stored.labels.into_iter();
+    let labels = labels.map(|(name, value)| Label { name: name.into(), value: value.into() });
+    let (trace, labels): (Vec<_>, Vec<_>) = labels.partition(|label| label.name == TRACE_ID);
+    let trace_id = trace.into_iter().next().map(|label| label.value);
+    Exemplar {
+        timestamp_ms: stored.at.0,
+        value: stored.value,
+        trace_url: trace_id.as_ref().and_then(|id| Some(trace_url?.of(id))),
+        trace_id,
+        labels,
+    }
 }
 
 /// What its registration says.

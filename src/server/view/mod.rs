@@ -68,7 +68,9 @@ async fn fill(app: &App, asked: Page) -> Result<Option<View>, Problem> {
         Page::Overview => Some(View::Overview(overview::fill(app, core).await?)),
         Page::Components(query) => Some(View::Components(components::list(core, query))),
         Page::Component { runtime_id, query } => {
-            components::one(core, runtime_id, query).await?.map(|data| View::Component(Box::new(data)))
+            let trace_url = app.config.trace_url.as_ref();
+            let data = components::one(core, runtime_id, query, trace_url).await?;
+            data.map(|data| View::Component(Box::new(data)))
         }
         Page::Explorer(query) => Some(View::Explorer(explorer::fill(core, query))),
         Page::Status => Some(View::Status(status::fill(app, core).await?)),

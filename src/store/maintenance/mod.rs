@@ -104,6 +104,7 @@ impl Retention {
             }
         }
         report.deleted_rollups = forget_rollups(&mut tx, cutoffs.hourly).await?;
+        report.deleted_exemplars = exemplars::drop_past(&mut tx, cutoff).await?;
         delete_hours(&mut tx, cutoff, report).await?;
         // Those of the partitions that go are not deleted one by one.
         report.deleted_samples += delete_rows(&mut tx, cutoff).await?;
@@ -148,7 +149,7 @@ impl Retention {
         delete_hours(&mut tx, cutoff, report).await?;
         report.deleted_samples += delete_rows(&mut tx, cutoff).await?;
         report.deleted_rollups = forget_rollups(&mut tx, cutoffs.hourly).await?;
-        exemplars::drop_past(&mut tx, cutoff).await?;
+        report.deleted_exemplars = exemplars::drop_past(&mut tx, cutoff).await?;
         ended::drop_past(&mut tx, cutoff).await?;
         tx.commit().await?;
         progress(&format!("{} samples deleted one by one", report.deleted_samples));

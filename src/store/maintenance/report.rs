@@ -26,6 +26,8 @@ pub struct MaintenanceReport {
     pub deleted_samples: u64,
     /// Roll-ups that were past their time.
     pub deleted_rollups: u64,
+    /// Exemplars that were past their time.
+    pub deleted_exemplars: u64,
     /// Bytes of the partitions that were dropped.
     pub freed_bytes: u64,
     /// The same by what was in them.

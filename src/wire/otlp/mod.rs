@@ -34,7 +34,7 @@ pub enum OtlpError {
     #[error("body: not a valid ExportMetricsServiceRequest: {0}")]
     Malformed(String),
     /// More than the limit.
-    #[error("the points make more than {0} series: send fewer at once")]
+    #[error("the points make more than {0} series or exemplars: send fewer at once")]
     TooMany(usize),
 }
 

@@ -17,14 +17,16 @@ use super::attributes::{hex, labels, value};
 use super::buckets::{Buckets, explicit, exponential};
 use super::names::{Form, label_name, metric_name};
 use super::points::{About, in_order};
-use crate::model::{Limits, MetricType, Millis, STALE};
+use crate::model::{EXECUTION_ID, EXEMPLAR_CHARS, Limits, MetricType, Millis, STALE, TRACE_ID};
 use crate::wire::remote_write::{Made, Said, Sample, Text};
 use crate::wire::value::write as write_value;
 
 /// Component of a resource that names neither itself nor its service.
 const DEFAULT_COMPONENT: &str = "otlp";
-/// Characters that an exemplar's labels may have together.
-const EXEMPLAR_CHARS: usize = 128;
+/// The attribute of a measurement that names its execution, `noetl.execution_id`, as a label.
+const EXECUTION: &str = "noetl_execution_id";
+/// The label that has the id of a span.
+const SPAN_ID: &str = "span_id";
 /// Labels that the resource gives to each of its series: component, its kind, job, instance.
 const OF_RESOURCE: usize = 4;
 
@@ -161,11 +163,8 @@ impl Translation<'_> {
     ) -> Result<(), OtlpError> {
         let name = metric_name(&points.metric.name, &points.metric.unit, form);
         let kind = if form == Form::Counter { MetricType::Counter } else { MetricType::Gauge };
-        for (point, mut about) in in_order(all, temporality) {
+        for (point, about) in in_order(all, temporality) {
             let index = self.next_point();
-            if form != Form::Counter {
-                about.exemplars = &[];
-            }
             let Some(said) = self.said(points, kind, index, &about) else { continue };
             let value = match point.value {
                 Some(number_data_point::Value::AsDouble(value)) => value,
@@ -208,7 +207,7 @@ impl Translation<'_> {
                 value > above && value <= bound
             };
             for exemplar in about.exemplars.iter().filter(lies_here) {
-                self.exemplar(exemplar);
+                self.exemplar(exemplar)?;
             }
             above = bound;
         }
@@ -273,25 +272,27 @@ impl Translation<'_> {
         self.out.point_of.push(index);
         if at.is_none() && suffix.is_empty() {
             for exemplar in point.exemplars {
-                self.exemplar(exemplar);
+                self.exemplar(exemplar)?;
             }
         }
         Ok(())
     }
 
-    /// Adds an exemplar of the last series: its trace first, then what has room.
-    fn exemplar(&mut self, exemplar: &Exemplar) {
-        let mut all: Vec<(Cow<'_, str>, String)> = Vec::new();
-        for (name, id) in [("trace_id", &exemplar.trace_id), ("span_id", &exemplar.span_id)] {
-            if !id.is_empty() {
-                all.push((name.into(), hex(id)));
-            }
+    /// Adds an exemplar of the last series: its trace and its execution first, then what has room.
+    fn exemplar(&mut self, exemplar: &Exemplar) -> Result<(), OtlpError> {
+        if self.out.made.exemplars() == self.limits.samples {
+            return Err(OtlpError::TooMany(self.limits.samples));
         }
-        all.extend(
-            labels(&exemplar.filtered_attributes)
-                .into_iter()
-                .filter(|(name, _)| !matches!(&**name, "trace_id" | "span_id")),
-        );
+        let mut others = labels(&exemplar.filtered_attributes);
+        let [trace_id, span_id] =
+            [&exemplar.trace_id, &exemplar.span_id].map(|id| Some(hex(id)).filter(|id| !id.is_empty()));
+        let execution_id = others.remove(EXECUTION).or_else(|| others.remove(EXECUTION_ID));
+        let first = [(TRACE_ID, trace_id), (EXECUTION_ID, execution_id), (SPAN_ID, span_id)];
+        for (name, _) in &first {
+            others.remove(*name);
+        }
+        let all: Vec<(Cow<'_, str>, String)> =
+            first.into_iter().filter_map(|(name, id)| Some((name.into(), id?))).chain(others).collect();
         let mut room = EXEMPLAR_CHARS;
         let made = &mut self.out.made;
         let fitting: Vec<(Text, Text)> = all
@@ -305,6 +306,7 @@ impl Translation<'_> {
             .collect();
         let sample = Sample { at: millis(exemplar.time_unix_nano, self.now), value: value_of(exemplar) };
         made.exemplar(fitting.into_iter(), sample);
+        Ok(())
     }
 }
 

@@ -85,6 +85,11 @@ impl Made {
         self.series.len()
     }
 
+    /// How many exemplars there are.
+    pub const fn exemplars(&self) -> usize {
+        self.exemplars.len()
+    }
+
     /// Whether there is none.
     pub const fn is_empty(&self) -> bool {
         self.series.is_empty()

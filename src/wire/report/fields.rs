@@ -65,14 +65,20 @@ impl<'a> Times<'a> {
             return Ok(Some(at));
         }
         let Some(text) = text_of("timestamp", parse("timestamp", field)?)? else { return Ok(None) };
-        let at = parse_timestamp(&text).map_err(|e| ("timestamp", format!("{:?} {e}", clip(&text))))?;
+        let at = self.parse(&text)?;
+        self.last = Some((raw, at));
+        Ok(Some(at))
+    }
+
+    /// The time that a text says.
+    pub(super) fn parse(&self, text: &str) -> Result<Millis, FieldError> {
+        let at = parse_timestamp(text).map_err(|e| ("timestamp", format!("{:?} {e}", clip(text))))?;
         if at.since(self.now) > self.future_ms {
             let ahead = self.future_ms / 1000;
             let reason = format!("{} is more than {ahead} s ahead of the server's clock", at.rfc3339());
             return Err(("timestamp", reason));
         }
-        self.last = Some((raw, at));
-        Ok(Some(at))
+        Ok(at)
     }
 }
 

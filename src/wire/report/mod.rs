@@ -7,6 +7,7 @@
 //! touched by it. Only a body that is no JSON object at all, or whose component or list of metrics
 //! can't be read, fails as a whole.
 
+mod exemplars;
 mod fields;
 #[cfg(any(test, feature = "fuzzing"))]
 #[path = "../../../fuzz/report.rs"]
@@ -25,7 +26,9 @@ use fields::{FieldError, Times};
 use raw::{Item, Items, RawReport};
 
 use super::json::Json;
-use crate::model::{Label, Limits, MetricType, Millis, Series, SeriesKey};
+use crate::model::{EXECUTION_ID, EXEMPLAR_CHARS, Label, Limits, MetricType, Millis, Series, SeriesKey};
+
+pub use exemplars::Exemplar;
 
 /// A report whose entries are not checked yet.
 #[derive(Debug, Default)]
@@ -36,6 +39,8 @@ pub struct Report<'a> {
     pub component_name: Option<Cow<'a, str>>,
     /// Kind of the component: `component_type`, or `kind`.
     pub component_type: Option<Cow<'a, str>>,
+    /// The execution that its entries are of.
+    pub execution_id: Option<Cow<'a, str>>,
     items: Vec<Item<'a>>,
 }
 
@@ -46,6 +51,8 @@ pub struct Checked<'a> {
     pub entries: Vec<Entry>,
     /// Samples whose series is still to be found.
     pub samples: Vec<Sample<'a>>,
+    /// Exemplars of the entries.
+    pub exemplars: Vec<Exemplar<'a>>,
     /// Entries that break a rule.
     pub rejected: Vec<Rejected>,
 }
@@ -148,6 +155,7 @@ pub fn read<'a>(body: &'a [u8], limits: &Limits) -> Result<Report<'a>, ReportErr
         runtime_id: runtime_id(raw.runtime_id)?,
         component_name: text("component_name", raw.component_name)?.filter(|t| !t.is_empty()),
         component_type: text("component_type", raw.component_type)?.filter(|t| !t.is_empty()),
+        execution_id: execution_id(raw.execution_id)?,
         items,
     })
 }
@@ -180,22 +188,32 @@ impl<'a> Report<'a> {
         let mut times = Times::new(now, limits);
         let mut copies = limits.body_bytes.saturating_mul(LABEL_COPIES);
         for (index, ((item, key), series)) in self.items.iter().zip(keys).zip(found).enumerate() {
-            let before = checked.samples.len();
-            if let Some(series) = series {
-                match item.check_known(series, &mut times) {
-                    Ok(sample) => checked.entries.push(Entry::Known(sample)),
-                    Err(error) => checked.reject(index, error),
+            let (before, first) = (checked.samples.len(), checked.entries.len());
+            let exemplars = match item.exemplars(self.execution_id.as_ref(), limits, &mut times) {
+                Ok(exemplars) => exemplars,
+                Err(error) => {
+                    checked.reject(index, error);
+                    continue;
                 }
-                continue;
-            }
-            if let Err(error) = item.check(index, key, limits, &mut times, &mut copies, &mut checked.samples)
-            {
+            };
+            let taken = match series {
+                Some(series) => item
+                    .check_known(series, &mut times)
+                    .map(|sample| checked.entries.push(Entry::Known(sample))),
+                None => item.check(index, key, limits, &mut times, &mut copies, &mut checked.samples),
+            };
+            if let Err(error) = taken {
                 checked.samples.truncate(before);
                 checked.reject(index, error);
-            } else if checked.entries.len() + checked.samples.len() - before > limits.samples {
-                return Err(too_many(limits));
             }
             checked.entries.extend((before..checked.samples.len()).map(Entry::Sample));
+            if checked.entries.len() > limits.samples {
+                return Err(too_many(limits));
+            }
+            checked.attach(first, exemplars);
+            if checked.exemplars.len() > limits.samples {
+                return Err(shape("metrics", format!("more than {} exemplars in one report", limits.samples)));
+            }
         }
         Ok(checked)
     }
@@ -213,6 +231,23 @@ fn shape(field: &'static str, reason: String) -> ReportError {
 
 fn too_many(limits: &Limits) -> ReportError {
     shape("metrics", format!("more than {} samples in one report", limits.samples))
+}
+
+/// The id of an execution has room among the labels of an exemplar.
+fn execution_id(value: Json<'_>) -> Result<Option<Cow<'_, str>>, ReportError> {
+    let wrong = |reason: String| shape("execution_id", reason);
+    let id: Cow<'_, str> = match value {
+        Json::Integer(id) => id.to_string().into(),
+        other => match other.into_text() {
+            Ok(text) => text.unwrap_or_default(),
+            Err(what) => return Err(wrong(format!("must be a string or a 64-bit integer, not {what}"))),
+        },
+    };
+    let most = EXEMPLAR_CHARS - EXECUTION_ID.len();
+    if id.chars().count() > most || id.contains('\0') {
+        return Err(wrong(format!("must have at most {most} characters and no U+0000")));
+    }
+    Ok(Some(id).filter(|id| !id.is_empty()))
 }
 
 /// An id is a number, or the same as a string, since it does not fit a double.

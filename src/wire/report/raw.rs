@@ -45,6 +45,7 @@ pub(super) struct RawReport<'a> {
     pub(super) runtime_id: Json<'a>,
     pub(super) component_name: Json<'a>,
     pub(super) component_type: Json<'a>,
+    pub(super) execution_id: Json<'a>,
     pub(super) metrics: Items<'a>,
 }
 
@@ -82,6 +83,7 @@ pub(super) struct Item<'a> {
     pub(super) quantiles: Field<'a>,
     pub(super) sum: Field<'a>,
     pub(super) count: Field<'a>,
+    pub(super) exemplars: Field<'a>,
 }
 
 impl<'a> RawReport<'a> {
@@ -117,6 +119,7 @@ impl<'de> Visitor<'de> for ReportVisitor {
             let (field, slot) = match key.as_ref() {
                 "runtime_id" => ("runtime_id", &mut report.runtime_id),
                 "component_name" => ("component_name", &mut report.component_name),
+                "execution_id" => ("execution_id", &mut report.execution_id),
                 // Two names of one field: whoever sends both means the same by them.
                 "component_type" | "kind" => {
                     report.component_type = map.next_value()?;
@@ -168,6 +171,7 @@ impl<'de> Deserialize<'de> for Item<'de> {
                         "quantiles" => ("quantiles", &mut item.quantiles),
                         "sum" => ("sum", &mut item.sum),
                         "count" => ("count", &mut item.count),
+                        "exemplars" => ("exemplars", &mut item.exemplars),
                         _ => {
                             map.next_value::<IgnoredAny>()?;
                             continue;

@@ -50,6 +50,7 @@ impl<'a> Scan<'a> {
                 b"runtime_id" => Some(&mut report.runtime_id),
                 b"component_name" => Some(&mut report.component_name),
                 b"component_type" | b"kind" => Some(&mut report.component_type),
+                b"execution_id" => Some(&mut report.execution_id),
                 b"metrics" => return None,
                 _ => None,
             };
@@ -94,6 +95,7 @@ impl<'a> Scan<'a> {
                 b"quantiles" => Some(&mut item.quantiles),
                 b"sum" => Some(&mut item.sum),
                 b"count" => Some(&mut item.count),
+                b"exemplars" => Some(&mut item.exemplars),
                 _ => None,
             };
             let value = self.value(DEPTH)?;

@@ -255,3 +255,95 @@ proptest! {
         prop_assert!(got.to_bits() == value.to_bits() || (got.is_nan() && value.is_nan()));
     }
 }
+
+fn exemplars(body: &str) -> Result<(Vec<String>, Vec<Rejected>), ReportError> {
+    let report = super::read(body.as_bytes(), &Limits::default())?;
+    let checked = report.check(&Limits::default(), NOW, |_| SeriesKey(1), |_| None)?;
+    let said = |one: &Exemplar<'_>| {
+        let Entry::Sample(place) = checked.entries[one.entry] else { panic!("{one:?}") };
+        let Sample { name, labels, .. } = &checked.samples[place];
+        let bound = labels.iter().find(|(name, _)| name == "le").map_or("", |(_, bound)| bound);
+        let own: Vec<String> = one.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let at = one.at.map_or_else(String::new, |at| format!(" @{}", at.0));
+        format!("{name}{bound} {} {}{at}", own.join(","), one.value)
+    };
+    Ok((checked.exemplars.iter().map(said).collect(), checked.rejected))
+}
+
+#[test]
+fn exemplars_are_those_of_their_sample_or_of_the_bucket_that_counts_them() {
+    let (found, rejected) = exemplars(
+        r#"{"component_name":"w","metrics":[
+        {"metric_name":"a_total","metric_type":"counter","metric_value":5,"timestamp":"1970-01-01T00:00:02Z",
+         "exemplars":[{"labels":{"trace_id":"t","a":"b"}},{"value":2,"timestamp":"1970-01-01T00:00:01Z","x":1}]},
+        {"metric_name":"h","metric_type":"histogram","buckets":{"0.5":1,"1":2,"+Inf":3},"sum":9,"count":3,
+         "exemplars":[{"value":0.5},{"value":0.6,"labels":{"trace_id":"t"}},{"value":7},{}]},
+        {"metric_name":"none","metric_type":"gauge","metric_value":1,"exemplars":[]},
+        {"metric_name":"over","metric_type":"gauge","metric_value":"Stale","exemplars":[{}]}]}"#,
+    )
+    .unwrap();
+    assert_eq!(rejected, []);
+    let expected = [
+        "a_total a=b,trace_id=t 5 @2000",
+        "a_total  2 @1000",
+        "h_bucket0.5  0.5",
+        "h_bucket1.0 trace_id=t 0.6",
+        "h_bucket+Inf  7",
+        "h_count  3",
+    ];
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn what_is_of_an_execution_has_exemplars_that_say_so() {
+    let body = |id: &str| {
+        format!(
+            r#"{{"component_name":"w","execution_id":{id},"metrics":[
+            {{"metric_name":"a","metric_type":"gauge","metric_value":5}},
+            {{"metric_name":"b","metric_type":"gauge","metric_value":6,"exemplars":[{{"value":1,"labels":{{"trace_id":"t"}}}},
+              {{"labels":{{"execution_id":"other"}}}}]}},
+            {{"metric_name":"h","metric_type":"histogram","buckets":{{"+Inf":3}},"sum":9,"count":3}}]}}"#
+        )
+    };
+    let expected =
+        ["a execution_id=9007199254740993 5", "b execution_id=9007199254740993,trace_id=t 1", "b execution_id=other 6", "h_count execution_id=9007199254740993 3"];
+    for id in ["9007199254740993", "\"9007199254740993\""] {
+        assert_eq!(exemplars(&body(id)).unwrap(), (expected.map(str::to_owned).to_vec(), vec![]), "{id}");
+    }
+    assert_eq!(exemplars(&body("\"\"")).unwrap().0.len(), 2);
+    let long = format!("\"{}\"", "x".repeat(117));
+    for bad in ["1.5", "[]", "\"\\u0000\"", &long] {
+        let error = exemplars(&body(bad)).unwrap_err().to_string();
+        assert!(error.starts_with("execution_id: must "), "{bad}: {error}");
+    }
+}
+
+#[test]
+fn a_bad_exemplar_refuses_its_entry_and_says_why() {
+    let reason = |exemplars: &str| {
+        only_reason(&format!(
+            r#"{{"metric_name":"a","metric_type":"gauge","metric_value":5,"exemplars":{exemplars}}}"#
+        ))
+    };
+    for (exemplars, expected) in [
+        ("7", "exemplars: must be a list of objects, not a number"),
+        ("[{}, 7]", "exemplars: exemplars[1]: must be an object, not a number"),
+        ("[{\"value\":\"x\"}]", "exemplars: exemplars[0]: value: must be a number, or"),
+        ("[{\"value\":\"Stale\"}]", "exemplars: exemplars[0]: value: must be a number, or"),
+        ("[{\"value\":1,\"value\":2}]", "exemplars: exemplars[0]: value occurs twice"),
+        ("[{\"timestamp\":\"x\"}]", "exemplars: exemplars[0]: timestamp: \"x\""),
+        ("[{\"timestamp\":\"2030-01-01T00:00:00Z\"}]", "exemplars: exemplars[0]: timestamp: 2030"),
+        ("[{\"labels\":{\"a\":1}}]", "exemplars: exemplars[0]: labels.a: must be a string"),
+        ("[{\"labels\":{\"a-b\":\"\"}}]", "exemplars: exemplars[0]: \"a-b\" is not a label name"),
+        ("[{\"labels\":{\"a\":\"\",\"a\":\"\"}}]", "exemplars: exemplars[0]: the label a occurs twice"),
+    ] {
+        let found = reason(exemplars);
+        assert!(found.starts_with(expected), "{exemplars}: {found}");
+    }
+    let long = reason(&format!("[{{\"labels\":{{\"a\":\"{}\"}}}}]", "x".repeat(128)));
+    assert!(long.contains("129 characters, at most 128"), "{long}");
+    let many = reason(&format!("[{}{{}}]", "{},".repeat(1000)));
+    assert_eq!(many, "exemplars: 1001 of them, at most 1000 are allowed");
+    let large = reason(&format!("[{}{{}}]", " ".repeat(1 << 20)));
+    assert_eq!(large, "exemplars: 1048580 bytes, at most 1024 for each of 1000");
+}

@@ -134,6 +134,24 @@ pub struct Chart {
     pub series: SeriesRow,
     /// Its points over the range asked for, thinned to at most a few thousand.
     pub points: Vec<Point>,
+    /// Its newest exemplars over that range, newest first.
+    pub exemplars: Vec<Exemplar>,
+}
+
+/// A single observation behind the values of a series.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Exemplar {
+    /// When it was observed.
+    pub timestamp_ms: i64,
+    /// What was observed, in the unit of the series.
+    #[serde(serialize_with = "json_value")]
+    pub value: f64,
+    /// The trace that it is of.
+    pub trace_id: Option<String>,
+    /// Where that can be looked at.
+    pub trace_url: Option<String>,
+    /// Its other labels.
+    pub labels: Vec<Label>,
 }
 
 #[cfg(test)]

@@ -20,6 +20,13 @@ fn hostile() -> Vec<(&'static str, View)> {
         unit: Some(text()),
         ..fixture::series_rows(1).remove(0)
     };
+    let exemplar = |trace_url| Exemplar {
+        value: 1.0,
+        trace_id: Some(text()),
+        trace_url,
+        labels: vec![Label { name: text(), value: text() }],
+        ..Exemplar::default()
+    };
     let metric = MetricRow {
         name: text(),
         help: Some(text()),
@@ -67,7 +74,7 @@ fn hostile() -> Vec<(&'static str, View)> {
                 rejections: vec![RejectionCount { reason: text(), count: 1, last_ms: 0 }],
                 query,
                 rows: vec![series(1)],
-                chart: Some(Chart { series: series(2), points: vec![(0, 1.0)] }),
+                chart: Some(Chart { series: series(2), points: vec![(0, 1.0)], exemplars: vec![exemplar(None), exemplar(Some(text()))] }),
                 ..ComponentPage::default()
             })),
         ),
