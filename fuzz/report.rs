@@ -10,8 +10,8 @@ use foldhash::quality::FixedState;
 use super::raw::RawReport;
 use super::{Checked, Entry, Exemplar, Report, Sample, read, scan};
 use crate::model::{
-    Component, EXECUTION_ID, EXEMPLAR_CHARS, Limits, MetricType, Millis, Reading, RuntimeId, Series, SeriesId, SeriesKey, chars_of,
-    is_label_name, is_metric_name, is_stale,
+    Component, EXECUTION_ID, EXEMPLAR_CHARS, Limits, MetricType, Millis, Reading, RuntimeId, Series,
+    SeriesId, SeriesKey, chars_of, is_label_name, is_metric_name, is_stale,
 };
 use crate::wire::report_out::ReportOut;
 
@@ -83,7 +83,8 @@ fn keeps_limits_of_exemplars(report: &Report<'_>, checked: &Checked<'_>, limits:
         assert!(labels.iter().all(|(name, value)| is_label_name(name) && !value.contains('\0')));
         assert!(id.is_none() || labels.iter().any(|(name, _)| name == EXECUTION_ID), "{labels:?}");
     }
-    let is_over = |entry: &Entry| matches!(entry, Entry::Sample(place) if is_stale(checked.samples[*place].value));
+    let is_over =
+        |entry: &Entry| matches!(entry, Entry::Sample(place) if is_stale(checked.samples[*place].value));
     // Each entry of the report has one at least: of a whole histogram its last sample.
     let lasts = checked.entries.iter().enumerate().filter(|(place, entry)| {
         let index = |entry: &Entry| match entry {
@@ -155,7 +156,18 @@ fn is_the_same_of_known_series(report: &Report<'_>, checked: &Checked<'_>, limit
         checked.entries.iter().map(entry).collect()
     };
     let exemplars = |checked: &Checked<'_>| -> Vec<_> {
-        let of = |one: &Exemplar<'_>| (one.entry, value(one.value), one.at, one.labels.clone().into_iter().map(|(k, v)| (k.into_owned(), v.into_owned())).collect::<Vec<_>>());
+        let of = |one: &Exemplar<'_>| {
+            (
+                one.entry,
+                value(one.value),
+                one.at,
+                one.labels
+                    .clone()
+                    .into_iter()
+                    .map(|(k, v)| (k.into_owned(), v.into_owned()))
+                    .collect::<Vec<_>>(),
+            )
+        };
         checked.exemplars.iter().map(of).collect()
     };
     assert_eq!(exemplars(&again), exemplars(checked));

@@ -201,8 +201,8 @@ fn print_report(report: &MaintenanceReport, dry_run: bool) {
         report.sealed_samples, report.merged_samples
     );
     println!(
-        "deleted {} samples one by one, kept {} longer, deleted {} roll-ups",
-        report.deleted_samples, report.kept_samples, report.deleted_rollups
+        "deleted {} samples one by one, kept {} longer, deleted {} roll-ups and {} exemplars",
+        report.deleted_samples, report.kept_samples, report.deleted_rollups, report.deleted_exemplars
     );
     let store = &report.store;
     println!("there are {} samples and {} hourly roll-ups", store.samples, store.rollups);

@@ -6,6 +6,7 @@ the matchers that every selector has: datasource apart, all that the dashboard's
 """
 
 from collections.abc import Callable
+import re
 from dataclasses import dataclass, field
 
 SCHEMA_VERSION = 42
@@ -13,6 +14,8 @@ DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 # Scraped series always have `job` and `instance`. `cluster` and `namespace` are what an
 # installation adds or not: `.*` matches where they are absent, too.
 SCOPE = (("cluster", ".*"), ("namespace", ".*"), ("job", ".+"), ("instance", ".+"))
+# Only counters and the buckets of histograms have exemplars; of a metric that is chosen its rate.
+EXEMPLARY = re.compile(r"(_total|_bucket)\{|^rate\(\{")
 STAT_WIDTH, STAT_HEIGHT, GRAPH_WIDTH, GRAPH_HEIGHT, GRID = 4, 4, 12, 8, 24
 # What Grafana's own editor gives every dashboard.
 BUILT_IN = {
@@ -289,6 +292,8 @@ def _target(panel: Panel, expression: str, legend: str, letter: str) -> dict:
     }
     if panel.kind != "timeseries":
         target["instant"] = True
+    elif EXEMPLARY.search(expression):
+        target["exemplar"] = True
     if panel.kind == "table":
         target["format"] = "table"
     return target

@@ -12,8 +12,8 @@ use super::auth::AuthArgs;
 use super::tls::ServerTlsArgs;
 use super::values::{base_url, duration};
 use crate::model::Limits;
-use crate::server::{ServerConfig, TraceUrl};
 use crate::server::page::data::Flag;
+use crate::server::{ServerConfig, TraceUrl};
 use crate::store::{DatabaseSource, RuntimeOwner, percent_encode};
 
 /// How to reach PostgreSQL.

@@ -42,6 +42,15 @@ pub struct Server {
     pub register_unknown_components: bool,
     /// What a report may hold.
     pub limits: Limits,
+    /// Where traces can be looked at, such as `https://tempo.example/trace/{trace_id}`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(max = 512),
+        regex(
+            pattern = r"^https?://[-.a-zA-Z0-9]+(:[0-9]{1,5})?/[-.,:;/?#&=%+@!~*_a-zA-Z0-9]*[{]trace_id[}][-.,:;/?#&=%+@!~*_a-zA-Z0-9]*$"
+        )
+    )]
+    pub trace_url: Option<String>,
     /// Who may do what.
     // What the rules can be checked against, before the API server fills other defaults in.
     #[schemars(extend("default" = {"enabled": true}))]
@@ -64,6 +73,7 @@ impl Default for Server {
             stale_after: "5m".to_owned(),
             register_unknown_components: false,
             limits: Limits::default(),
+            trace_url: None,
             auth: Auth::default(),
             tls: None,
         }

@@ -396,8 +396,15 @@ fn made_family<'a>(
             continue;
         }
         if out.is_empty() {
-            FamilyWriter { name, metadata: &metadata, options, exemplars: None, out: &mut out, after: &mut |_| () }
-                .header(name, "gauge");
+            FamilyWriter {
+                name,
+                metadata: &metadata,
+                options,
+                exemplars: None,
+                out: &mut out,
+                after: &mut |_| (),
+            }
+            .header(name, "gauge");
         }
         out.extend_from_slice(&line);
         value::write(&mut out, number);

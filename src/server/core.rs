@@ -10,8 +10,8 @@ use crate::live::Live;
 use crate::live::exemplars::{EXPORTED_MS, MOST};
 use crate::model::{Component, Exemplar, Millis, Point, Series, SeriesId};
 use crate::store::{
-    Components, Database, Exemplars, MaintenanceRun, Partitions, SeriesIndex, StoreError, Writer, ended_series, migrate,
-    store_ended,
+    Components, Database, Exemplars, MaintenanceRun, Partitions, SeriesIndex, StoreError, Writer,
+    ended_series, migrate, store_ended,
 };
 
 /// Hours of partitions that the server keeps ahead.

@@ -36,7 +36,9 @@ impl std::str::FromStr for TraceUrl {
             && url.authority().is_some_and(|host| !host.as_str().contains('@'))
             && before.splitn(4, '/').count() == 4;
         if !is_link {
-            return Err(refused("it is not http:// or https:// with a host before {trace_id}, and no password"));
+            return Err(refused(
+                "it is not http:// or https:// with a host before {trace_id}, and no password",
+            ));
         }
         Ok(Self { before: before.to_owned(), after: after.to_owned() })
     }
@@ -49,7 +51,10 @@ mod tests {
     #[test]
     fn a_template_becomes_a_link() {
         let url = |template: &str| template.parse::<TraceUrl>().unwrap().of("a b/ü&1");
-        assert_eq!(url("https://tempo.example/trace/{trace_id}"), "https://tempo.example/trace/a%20b%2F%C3%BC%261");
+        assert_eq!(
+            url("https://tempo.example/trace/{trace_id}"),
+            "https://tempo.example/trace/a%20b%2F%C3%BC%261"
+        );
         assert_eq!(url(" http://h:16686/x?id={trace_id}&y=1 "), "http://h:16686/x?id=a%20b%2F%C3%BC%261&y=1");
     }
 

@@ -71,11 +71,14 @@ impl Exemplars {
         Ok(())
     }
 
-    /// Deletes the oldest where there are too many.
+    /// Deletes the oldest where there are too many; those that another request changes now are left to
+    /// the next time, so that neither waits for the other.
     async fn push_out(&self, tx: &mut Transaction) -> Result<u64, StoreError> {
         let deleted = sql("delete from noetl_metrics.exemplar where exemplar_id in ( \
-                             select exemplar_id from noetl_metrics.exemplar \
-                             order by \"timestamp\" desc, exemplar_id desc offset $1)")
+                             select exemplar_id from noetl_metrics.exemplar where exemplar_id in ( \
+                               select exemplar_id from noetl_metrics.exemplar \
+                               order by \"timestamp\" desc, exemplar_id desc offset $1) \
+                             for update skip locked)")
         .bind(i64::try_from(self.most).unwrap_or(i64::MAX))
         .execute(&mut **tx)
         .await?;
@@ -129,7 +132,8 @@ impl Exemplars {
 }
 
 /// What [`read`] wants of a row.
-const OWN: &str = "(extract(epoch from e.\"timestamp\") * 1000)::bigint as at, e.value, e.labels::text as own";
+const OWN: &str =
+    "(extract(epoch from e.\"timestamp\") * 1000)::bigint as at, e.value, e.labels::text as own";
 
 fn read(series: SeriesId, row: &PgRow) -> Result<Exemplar<'static>, StoreError> {
     let labels: std::collections::BTreeMap<String, String> =

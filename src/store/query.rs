@@ -196,7 +196,10 @@ impl Query {
     }
 
     /// A statement with what [`FILTERS`] want as its first parameters.
-    pub(super) fn filtering(&self, text: String) -> sqlx::query::Query<'static, sqlx::Postgres, sqlx::postgres::PgArguments> {
+    pub(super) fn filtering(
+        &self,
+        text: String,
+    ) -> sqlx::query::Query<'static, sqlx::Postgres, sqlx::postgres::PgArguments> {
         let labels: serde_json::Map<String, serde_json::Value> =
             self.labels.iter().map(|(k, v)| (k.clone(), v.clone().into())).collect();
         let labels = (!labels.is_empty()).then(|| serde_json::Value::Object(labels).to_string());

@@ -27,6 +27,7 @@ const ADMINISTERS: &[(&str, &str)] = &[
 
 const READS: &[(&str, &str)] = &[
     ("GET", "/api/metrics/query"),
+    ("GET", "/api/metrics/exemplars"),
     ("GET", "/api/metrics/prometheus"),
     ("HEAD", "/api/metrics/prometheus"),
     ("GET", "/api/metrics/components"),

@@ -42,4 +42,5 @@ mod shared;
 mod spool;
 mod sql;
 mod tls;
+mod traces;
 mod transactions;

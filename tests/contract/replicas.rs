@@ -12,6 +12,7 @@ use crate::durability::{Client, check_stored};
 use crate::harness::{
     Cluster, Contract, Database, Exposition, Http, SOON, Server, eventually, free_port, gauge, remote_write,
 };
+use crate::traces::open_metrics;
 
 /// Short, so that the tests are; a busy machine must still be able to renew it.
 const LEASE: Duration = Duration::from_secs(3);
@@ -190,6 +191,25 @@ async fn a_server_that_hung_does_not_export_beside_the_one_that_took_over() {
             assert_eq!((answer.status, answer.text()), (200, ""));
         }
     }
+}
+
+#[tokio::test]
+async fn the_server_that_takes_over_exports_the_newest_exemplars() {
+    let mut pair = Pair::start().await;
+    let standby = &pair.https[1];
+    let worker = json!({"name": "w", "component_type": "worker_pool"});
+    standby.post("/api/worker/pool/register", &worker).await.ok();
+    let metric = json!({"metric_name": "a_total", "metric_type": "counter", "metric_value": 1,
+        "exemplars": [{"labels": {"trace_id": "t"}, "value": 0.5}]});
+    let body = json!({"component_name": "w", "metrics": [metric]});
+    standby.post("/api/metrics/report", &body).await.ok();
+    let before = open_metrics(&pair.https[0]).await.exemplar("a_total", &[]);
+    assert_eq!(before.as_ref().unwrap().1, "0.5");
+    pair.servers[0].kill();
+    pair.becomes_active(1, SOON * 2).await;
+    assert_eq!(open_metrics(&pair.https[1]).await.exemplar("a_total", &[]), before);
+    let found = pair.https[1].get("/api/metrics/exemplars?trace_id=t").await.ok();
+    assert_eq!(found["count"], 1);
 }
 
 #[tokio::test]

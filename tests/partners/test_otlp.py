@@ -14,7 +14,7 @@ from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 
-from support.series import of_export
+from support.series import OPENMETRICS, of_export
 from support.server import Server
 
 RESOURCE = {"service.name": "shop", "service.instance.id": "a", "host.name": "n1"}
@@ -93,16 +93,30 @@ def test_exponential_histograms_become_classic_ones(server: Server) -> None:
     meters.shutdown()
 
 
-def test_the_trace_of_a_measurement_is_kept(server: Server, database_url: str) -> None:
+def test_the_trace_and_the_execution_of_a_measurement_are_found(
+    server: Server, database_url: str
+) -> None:
     exporter = Exporter(server)
-    meters = provider(exporter)
-    jobs = meters.get_meter("test").create_counter("jobs")
+    # What a view leaves out of the labels, exemplars still have.
+    meters = provider(exporter, View(instrument_name="*", attribute_keys={"kind"}))
+    meter = meters.get_meter("test")
     tracer = TracerProvider().get_tracer("test")
+    attributes = {"kind": "a", "noetl.execution_id": "42"}
     with tracer.start_as_current_span("work") as span:
-        jobs.add(1)
+        meter.create_counter("jobs").add(1, attributes)
+        meter.create_histogram("took", "s").record(0.2, attributes)
+        meter.create_up_down_counter("waiting").add(1, attributes)
     meters.force_flush()
     trace_id = trace.format_trace_id(span.get_span_context().trace_id)
     with psycopg.connect(database_url) as database:
         found = database.execute("select exemplar_labels->>'trace_id' from noetl.exemplars")
-        assert found.fetchall() == [(trace_id,)]
+        assert found.fetchall() == [(trace_id,)] * 3
+    for filters in ({"trace_id": trace_id}, {"execution_id": "42"}):
+        answer = server.http.get("/api/metrics/exemplars", params=filters).json()
+        names = sorted(one["metric_name"] for one in answer["exemplars"])
+        assert names == ["jobs_total", "took_seconds_bucket", "waiting"], filters
+        assert all(one["labels"]["kind"] == "a" for one in answer["exemplars"])
+        assert not any("execution" in str(one["labels"]) for one in answer["exemplars"])
+    [exported] = [line for line in server.export(OPENMETRICS).splitlines() if "jobs_total{" in line]
+    assert f'trace_id="{trace_id}"' in exported.partition(" # ")[2]
     meters.shutdown()

@@ -148,6 +148,7 @@ fn args(checked: &Checked, others: Vec<String>) -> Vec<String> {
     if server.auth.token_secret_ref.is_some() {
         args.push(format!("--auth-token-file={TOKENS_DIR}/tokens"));
     }
+    args.extend(server.trace_url.iter().map(|url| format!("--trace-url={url}")));
     args.extend(rules_file::args(checked));
     args
 }

@@ -116,7 +116,8 @@ fn json(found: &[FoundExemplar], limit: usize, trace_url: Option<&TraceUrl>) -> 
         let _ = write!(out, "{{{},\"value\":", one.series.members);
         // Into memory, and of a number or a word: it can't fail.
         let _ = value::serialize(one.value, &mut serde_json::Serializer::new(&mut out));
-        let _ = write!(out, ",\"timestamp\":\"{}\",\"exemplar_labels\":{}", one.at.rfc3339(), one.labels.get());
+        let _ =
+            write!(out, ",\"timestamp\":\"{}\",\"exemplar_labels\":{}", one.at.rfc3339(), one.labels.get());
         if let Some(url) = one.trace_id.as_ref().and_then(|id| Some(trace_url?.of(id))) {
             let _ = write!(out, ",\"trace_url\":{}", serde_json::Value::from(url));
         }

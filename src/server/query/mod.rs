@@ -1,9 +1,9 @@
 //! `GET /api/metrics/query`: stored samples, as JSON, NDJSON or CSV; and what other queries share.
 
+pub(super) mod exemplars;
 #[cfg(any(test, feature = "fuzzing"))]
 #[path = "../../../fuzz/words.rs"]
 pub(crate) mod fuzz;
-pub(super) mod exemplars;
 mod rows;
 
 use std::sync::Arc;

@@ -111,6 +111,7 @@ fn limits(app: &App, core: &Core) -> Vec<Limit> {
             largest,
             None,
         ),
+        limit("Exemplars", "--max-exemplars", limits.exemplars, None, None),
         limit("Labels of a sample", "--max-labels", limits.labels, None, None),
         limit("Label value", "--max-label-value-bytes", limits.label_value_bytes, None, Some("bytes")),
         limit("Request body", "--max-body-bytes", limits.body_bytes, None, Some("bytes")),

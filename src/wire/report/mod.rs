@@ -212,7 +212,10 @@ impl<'a> Report<'a> {
             }
             checked.attach(first, exemplars);
             if checked.exemplars.len() > limits.samples {
-                return Err(shape("metrics", format!("more than {} exemplars in one report", limits.samples)));
+                return Err(shape(
+                    "metrics",
+                    format!("more than {} exemplars in one report", limits.samples),
+                ));
             }
         }
         Ok(checked)

@@ -305,8 +305,12 @@ fn what_is_of_an_execution_has_exemplars_that_say_so() {
             {{"metric_name":"h","metric_type":"histogram","buckets":{{"+Inf":3}},"sum":9,"count":3}}]}}"#
         )
     };
-    let expected =
-        ["a execution_id=9007199254740993 5", "b execution_id=9007199254740993,trace_id=t 1", "b execution_id=other 6", "h_count execution_id=9007199254740993 3"];
+    let expected = [
+        "a execution_id=9007199254740993 5",
+        "b execution_id=9007199254740993,trace_id=t 1",
+        "b execution_id=other 6",
+        "h_count execution_id=9007199254740993 3",
+    ];
     for id in ["9007199254740993", "\"9007199254740993\""] {
         assert_eq!(exemplars(&body(id)).unwrap(), (expected.map(str::to_owned).to_vec(), vec![]), "{id}");
     }

@@ -21,7 +21,12 @@ pub struct Sample {
     pub labels: BTreeMap<String, String>,
     pub value: String,
     pub timestamp: Option<String>,
+    /// Labels and value of its exemplar.
+    pub exemplar: Option<Exemplar>,
 }
+
+/// Labels and value.
+pub type Exemplar = (BTreeMap<String, String>, String);
 
 impl Exposition {
     /// Reads either text format; panics where a rule is broken.
@@ -50,11 +55,13 @@ impl Exposition {
                 continue;
             }
             let sample = Sample::read(line);
+            assert!(sample.exemplar.is_none() || open_metrics, "an exemplar in 0.0.4: {line}");
             let kind = read.types.get(&family).unwrap_or_else(|| panic!("no TYPE before {line}"));
             let suffixes = suffixes(kind, open_metrics);
             let suffix = sample.name.strip_prefix(&*family);
             assert!(suffix.is_some_and(|s| suffixes.contains(&s)), "{line} is not of {kind} {family}");
             check_bounds(&sample, kind, suffix.unwrap_or_default());
+            check_exemplar(&sample, kind, suffix.unwrap_or_default());
             assert!(seen.insert((sample.name.clone(), sample.labels.clone())), "twice: {line}");
             read.samples.push(sample);
         }
@@ -63,11 +70,26 @@ impl Exposition {
 
     /// The value of the one series of this name with these labels among its own.
     pub fn get(&self, name: &str, labels: &[(&str, &str)]) -> Option<&str> {
+        self.one(name, labels).map(|sample| &*sample.value)
+    }
+
+    fn one(&self, name: &str, labels: &[(&str, &str)]) -> Option<&Sample> {
         let has = |s: &&Sample| labels.iter().all(|(k, v)| s.labels.get(*k).is_some_and(|found| found == v));
         let mut found = self.samples.iter().filter(|s| s.name == name).filter(has);
         let first = found.next()?;
         assert!(found.next().is_none(), "{name} with {labels:?} is several series");
-        Some(&first.value)
+        Some(first)
+    }
+
+    /// The exemplar of the one series of this name with these labels among its own.
+    pub fn exemplar(&self, name: &str, labels: &[(&str, &str)]) -> Option<Exemplar> {
+        let sample = self.one(name, labels).unwrap_or_else(|| panic!("no {name} with {labels:?}"));
+        sample.exemplar.clone()
+    }
+
+    /// Series that have an exemplar.
+    pub fn with_exemplars(&self) -> usize {
+        self.samples.iter().filter(|s| s.exemplar.is_some()).count()
     }
 
     /// Series of this name.
@@ -103,6 +125,18 @@ fn check_bounds(sample: &Sample, kind: &str, suffix: &str) {
     }
 }
 
+/// OpenMetrics allows them for counters and buckets, with 128 characters of labels, and a bucket counts
+/// what is not greater than its bound.
+fn check_exemplar(sample: &Sample, kind: &str, suffix: &str) {
+    let Some((labels, value)) = &sample.exemplar else { return };
+    assert!(matches!((kind, suffix), ("counter", "_total") | ("histogram", "_bucket")), "{sample:?}");
+    let chars: usize = labels.iter().map(|(k, v)| k.chars().count() + v.chars().count()).sum();
+    assert!(chars <= 128, "{chars} characters: {sample:?}");
+    let number = |text: &str| text.parse::<f64>().unwrap_or(f64::NAN);
+    let bound = sample.labels.get("le").map_or(f64::INFINITY, |le| number(le));
+    assert!(bound.is_infinite() || number(value) <= bound, "{sample:?}");
+}
+
 impl Sample {
     fn read(line: &str) -> Self {
         let at = line.find(['{', ' ']).unwrap_or_else(|| panic!("no value: {line}"));
@@ -113,13 +147,27 @@ impl Sample {
             Some(rest) => read_labels(rest),
             None => (BTreeMap::new(), rest),
         };
+        let (rest, exemplar) = match rest.split_once(" # {") {
+            Some((rest, exemplar)) => (rest, Some(read_exemplar(exemplar, line))),
+            None => (rest, None),
+        };
         let mut words = rest.strip_prefix(' ').unwrap_or_else(|| panic!("no space: {line}")).split(' ');
         let value = words.next().unwrap_or_default().to_owned();
         assert!(matches!(&*value, "NaN" | "+Inf" | "-Inf") || is_number(&value), "{line}");
         let timestamp = words.next().map(str::to_owned);
         assert!(words.next().is_none(), "more than a timestamp: {line}");
-        Self { name: name.into(), labels, value, timestamp }
+        Self { name: name.into(), labels, value, timestamp, exemplar }
     }
+}
+
+/// What follows ` # {`: labels, value and time.
+fn read_exemplar(text: &str, line: &str) -> Exemplar {
+    let (labels, rest) = read_labels(text);
+    let words: Vec<&str> = rest.trim_start().split(' ').collect();
+    let [value, at] = words[..] else { panic!("no value and time of an exemplar: {line}") };
+    assert!(matches!(value, "NaN" | "+Inf" | "-Inf") || is_number(value), "{line}");
+    assert!(is_number(at) && at.contains('.'), "{line}");
+    (labels, value.to_owned())
 }
 
 fn is_number(text: &str) -> bool {

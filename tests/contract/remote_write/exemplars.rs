@@ -32,10 +32,12 @@ async fn exemplars_can_be_read_by_sql_and_the_newest_of_a_minute_stays() {
     let later = send(&contract, V1, &encode_v1(&[series("a_total", minute + 60_000, 4.0)])).await.expect(204);
     assert_eq!(written(&later), ["0", "0", "1"]);
     assert_eq!(stored(&contract).await, ["i a_total 1 t1", "i a_total 4 t4", "i b_total 3 t3"]);
-    // An hour later the minute has another one.
-    contract.run("update noetl_metrics.exemplar set \"timestamp\" = \"timestamp\" - interval '1 hour'").await;
+    contract
+        .run("update noetl_metrics.exemplar set \"timestamp\" = \"timestamp\" - interval '1 hour', minute = minute - 60")
+        .await;
     send(&contract, V1, &encode_v1(&[series("a_total", minute, 5.0)])).await.expect(204);
-    assert_eq!(stored(&contract).await, ["i a_total 4 t4", "i a_total 5 t5", "i b_total 3 t3"]);
+    let all = ["i a_total 1 t1", "i a_total 4 t4", "i a_total 5 t5", "i b_total 3 t3"];
+    assert_eq!(stored(&contract).await, all);
     crate::maintenance::maintain(&contract, &["--retention-raw", "30m"]).await;
     assert_eq!(stored(&contract).await, ["i a_total 5 t5"], "the retention ends them");
 }

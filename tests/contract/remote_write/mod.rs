@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use crate::harness::remote_write::{COUNTER, GAUGE, Series, encode_v1, encode_v2};
 use crate::harness::{Answer, Contract, Http, now};
 
-const V1: &str = "application/x-protobuf";
-const V2: &str = "application/x-protobuf;proto=io.prometheus.write.v2.Request";
+pub const V1: &str = "application/x-protobuf";
+pub const V2: &str = "application/x-protobuf;proto=io.prometheus.write.v2.Request";
 
 type Encode = fn(&[Series]) -> Vec<u8>;
 type Headers<'a> = &'a [(&'a str, &'a str)];
@@ -24,7 +24,7 @@ const MESSAGES: [(&str, Encode); 2] = [(V1, encode_v1), (V2, encode_v2)];
 const STALE: f64 = f64::from_bits(0x7ff0_0000_0000_0002);
 
 /// Sends a body compressed by snappy, as senders do.
-async fn send(http: &Http, content_type: &str, body: &[u8]) -> Answer {
+pub async fn send(http: &Http, content_type: &str, body: &[u8]) -> Answer {
     let packed = compress(Encoding::Snappy, body).expect("packed");
     let headers = [("content-type", content_type), ("content-encoding", "snappy")];
     http.send(Method::POST, "/api/v1/write", &headers, packed).await

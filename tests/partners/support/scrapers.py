@@ -96,6 +96,7 @@ class Prometheus(Scraper):
             f"--config.file={self.config}",
             f"--storage.tsdb.path={folder / 'data'}",
             f"--web.listen-address=127.0.0.1:{self.port}",
+            "--enable-feature=exemplar-storage",
             "--log.level=warn",
         ]
 

@@ -74,7 +74,11 @@ fn hostile() -> Vec<(&'static str, View)> {
                 rejections: vec![RejectionCount { reason: text(), count: 1, last_ms: 0 }],
                 query,
                 rows: vec![series(1)],
-                chart: Some(Chart { series: series(2), points: vec![(0, 1.0)], exemplars: vec![exemplar(None), exemplar(Some(text()))] }),
+                chart: Some(Chart {
+                    series: series(2),
+                    points: vec![(0, 1.0)],
+                    exemplars: vec![exemplar(None), exemplar(Some(text()))],
+                }),
                 ..ComponentPage::default()
             })),
         ),
