@@ -20,7 +20,7 @@ use crate::wire::value;
 #[allow(dead_code, reason = "it is the form of what is written here")]
 pub(in crate::server) struct ExemplarsReply {
     /// The exemplars, newest first.
-    exemplars: Vec<Exemplar>,
+    exemplars: Vec<Observation>,
     /// How many there are on this page.
     count: usize,
     /// How many there could be.
@@ -34,7 +34,8 @@ pub(in crate::server) struct ExemplarsReply {
 #[cfg_attr(test, derive(Debug, serde::Deserialize))]
 #[cfg_attr(test, serde(deny_unknown_fields))]
 #[allow(dead_code, reason = "it is the form of what is written here")]
-pub(in crate::server) struct Exemplar {
+#[schema(as = Exemplar)]
+pub(in crate::server) struct Observation {
     /// Id of the component; null where its row is gone.
     #[schema(required)]
     runtime_id: Option<i64>,
