@@ -32,7 +32,16 @@ def filled(server: Server) -> Server:
             server.report(
                 component,
                 metric("noetl_system_cpu_usage_percent", "gauge", 45.2 - minutes, timestamp=at),
-                metric("jobs_total", "counter", 1000 - minutes, timestamp=at),
+                metric(
+                    "jobs_total",
+                    "counter",
+                    1000 - minutes,
+                    timestamp=at,
+                    exemplars=[
+                        {"labels": {"trace_id": f"{minutes:032x}", "odd": "<b>&\"'"}},
+                        {"labels": {"execution_id": "4" * 18}},
+                    ],
+                ),
             )
         server.report(
             component,
@@ -56,6 +65,13 @@ def component_page(server: Server) -> str:
     return f"/components/{server.component(WORKER)['runtime_id']}"
 
 
+def charted_page(server: Server) -> str:
+    """The page of a component, with the chart and the exemplars of a counter."""
+    page = server.http.get(component_page(server), params={"format": "json"}).json()
+    [series] = [row["series_id"] for row in page["rows"] if row["name"] == "jobs_total"]
+    return f"{component_page(server)}?series={series}"
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1400])
 def test_pages_hold_up(filled: Server, browser: Browser, width: int, scheme: str) -> None:
@@ -65,7 +81,8 @@ def test_pages_hold_up(filled: Server, browser: Browser, width: int, scheme: str
     )
     page = context.new_page()
     with Watch(page):
-        for path in [*PAGES, component_page(filled), "/metrics-explorer?name=jobs_total"]:
+        of_jobs = ["/metrics-explorer?name=jobs_total", charted_page(filled)]
+        for path in [*PAGES, component_page(filled), *of_jobs]:
             page.goto(path, wait_until="networkidle")
             expect(page.locator("h1")).to_be_visible()
             check_layout(page)

@@ -9,7 +9,7 @@ use super::super::reply::Reply;
 use super::super::request::Request;
 use super::super::trace_url::TraceUrl;
 use super::{FILTERS, filters, place_of};
-use crate::model::{EXECUTION_ID, MetricType, Millis, TRACE_ID};
+use crate::model::{EXECUTION_ID, Millis, TRACE_ID};
 use crate::store::{ExemplarQuery, FoundExemplar};
 use crate::wire::value;
 
@@ -76,7 +76,6 @@ pub(in crate::server) struct Observation {
         ("runtime_id" = Option<i64>, Query, description = "Id of the component; wins over its name"),
         ("component_name" = Option<String>, Query, description = "Name of the component"),
         ("metric_name" = Option<String>, Query, description = "Name of the metric; of a histogram that of its buckets"),
-        ("metric_type" = Option<MetricType>, Query, description = "Type of the metric"),
         ("start_time" = Option<String>, Query, description = "First time, inclusive; RFC 3339, without an offset UTC"),
         ("end_time" = Option<String>, Query, description = "Last time, inclusive"),
         ("label.<name>" = Option<String>, Query, description = "Only series with this value of this label"),

@@ -75,7 +75,6 @@ const FILTERS: &[&str] = &[
     "runtime_id",
     "component_name",
     "metric_name",
-    "metric_type",
     "start_time",
     "end_time",
     "label.",
@@ -84,9 +83,10 @@ const FILTERS: &[&str] = &[
 ];
 
 fn read(request: &Request) -> Result<Query, Problem> {
-    request.params.only(&[FILTERS, &["step", "agg"]].concat())?;
+    request.params.only(&[FILTERS, &["metric_type", "step", "agg"]].concat())?;
     Ok(Query {
         after: request.params.get("page_token")?.map(page).transpose()?,
+        metric_type: request.params.parse_as_type("metric_type")?,
         step: step(request)?,
         ..filters(request)?
     })
@@ -108,7 +108,6 @@ fn filters(request: &Request) -> Result<Query, Problem> {
         runtime_id: params.parse_as("runtime_id", "a 64-bit integer")?,
         component_name: text("component_name")?,
         metric_name: text("metric_name")?,
-        metric_type: params.parse_as_type("metric_type")?,
         labels: labels(request)?,
         start,
         end,
