@@ -1,4 +1,4 @@
-//! `rules`: a file of alert rules is checked, run over history, or written for Prometheus.
+//! `rules`: a file of alert rules and aggregates is checked, run over history, or written for Prometheus.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -13,7 +13,7 @@ use super::admin::Output;
 use super::server::DatabaseArgs;
 use super::values::duration;
 use crate::model::{Label, Millis, export_line, labels_of_line, parse_timestamp};
-use crate::rules::{Fired, History, Looks, Rule, parse};
+use crate::rules::{Aggregate, Fired, History, Looks, Rule, RuleSet, parse};
 use crate::store::{Database, Described, Query, Row};
 
 /// Rows of one page of history.
@@ -34,13 +34,14 @@ pub struct RulesArgs {
 /// What is done with a file of rules.
 #[derive(Clone, Debug, Subcommand)]
 pub enum RulesAction {
-    /// Say whether a file of alert rules is right, and what is wrong with it.
+    /// Say whether a file of alert rules and aggregates is right, and what is wrong with it.
     ///
     /// Exit code 0: it is right; 1: it is not.
     Check(CheckRulesArgs),
     /// Say which alerts would have fired over samples that are stored.
     ///
-    /// Rules are evaluated at each step from --start to --end as a server would have. What a server
+    /// Rules are evaluated at each step from --start to --end as a server would have, those over
+    /// aggregates over what these would have come to. What a server
     /// makes itself (noetl_component_up, noetl_metrics_…) is not stored: such rules are named and passed
     /// over. Exit code 0: no alert would have fired; 3: some would have; 1: it could not be said.
     Test(TestRulesArgs),
@@ -89,7 +90,7 @@ fn time(text: &str) -> Result<Millis, String> {
         .map_err(|_| "write a time (2024-01-01T12:00:00Z) or how long ago (24h, 30m)".into())
 }
 
-fn read(file: &Path) -> Result<Vec<Rule>, String> {
+fn read(file: &Path) -> Result<RuleSet, String> {
     let shown = file.display();
     let text = std::fs::read_to_string(file).map_err(|e| format!("{shown}: {e}"))?;
     parse(&text).map_err(|e| format!("{shown}: {e}"))
@@ -100,14 +101,20 @@ impl CheckRulesArgs {
     pub fn run(&self) -> Result<String, String> {
         let text =
             std::fs::read_to_string(&self.file).map_err(|e| format!("{}: {e}", self.file.display()))?;
-        let rules = read(&self.file)?;
+        let set = read(&self.file)?;
         if !self.prometheus {
-            return Ok(format!("{} rules, all of them right\n", rules.len()));
+            let aggregates = match set.aggregates.len() {
+                0 => String::new(),
+                n => format!(" and {n} aggregates"),
+            };
+            return Ok(format!("{} rules{aggregates}, all of them right\n", set.rules.len()));
         }
         // The texts are what they are in both.
         let written: Value = serde_yaml::from_str(&text).map_err(|e| e.to_string())?;
         let texts = written["rules"].as_array().into_iter().flatten();
-        let rules: Vec<Value> = rules.iter().zip(texts).map(|(rule, text)| prometheus(rule, text)).collect();
+        let recorded = set.aggregates.iter().map(|one| json!({"record": one.name, "expr": one.promql("")}));
+        let alerts = set.rules.iter().zip(texts).map(|(rule, text)| prometheus(rule, text));
+        let rules: Vec<Value> = recorded.chain(alerts).collect();
         let groups = json!({"groups": [{"name": "noetl-metrics", "rules": rules}]});
         serde_yaml::to_string(&groups).map_err(|e| e.to_string())
     }
@@ -137,7 +144,7 @@ struct Tested<'a> {
 impl TestRulesArgs {
     /// What is printed, and whether an alert would have fired.
     pub async fn run(&self) -> Result<(String, bool), String> {
-        let rules = read(&self.rules_file)?;
+        let RuleSet { aggregates, rules } = read(&self.rules_file)?;
         let ms = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
         let looks = Looks {
             start: self.start,
@@ -151,7 +158,7 @@ impl TestRulesArgs {
         let database = Database::new(self.database.source()?, 2).map_err(|e| e.to_string())?;
         let mut tested = Vec::new();
         for rule in &rules {
-            tested.push(Tested { rule, fired: test(&database, rule, looks).await? });
+            tested.push(Tested { rule, fired: test(&database, rule, &aggregates, looks).await? });
         }
         database.close().await;
         let any = tested.iter().any(|one| one.fired.as_ref().is_some_and(|fired| !fired.is_empty()));
@@ -159,11 +166,27 @@ impl TestRulesArgs {
     }
 }
 
-async fn test(database: &Database, rule: &Rule, looks: Looks) -> Result<Option<Vec<Fired>>, String> {
-    if WITHOUT_HISTORY.iter().any(|prefix| rule.metric.starts_with(prefix)) {
+async fn test(
+    database: &Database,
+    rule: &Rule,
+    aggregates: &[Aggregate],
+    mut looks: Looks,
+) -> Result<Option<Vec<Fired>>, String> {
+    // What the rule is over, and what that is made of.
+    let (mut metric, mut made) = (&rule.metric, Vec::new());
+    while let Some(aggregate) = aggregates.iter().find(|one| one.name == *metric) {
+        made.push(aggregate);
+        metric = &aggregate.metric;
+    }
+    if WITHOUT_HISTORY.iter().any(|prefix| metric.starts_with(prefix)) {
         return Ok(None);
     }
-    let history = history(database, &rule.metric, looks).await?;
+    let mut history = history(database, metric, looks).await?;
+    for aggregate in made.into_iter().rev() {
+        let too_many = || format!("{} has more than {MAX_SAMPLES} values; ask for less time", aggregate.name);
+        history = aggregate.replay(&history, looks, MAX_SAMPLES).ok_or_else(too_many)?;
+        looks = looks.at_each();
+    }
     let fired = rule.replay(&history, looks);
     fired.map(Some).map_err(|(at, error)| format!("{} at {}: {error}", rule.name, at.rfc3339()))
 }

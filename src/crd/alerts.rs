@@ -1,4 +1,4 @@
-//! `spec.rules`: alert rules and their thresholds.
+//! `spec.rules`: alert rules and their thresholds, and aggregates.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{INTERVAL, rules};
-use crate::rules::Comparison;
+use crate::rules::{Comparison, Function};
 
 /// Alert rules and their thresholds.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
@@ -44,6 +44,12 @@ pub struct Rules {
     #[schemars(length(max = 100))]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub custom: Vec<CustomRule>,
+    /// Metrics that are made of others, by recording rules of the rules object; where there is none, by
+    /// the servers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50))]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub aggregates: Vec<CustomAggregate>,
     /// URLs of Alertmanagers that the servers tell of alerts where there is no rules object, such as
     /// `http://alertmanager.monitoring:9093`; then they evaluate the rules with thresholds above too.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -97,6 +103,33 @@ pub struct CustomRule {
     pub runbook: Option<String>,
 }
 
+/// A metric that is made of the newest values of another one's series.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[schemars(extend("x-kubernetes-validations" = rules(&[("!self.name.startsWith('noetl_metrics_') && !self.name.startsWith('noetl_component_')", "what servers make themselves begins with noetl_metrics_ or noetl_component_")])))]
+pub struct CustomAggregate {
+    /// Name of the metric that is made.
+    #[schemars(length(max = 255), regex(pattern = "^[a-zA-Z_:][a-zA-Z0-9_:]*$"))]
+    pub name: String,
+    /// Name of the metric that it is made of; one before it in this list, too.
+    #[schemars(length(max = 255), regex(pattern = "^[a-zA-Z_:][a-zA-Z0-9_:]*$"))]
+    pub metric: String,
+    /// Labels of its series; a value may begin with `=~`, `!~` or `!=`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 10))]
+    pub labels: BTreeMap<String, Matched>,
+    /// Labels that stay: a series is made for each of their values. None: one of all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10), inner(length(max = 128), regex(pattern = "^[a-zA-Z_][a-zA-Z0-9_]*$")))]
+    #[schemars(extend("x-kubernetes-list-type" = "set"))]
+    pub by: Vec<String>,
+    /// What becomes of the values.
+    pub function: Function,
+    /// Help text of the metric; recording rules have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub help: Option<String>,
+}
+
 /// What a label's value is compared with.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
 #[serde(transparent)]
@@ -114,6 +147,7 @@ impl Default for Rules {
             for_: "10m".to_owned(),
             component_down_for: "5m".to_owned(),
             custom: Vec::new(),
+            aggregates: Vec::new(),
             alertmanagers: Vec::new(),
         }
     }

@@ -22,7 +22,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use agent::{Agent, AgentScrape, AgentSpool};
-pub use alerts::{CustomRule, Matched, Rules, RulesKind};
+pub use alerts::{CustomAggregate, CustomRule, Matched, Rules, RulesKind};
 pub use database::{Database, PasswordSecret, Runtime, SecretKey, UrlSecret};
 pub use network::{NetworkPolicySpec, Peer};
 pub use placement::{NodePlacement, Placement, Resources};

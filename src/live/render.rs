@@ -7,7 +7,7 @@ use super::exemplars::Newest;
 use super::family::{Family, Group, Members};
 use super::selector::Selector;
 use super::{Live, Metadata};
-use crate::model::{Component, MetricType, Millis, RuntimeId, Series, SeriesId, export_line};
+use crate::model::{AGGREGATES, Component, MetricType, Millis, RuntimeId, Series, SeriesId, export_line};
 use crate::wire::value;
 
 /// An exposition format.
@@ -377,7 +377,7 @@ pub fn made_values<'a>(
         let known = silent < FORGOTTEN_MS;
         Some((component, value(component, now, silent, stale_after_ms).filter(|_| known)?))
     };
-    Some(components.iter().filter_map(of).collect())
+    Some(components.iter().filter(|component| *component.kind != *AGGREGATES).filter_map(of).collect())
 }
 
 fn made_family<'a>(

@@ -13,6 +13,10 @@ pub struct RuntimeId(pub i64);
 /// A kind of component: `worker_pool`, `server_api`, `broker`, `node_agent`, or one of the user's.
 pub type ComponentKind = Box<str>;
 
+/// Kind of what stands for the aggregates of the rules file: servers report for it, so it is neither up nor
+/// down.
+pub const AGGREGATES: &str = "aggregates";
+
 /// Whether `kind` can be a component's kind: 1 to 255 letters, digits, `_`, `-` or `.`.
 pub fn is_component_kind(kind: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');

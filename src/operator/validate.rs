@@ -10,8 +10,8 @@ use kube::{Resource, ResourceExt};
 use super::Settings;
 use super::kinds::{Kind, RULES_ORDER, SCRAPE_ORDER};
 use super::names::{Names, hash};
-use crate::crd::{AgentScrape, CustomRule, NoetlMetrics, NoetlMetricsSpec, RulesKind, ScrapeKind};
-use crate::rules::{self, Rule, RulesError};
+use crate::crd::{AgentScrape, NoetlMetrics, NoetlMetricsSpec, Rules, RulesKind, ScrapeKind};
+use crate::rules::{self, RuleSet, RulesError};
 
 /// A resource that can be built: the only way to get at what `build` takes.
 #[derive(Clone, Debug)]
@@ -34,8 +34,8 @@ pub(super) struct Checked {
     pub(super) rules: Option<Kind>,
     /// Whether cert-manager is asked for certificates: where that is wanted, and it is there.
     pub(super) certificates: bool,
-    /// The rules of `spec.rules.custom`, in its order.
-    pub(super) custom_rules: Vec<Rule>,
+    /// `spec.rules.aggregates`, and the rules of `spec.rules.custom`, in their order.
+    pub(super) own_rules: RuleSet,
     /// ClusterRole that agents are bound to.
     pub(super) agent_cluster_role: Option<String>,
     /// Namespace of the operator, which asks servers how they are.
@@ -100,7 +100,7 @@ pub(super) fn validate(
         scrape_pods: scrape_pods.filter(|_| spec.agent.scrape.object),
         rules: rules_kind(spec.rules.kind, present),
         certificates: wants_certificates(&spec) && present.contains(&Kind::Certificate),
-        custom_rules: custom_rules(&spec.rules.custom)?,
+        own_rules: own_rules(&spec.rules)?,
         agent_cluster_role: settings.agent_cluster_role.clone(),
         operator_namespace: settings.namespace.clone(),
         body_bytes,
@@ -128,12 +128,13 @@ fn scraped_pods(scrape: &AgentScrape) -> Result<Option<String>, Invalid> {
     Ok(Some(selector.to_string()).filter(|_| scrape.enabled))
 }
 
-fn custom_rules(custom: &[CustomRule]) -> Result<Vec<Rule>, Invalid> {
-    let of_form = |e: serde_json::Error| Invalid::Rule(format!("custom: {e}"));
-    let written = serde_json::to_value(custom).and_then(serde_json::from_value).map_err(of_form)?;
+fn own_rules(rules: &Rules) -> Result<RuleSet, Invalid> {
+    let form = serde_json::json!({"aggregates": rules.aggregates, "rules": rules.custom});
+    let written = serde_json::from_value(form).map_err(|e| Invalid::Rule(format!("custom: {e}")))?;
     rules::check(written).map_err(|error| match error {
-        RulesError::Field { rule, field, reason } => {
-            Invalid::Rule(format!("custom[{rule}].{field}: {reason}"))
+        RulesError::Field { list, place, field, reason } => {
+            let list = if list == "rules" { "custom" } else { list };
+            Invalid::Rule(format!("{list}[{place}].{field}: {reason}"))
         }
         other => Invalid::Rule(format!("custom: {other}")),
     })
@@ -242,7 +243,21 @@ mod tests {
             error.to_string().starts_with("spec.rules.custom[1].labels.pool: is not a regular"),
             "{error}"
         );
-        assert_eq!(of("name: B, metric: m, comparison: '>', threshold: 1").unwrap().custom_rules.len(), 2);
+        assert_eq!(of("name: B, metric: m, comparison: '>', threshold: 1").unwrap().own_rules.rules.len(), 2);
+    }
+
+    #[test]
+    fn an_aggregate_that_no_schema_refuses_is_named() {
+        let of = |aggregates: &str| {
+            let object = object("noetl", &format!("rules: {{aggregates: [{aggregates}]}}"));
+            validate(&object, &settings(), &present(&[]))
+        };
+        let of_other = "{name: b, metric: a, function: max}";
+        let made = of(&format!("{{name: a, metric: m, function: sum, by: [pool]}}, {of_other}"));
+        assert_eq!(made.unwrap().own_rules.aggregates.len(), 2);
+        let error =
+            of(&format!("{of_other}, {{name: a, metric: m, function: sum}}")).unwrap_err().to_string();
+        assert!(error.starts_with("spec.rules.aggregates[0].metric: is what aggregates[1] makes"), "{error}");
     }
 
     #[test]

@@ -1,10 +1,12 @@
-//! The file of rules: YAML in, checked rules out, with errors that name the field.
+//! The file of rules and aggregates: YAML in, checked ones out, with errors that name the field.
+
+mod aggregate;
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
-use super::{Comparison, Condition, Labels, Matchers, Rule, Template};
+use super::{Aggregate, Comparison, Condition, Labels, Matchers, Rule, Template};
 use crate::cli::values::duration;
 use crate::model::{is_label_name, is_metric_name};
 
@@ -12,6 +14,8 @@ use crate::model::{is_label_name, is_metric_name};
 pub const MAX_BYTES: usize = 1 << 20;
 /// Rules of a file at most.
 pub const MAX_RULES: usize = 1000;
+/// Aggregates of a file at most.
+pub const MAX_AGGREGATES: usize = 200;
 /// Bytes of a name.
 const MAX_NAME: usize = 128;
 /// Bytes of a text or of a label's value.
@@ -25,17 +29,19 @@ pub enum RulesError {
     /// It is too long.
     #[error("the file has more than {MAX_BYTES} bytes")]
     Bytes,
-    /// It has too many rules.
-    #[error("rules: {0} rules, at most {MAX_RULES} are allowed")]
-    TooMany(usize),
+    /// It has too many of a kind.
+    #[error("{0}: {1} {0}, at most {2} are allowed")]
+    TooMany(&'static str, usize, usize),
     /// It is not YAML of this form; the text names the place.
     #[error("{0}")]
     Form(String),
     /// A field is wrong.
-    #[error("rules[{rule}].{field}: {reason}")]
+    #[error("{list}[{place}].{field}: {reason}")]
     Field {
-        /// Which rule, from 0.
-        rule: usize,
+        /// `rules` or `aggregates`.
+        list: &'static str,
+        /// Which of them, from 0.
+        place: usize,
         /// The field.
         field: String,
         /// What is wrong with it.
@@ -43,73 +49,101 @@ pub enum RulesError {
     },
 }
 
+/// What a file says.
+#[derive(Clone, Debug, Default)]
+pub struct RuleSet {
+    /// Its aggregates; one may be made of those before it.
+    pub aggregates: Vec<Aggregate>,
+    /// Its rules.
+    pub rules: Vec<Rule>,
+}
+
 /// The file as it is written.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File {
-    rules: Vec<Written>,
+pub struct Written {
+    aggregates: Option<Vec<aggregate::Written>>,
+    rules: Option<Vec<WrittenRule>>,
 }
 
 /// A rule as it is written.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Written {
+struct WrittenRule {
     /// Name of its alerts.
-    pub name: String,
+    name: String,
     /// Name of the metric.
-    pub metric: String,
+    metric: String,
     /// Which series, by their labels; see [`Matchers`].
     #[serde(default)]
-    pub labels: Labels,
+    labels: Labels,
     /// How values are compared.
-    pub comparison: Comparison,
+    comparison: Comparison,
     /// With what.
     #[serde(default)]
-    pub threshold: Option<f64>,
+    threshold: Option<f64>,
     /// For how long it has to hold.
     #[serde(default, rename = "for")]
-    pub hold: Option<String>,
+    hold: Option<String>,
     /// For how long it goes on firing.
     #[serde(default)]
-    pub keep_firing_for: Option<String>,
+    keep_firing_for: Option<String>,
     /// Label of its alerts.
     #[serde(default)]
-    pub severity: Option<String>,
+    severity: Option<String>,
     /// What is wrong, in a line.
     #[serde(default)]
-    pub summary: Option<String>,
+    summary: Option<String>,
     /// The same with more words.
     #[serde(default)]
-    pub description: Option<String>,
+    description: Option<String>,
     /// What to do about it, or where that is said.
     #[serde(default)]
-    pub runbook: Option<String>,
+    runbook: Option<String>,
 }
 
 /// Reads a file.
-pub fn parse(text: &str) -> Result<Vec<Rule>, RulesError> {
+pub fn parse(text: &str) -> Result<RuleSet, RulesError> {
     if text.len() > MAX_BYTES {
         return Err(RulesError::Bytes);
     }
-    let file: File = serde_yaml::from_str(text).map_err(|e| RulesError::Form(e.to_string()))?;
-    check(file.rules)
+    let written: Written = serde_yaml::from_str(text).map_err(|e| RulesError::Form(e.to_string()))?;
+    if written.rules.is_none() && written.aggregates.is_none() {
+        return Err(RulesError::Form("it has neither rules nor aggregates".into()));
+    }
+    check(written)
 }
 
-/// Checks rules, however they were written.
-pub fn check(written: Vec<Written>) -> Result<Vec<Rule>, RulesError> {
-    if written.len() > MAX_RULES {
-        return Err(RulesError::TooMany(written.len()));
+/// Checks what was written, wherever.
+pub fn check(Written { aggregates, rules }: Written) -> Result<RuleSet, RulesError> {
+    let aggregates = aggregates.unwrap_or_default();
+    let aggregates = each("aggregates", MAX_AGGREGATES, aggregates, aggregate::checked, |one| &one.name)?;
+    aggregate::in_order(&aggregates)?;
+    let rules = each("rules", MAX_RULES, rules.unwrap_or_default(), rule, |one| &one.name)?;
+    Ok(RuleSet { aggregates, rules })
+}
+
+/// Checks all of a list, each of which has a name of its own.
+fn each<W, C>(
+    list: &'static str,
+    most: usize,
+    written: Vec<W>,
+    checked: impl Fn(W) -> Result<C, Wrong>,
+    name: impl Fn(&C) -> &str,
+) -> Result<Vec<C>, RulesError> {
+    if written.len() > most {
+        return Err(RulesError::TooMany(list, written.len(), most));
     }
-    let mut rules: Vec<Rule> = Vec::with_capacity(written.len());
-    for (at, one) in written.into_iter().enumerate() {
-        let field = |(field, reason): (String, String)| RulesError::Field { rule: at, field, reason };
-        let rule = rule(one).map_err(field)?;
-        if let Some(first) = rules.iter().position(|known| known.name == rule.name) {
-            return Err(field(("name".into(), format!("{:?} is the name of rules[{first}] too", rule.name))));
+    let mut all: Vec<C> = Vec::with_capacity(written.len());
+    for (place, one) in written.into_iter().enumerate() {
+        let field = |(field, reason): Wrong| RulesError::Field { list, place, field, reason };
+        let one = checked(one).map_err(field)?;
+        if let Some(first) = all.iter().position(|known| name(known) == name(&one)) {
+            return Err(field(wrong("name", format!("{:?} is the name of {list}[{first}] too", name(&one)))));
         }
-        rules.push(rule);
+        all.push(one);
     }
-    Ok(rules)
+    Ok(all)
 }
 
 /// A field and what is wrong with it.
@@ -119,14 +153,12 @@ fn wrong(field: &str, reason: impl Into<String>) -> Wrong {
     (field.to_owned(), reason.into())
 }
 
-fn rule(written: Written) -> Result<Rule, Wrong> {
-    let Written { name, metric, labels, comparison, threshold, .. } = written;
+fn rule(written: WrittenRule) -> Result<Rule, Wrong> {
+    let WrittenRule { name, metric, labels, comparison, threshold, .. } = written;
     if !is_label_name(&name) || name.len() > MAX_NAME {
         return Err(wrong("name", format!("must have letters, digits and '_', at most {MAX_NAME}")));
     }
-    if !is_metric_name(&metric) || metric.len() > 255 {
-        return Err(wrong("metric", format!("{metric:?} is not the name of a metric")));
-    }
+    is_metric("metric", &metric)?;
     let severity = written.severity.unwrap_or_else(|| "warning".into());
     if severity.is_empty() || severity.len() > MAX_NAME {
         return Err(wrong("severity", format!("must have 1 to {MAX_NAME} bytes")));
@@ -145,17 +177,34 @@ fn rule(written: Written) -> Result<Rule, Wrong> {
     })
 }
 
+fn is_metric(field: &str, name: &str) -> Result<(), Wrong> {
+    if !is_metric_name(name) || name.len() > 255 {
+        return Err(wrong(field, format!("{name:?} is not the name of a metric")));
+    }
+    Ok(())
+}
+
+fn is_label(field: &str, name: &str) -> Result<(), Wrong> {
+    if !is_label_name(name) || name.starts_with("__") {
+        return Err(wrong(field, format!("{name:?} is not the name of a label")));
+    }
+    Ok(())
+}
+
+fn is_short(field: &str, text: &str) -> Result<(), Wrong> {
+    if text.len() > MAX_TEXT {
+        return Err(wrong(field, format!("more than {MAX_TEXT} bytes")));
+    }
+    Ok(())
+}
+
 fn matchers(labels: &Labels) -> Result<Matchers, Wrong> {
     if labels.len() > MAX_LABELS {
         return Err(wrong("labels", format!("{} labels, at most {MAX_LABELS} are allowed", labels.len())));
     }
     for (name, value) in labels {
-        if !is_label_name(name) || name.starts_with("__") {
-            return Err(wrong("labels", format!("{name:?} is not the name of a label")));
-        }
-        if value.len() > MAX_TEXT {
-            return Err(wrong(&format!("labels.{name}"), format!("more than {MAX_TEXT} bytes")));
-        }
+        is_label("labels", name)?;
+        is_short(&format!("labels.{name}"), value)?;
     }
     Matchers::read(labels).map_err(|(name, reason)| (format!("labels.{name}"), reason))
 }
@@ -186,9 +235,7 @@ fn annotations(
     let mut annotations = BTreeMap::new();
     for (field, text) in texts {
         let Some(text) = text else { continue };
-        if text.len() > MAX_TEXT {
-            return Err(wrong(field, format!("more than {MAX_TEXT} bytes")));
-        }
+        is_short(field, &text)?;
         annotations.insert(field, Template::parse(&text).map_err(|e| wrong(field, e))?);
     }
     Ok(annotations)
@@ -208,13 +255,13 @@ mod tests {
 
     #[test]
     fn a_rule_is_read() {
-        let rules = parse(
+        let set = parse(
             "rules:\n- name: Long\n  metric: noetl_worker_queue_size\n  labels: {pool: =~blue|red}\n  \
              comparison: '>='\n  threshold: 100\n  for: 5m\n  keepFiringFor: 90s\n  severity: critical\n  \
              summary: 'long'\n  description: '{{ $labels.component }}: {{ $value }}'\n",
         )
         .unwrap();
-        let rule = &rules[0];
+        let rule = &set.rules[0];
         assert_eq!(rule.promql(""), r#"noetl_worker_queue_size{pool=~"blue|red"} >= 100"#);
         assert_eq!(rule.promql(r#"job="a""#), r#"noetl_worker_queue_size{job="a",pool=~"blue|red"} >= 100"#);
         assert_eq!((rule.hold_ms, rule.keep_ms), (300_000, 90_000));
@@ -249,7 +296,8 @@ mod tests {
         }
         assert!(error("rules: [{metric: m}]").contains("rules[0]: missing field `name`"));
         assert!(error("rules: 5").starts_with("rules: "));
-        assert!(error("").contains("rules"));
+        assert!(error("{}").contains("neither rules nor aggregates"));
+        assert!(error("rule: []").contains("rule"));
         assert!(
             error(&format!("rules: [{{{RULE}}}, {{{RULE}}}]"))
                 .starts_with("rules[1].name: \"A\" is the name")
@@ -262,7 +310,7 @@ mod tests {
         let many: String = (0..=MAX_RULES).fold("rules:\n".into(), |text, n| {
             text + &format!("- {{name: A{n}, metric: m, comparison: absent}}\n")
         });
-        assert_eq!(parse(&many).unwrap_err(), RulesError::TooMany(MAX_RULES + 1));
+        assert_eq!(parse(&many).unwrap_err(), RulesError::TooMany("rules", MAX_RULES + 1, MAX_RULES));
     }
 
     proptest! {

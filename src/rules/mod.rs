@@ -1,9 +1,12 @@
-//! Alert rules: what a file of them may say, when a rule holds, and what becomes of an alert.
+//! Alert rules and aggregates: what a file of them may say, when a rule holds, what becomes of an alert,
+//! and what an aggregate comes to.
 //!
 //! A rule compares the newest values of one metric with a threshold, or says that there is none. The
 //! words and the states are Prometheus': pending, firing, resolved; [`Rule::promql`] is the same rule
-//! for it. No I/O, no clock: who evaluates says the time and has the samples.
+//! for it. An aggregate makes a metric out of another one. No I/O, no clock: who evaluates says the time
+//! and has the samples.
 
+mod aggregate;
 mod alert;
 mod alerts;
 mod file;
@@ -15,9 +18,10 @@ mod tests;
 
 use std::collections::BTreeMap;
 
+pub use aggregate::{Aggregate, Function, Groups, MAX_GROUPS};
 pub use alert::{Alert, RESOLVED_KEPT_MS, State};
 pub use alerts::Alerts;
-pub use file::{MAX_BYTES, MAX_RULES, RulesError, Written, check, parse};
+pub use file::{MAX_AGGREGATES, MAX_BYTES, MAX_RULES, RuleSet, RulesError, Written, check, parse};
 pub use matchers::Matchers;
 pub use replay::{Fired, History, Looks};
 pub use template::Template;

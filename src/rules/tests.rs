@@ -11,7 +11,7 @@ fn rule(hold_s: i64, keep_s: i64) -> Rule {
          summary: '{{ $labels.component }} {{ $value }}'}]",
     )
     .unwrap();
-    let mut rule = rules.remove(0);
+    let mut rule = rules.rules.remove(0);
     (rule.hold_ms, rule.keep_ms) = (hold_s * 1000, keep_s * 1000);
     rule
 }
@@ -106,7 +106,7 @@ fn a_rule_that_is_gone_resolves_its_alerts() {
 #[test]
 fn what_is_absent_fires_by_the_labels_that_it_was_asked_for_with() {
     let rules = parse("rules: [{name: Gone, metric: m, labels: {pool: blue, x: '=~y'}, comparison: absent}]");
-    let rule = rules.unwrap().remove(0);
+    let rule = rules.unwrap().rules.remove(0);
     let held = rule.evaluate(Vec::<(f64, fn() -> Labels)>::new()).unwrap();
     let labels: Vec<_> = held.keys().next().unwrap().iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
     assert_eq!(labels, [("alertname", "Gone"), ("pool", "blue"), ("severity", "warning")]);

@@ -141,6 +141,15 @@ impl Core {
         self.live.remove(|series| ended.get(&series.id).is_some_and(|end| is_over(series, *end)));
     }
 
+    /// A component says goodbye: its series leave the exposition, its row and its history stay.
+    pub async fn leave(&self, component: &Component) -> Result<(), StoreError> {
+        self.components.deregister(&self.database, component).await?;
+        component.went_offline();
+        component.set_live(false);
+        self.live.remove(|series| series.component.id == component.id);
+        Ok(())
+    }
+
     /// Series whose type was inferred and is another one now move to its family.
     pub fn regroup(&self) {
         let retyped = self.series.take_retyped();

@@ -229,10 +229,7 @@ pub(super) async fn deregister(
     let fields = Fields::read(&body)?;
     caller.speaks_for(&fields.name(app.config.limits.name_bytes)?)?;
     let component = fields.component(app, core).await?;
-    core.components.deregister(&core.database, &component).await?;
-    component.went_offline();
-    component.set_live(false);
-    core.live.remove(|series| series.component.id == component.id);
+    core.leave(&component).await?;
     tracing::info!(name = %component.name, kind = %component.kind, "component deregistered");
     Ok(Reply::json(&HeardReply::of(&component, "Deregistered")))
 }

@@ -67,16 +67,19 @@ pub(super) async fn post(app: &Arc<App>, caller: &Caller, request: &Request) -> 
     }))
 }
 
-/// The server's own component, registered where it is not.
+/// The server's own component.
 pub(super) async fn own_component(app: &App, core: &Core) -> Result<Arc<Component>, Problem> {
-    let name = &app.config.name;
-    if let Lookup::Found(component) = core.components.by_name(&core.database, name, Some(SERVER_KIND)).await?
-    {
+    registered(core, &app.config.name, SERVER_KIND).await
+}
+
+/// A component that the server reports for, registered where it is not.
+pub(super) async fn registered(core: &Core, name: &str, kind: &str) -> Result<Arc<Component>, Problem> {
+    if let Lookup::Found(component) = core.components.by_name(&core.database, name, Some(kind)).await? {
         return Ok(component);
     }
     let registration = Registration {
-        name: name.clone(),
-        kind: SERVER_KIND.into(),
+        name: name.into(),
+        kind: kind.into(),
         status: "ready".into(),
         runtime: Some(serde_json::json!({"type": "noetl-metrics", "pid": std::process::id()})),
         ..Registration::default()

@@ -9,12 +9,12 @@ use serde_json::{Value, json};
 use crate::harness::{Cluster, Contract, Exposition, Receiver, SOON, eventually, gauge, gauge_at, now, time};
 
 /// A rules file of a test.
-struct Rules {
+pub struct Rules {
     folder: tempfile::TempDir,
 }
 
 impl Rules {
-    fn new(text: &str) -> Self {
+    pub fn new(text: &str) -> Self {
         let rules = Self { folder: tempfile::tempdir().unwrap() };
         rules.write(text);
         rules
@@ -24,12 +24,12 @@ impl Rules {
         self.folder.path().join("rules.yaml")
     }
 
-    fn flag(&self) -> String {
+    pub fn flag(&self) -> String {
         format!("--rules-file={}", self.path().display())
     }
 
     /// Replaces the file as one does: whole.
-    fn write(&self, text: &str) {
+    pub fn write(&self, text: &str) {
         let new = self.folder.path().join("new");
         std::fs::write(&new, text).unwrap();
         std::fs::rename(new, self.path()).unwrap();
@@ -48,7 +48,7 @@ async fn own(contract: &Contract) -> Exposition {
     Exposition::checked(contract.get("/metrics").await.expect(200).text())
 }
 
-async fn number(contract: &Contract, metric: &str, labels: &[(&str, &str)]) -> Option<f64> {
+pub async fn number(contract: &Contract, metric: &str, labels: &[(&str, &str)]) -> Option<f64> {
     own(contract).await.get(metric, labels)?.parse().ok()
 }
 
@@ -285,7 +285,7 @@ async fn a_receiver_that_is_away_hurts_no_other() {
 async fn the_shipped_rules_are_evaluated() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     let path = root.join("docs/examples/rules/noetl.yaml");
-    let rules = noetl_metrics::rules::parse(&std::fs::read_to_string(&path).unwrap()).unwrap();
+    let rules = noetl_metrics::rules::parse(&std::fs::read_to_string(&path).unwrap()).unwrap().rules;
     let described = std::fs::read_to_string(root.join("docs/metrics.md")).unwrap();
     for rule in &rules {
         assert!(

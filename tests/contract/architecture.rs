@@ -12,7 +12,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("live", &["model", "wire"]),
     ("host", &["model"]),
     ("tls", &[]),
-    ("crd", &["rules::Comparison"]),
+    ("crd", &["rules::Comparison", "rules::Function"]),
     ("rules", &["cli::values", "model"]),
     ("archive", &["client", "live", "model", "store", "wire"]),
     ("operator", &["crd", "rules"]),

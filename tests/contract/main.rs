@@ -10,6 +10,7 @@
 #![allow(unreachable_pub, reason = "there is no crate around")]
 
 mod adoption;
+mod aggregates;
 mod alerting;
 mod architecture;
 mod auth;

@@ -18,33 +18,43 @@ use crate::traces::open_metrics;
 const LEASE: Duration = Duration::from_secs(3);
 
 /// Two servers on one database.
-struct Pair {
-    database: Database,
-    servers: [Server; 2],
-    https: [Http; 2],
+pub struct Pair {
+    pub database: Database,
+    pub servers: [Server; 2],
+    pub https: [Http; 2],
 }
 
 async fn server(database: &Database, port: u16) -> Server {
+    server_with(database, port, &[]).await
+}
+
+async fn server_with(database: &Database, port: u16, more: &[String]) -> Server {
     let listen = format!("127.0.0.1:{port}");
-    let flags =
-        ["--advertise-url".into(), format!("http://{listen}"), "--lease-duration".into(), "3s".into()];
+    let mut flags =
+        vec!["--advertise-url".into(), format!("http://{listen}"), "--lease-duration".into(), "3s".into()];
+    flags.extend_from_slice(more);
     Server::start(&listen, &database.url, &flags).await
 }
 
 impl Pair {
     /// Two servers that are ready, of which the first is active.
     async fn start() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// The same with these flags.
+    pub async fn with(flags: &[String]) -> Self {
         let database = Cluster::shared().database().await;
-        let first = server(&database, free_port()).await;
+        let first = server_with(&database, free_port(), flags).await;
         is_ready(&Http::new(first.address)).await;
-        let second = server(&database, free_port()).await;
+        let second = server_with(&database, free_port(), flags).await;
         let https = [Http::new(first.address), Http::new(second.address)];
         is_ready(&https[1]).await;
         Self { database, servers: [first, second], https }
     }
 
     /// Waits until this one is active.
-    async fn becomes_active(&self, which: usize, within: Duration) {
+    pub async fn becomes_active(&self, which: usize, within: Duration) {
         eventually("the other one takes over", within, async || {
             (is_active(&self.https[which]).await == Some(true)).then_some(())
         })

@@ -1,4 +1,5 @@
-//! The alert rules, with the spec's thresholds. VMRule and PrometheusRule have the same form.
+//! The alert rules, with the spec's thresholds, and recording rules of its aggregates. VMRule and
+//! PrometheusRule have the same form.
 
 use serde_json::{Value, json};
 
@@ -6,7 +7,7 @@ use super::scrape::{DATA_JOB, OWN_JOB, instance, object};
 use crate::crd::CustomRule;
 use crate::operator::kinds::Kind;
 use crate::operator::validate::Checked;
-use crate::rules::Rule;
+use crate::rules::{Aggregate, Rule};
 
 struct Alert {
     name: &'static str,
@@ -21,8 +22,11 @@ struct Alert {
 pub(super) fn rules(checked: &Checked, kind: Kind) -> Value {
     let mut alerts = of_the_servers(checked);
     alerts.extend(of_the_data(checked));
-    let mut rules: Vec<_> = alerts.iter().map(|alert| rule(checked, alert)).collect();
-    let custom = checked.custom_rules.iter().zip(&checked.spec.rules.custom);
+    let own = &checked.own_rules;
+    // The rules of a group are evaluated in their order.
+    let mut rules: Vec<_> = own.aggregates.iter().map(|one| recording(checked, one)).collect();
+    rules.extend(alerts.iter().map(|alert| rule(checked, alert)));
+    let custom = own.rules.iter().zip(&checked.spec.rules.custom);
     rules.extend(custom.map(|(rule, written)| custom_rule(checked, rule, written)));
     let group = format!("noetl-metrics-{}-{}", checked.namespace, checked.names.instance);
     let spec = json!({"groups": [{"name": group, "rules": rules}]});
@@ -43,12 +47,31 @@ fn rule(checked: &Checked, alert: &Alert) -> Value {
     })
 }
 
-/// A rule of the spec, limited to what this resource's servers export.
+/// An aggregate of the spec. It has the label by which alerts of this resource are told from others.
+fn recording(checked: &Checked, aggregate: &Aggregate) -> Value {
+    json!({
+        "record": aggregate.name,
+        "expr": aggregate.promql(&of_resource(checked, &aggregate.metric)),
+        "labels": {"noetl_metrics": instance(checked)},
+    })
+}
+
+/// What selects the series of a metric that this resource's servers export, or that is made of them.
+fn of_resource(checked: &Checked, metric: &str) -> String {
+    if checked.own_rules.aggregates.iter().any(|one| one.name == metric) {
+        format!(r#"noetl_metrics="{}""#, instance(checked))
+    } else if metric.starts_with("noetl_metrics_") {
+        own(checked)
+    } else {
+        data(checked)
+    }
+}
+
+/// A rule of the spec.
 fn custom_rule(checked: &Checked, rule: &Rule, written: &CustomRule) -> Value {
-    let more = if rule.metric.starts_with("noetl_metrics_") { own(checked) } else { data(checked) };
     let mut made = json!({
         "alert": rule.name,
-        "expr": rule.promql(&more),
+        "expr": rule.promql(&of_resource(checked, &rule.metric)),
         "labels": {"severity": rule.severity, "noetl_metrics": instance(checked)},
     });
     let texts =

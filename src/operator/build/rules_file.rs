@@ -1,7 +1,7 @@
 //! The rules that the servers evaluate themselves, where no system in the cluster does: a ConfigMap
 //! that they mount, and the flags that name it. A change of it reaches running servers.
 //!
-//! It has the spec's own rules and, where an Alertmanager is named, those of the rules object that
+//! It has the spec's own aggregates and rules and, where an Alertmanager is named, those of the rules object that
 //! compare a newest value with a threshold.
 
 use k8s_openapi::api::core::v1::{ConfigMap, ConfigMapVolumeSource, Volume};
@@ -19,7 +19,9 @@ const FILE: &str = "rules.yaml";
 /// Whether the servers evaluate rules.
 pub(super) fn is_wanted(checked: &Checked) -> bool {
     let rules = &checked.spec.rules;
-    checked.rules.is_none() && !(rules.custom.is_empty() && rules.alertmanagers.is_empty())
+    let asks_nothing =
+        rules.custom.is_empty() && rules.aggregates.is_empty() && rules.alertmanagers.is_empty();
+    checked.rules.is_none() && !asks_nothing
 }
 
 /// The ConfigMap.
@@ -31,7 +33,11 @@ pub(super) fn rules_file(checked: &Checked) -> Option<ConfigMap> {
     let mut rules = if checked.spec.rules.alertmanagers.is_empty() { Vec::new() } else { standard(checked) };
     rules.retain(|rule| custom.iter().all(|own| rule["name"] != own.name.as_str()));
     rules.extend(custom.iter().map(|rule| json!(rule)));
-    let text = serde_yaml::to_string(&json!({"rules": rules})).unwrap_or_default();
+    let mut file = json!({"rules": rules});
+    if !checked.spec.rules.aggregates.is_empty() {
+        file["aggregates"] = json!(checked.spec.rules.aggregates);
+    }
+    let text = serde_yaml::to_string(&file).unwrap_or_default();
     Some(ConfigMap {
         metadata: metadata(checked, &checked.names.rules, Component::Server),
         data: Some([(FILE.to_owned(), text)].into()),

@@ -120,10 +120,13 @@ fn servers_evaluate_rules_only_where_no_object_has_them() {
     assert!(file("{}", &[]).is_none());
     assert!(file(custom, &[]).is_some());
     assert!(file(custom, &[Kind::VMRule]).is_none());
+    let aggregate = "rules: {aggregates: [{name: a, metric: m, function: sum}]}";
+    assert!(file(aggregate, &[]).is_some());
+    assert!(file(aggregate, &[Kind::VMRule]).is_none());
     assert!(file("rules: {alertmanagers: ['http://a:9093']}", &[]).is_some());
     let made = file("rules: {alertmanagers: ['http://a:9093']}", &[]).unwrap();
     let text = made.data.unwrap().remove("rules.yaml").unwrap();
-    assert!(crate::rules::parse(&text).unwrap().iter().any(|rule| rule.name == "NoetlComponentDown"));
+    assert!(crate::rules::parse(&text).unwrap().rules.iter().any(|rule| rule.name == "NoetlComponentDown"));
 }
 
 #[test]

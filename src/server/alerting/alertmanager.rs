@@ -155,7 +155,8 @@ mod tests {
         let one =
             Alertmanager::new("http://h:1/x/", super::super::post::client().unwrap(), hour, hour, &metrics);
         assert_eq!((one.name.as_str(), one.url.as_str()), ("h:1/x/", "http://h:1/x/api/v2/alerts"));
-        let rule = parse("rules: [{name: A, metric: m, comparison: '>', threshold: 0}]").unwrap().remove(0);
+        let rule =
+            parse("rules: [{name: A, metric: m, comparison: '>', threshold: 0}]").unwrap().rules.remove(0);
         let of = |component: usize| {
             let labels: Labels = [("component".to_owned(), component.to_string())].into();
             let mut alerts = Alerts::default();

@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use prometheus::{Histogram, HistogramOpts, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+use prometheus::{
+    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+};
 
 use super::super::own::kept;
+use super::aggregates::Count;
 use crate::rules::{Alerts, Rule, State};
 
 /// Metrics of alerting. Names of rules and receivers are those of the configuration.
@@ -19,6 +22,10 @@ pub(super) struct Metrics {
     failed: IntCounterVec,
     dropped: IntCounterVec,
     waiting: IntGaugeVec,
+    aggregated: IntGaugeVec,
+    left_out: IntGaugeVec,
+    clashing: IntGauge,
+    aggregates_failed: IntCounter,
 }
 
 impl Metrics {
@@ -26,7 +33,31 @@ impl Metrics {
         let counter = |name: &str, help: &str, label: &str| {
             kept(registry, IntCounterVec::new(Opts::new(name, help), &[label]))
         };
+        let of_aggregate =
+            |name: &str, help: &str| kept(registry, IntGaugeVec::new(Opts::new(name, help), &["aggregate"]));
         Self {
+            aggregated: of_aggregate(
+                "noetl_metrics_aggregate_series",
+                "Series that an aggregate of the rules file makes.",
+            ),
+            left_out: of_aggregate(
+                "noetl_metrics_aggregate_series_left_out",
+                "Series that an aggregate would make, beyond a limit or of a name of another type.",
+            ),
+            clashing: kept(
+                registry,
+                IntGauge::new(
+                    "noetl_metrics_aggregates_clashing",
+                    "Aggregates that are not made, since a component reports a metric of their name.",
+                ),
+            ),
+            aggregates_failed: kept(
+                registry,
+                IntCounter::new(
+                    "noetl_metrics_aggregates_failed_total",
+                    "Rounds whose aggregates could not be stored.",
+                ),
+            ),
             alerts: kept(
                 registry,
                 IntGaugeVec::new(
@@ -138,6 +169,22 @@ impl Metrics {
         }
     }
 
+    /// What aggregates make, and how many of them are not made.
+    pub(super) fn show_aggregates(&self, counts: &[Count<'_>], clashing: usize) {
+        let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        self.aggregated.reset();
+        self.left_out.reset();
+        for Count { aggregate, stored, left_out } in counts {
+            self.aggregated.with_label_values(&[aggregate]).set(number(*stored));
+            self.left_out.with_label_values(&[aggregate]).set(number(*left_out));
+        }
+        self.clashing.set(number(clashing));
+    }
+
+    pub(super) fn aggregates_failed(&self) {
+        self.aggregates_failed.inc();
+    }
+
     /// A server that is not active any more shows no alerts.
     pub(super) fn cleared_at_end(&self) -> impl Drop + '_ {
         Cleared(self)
@@ -150,6 +197,7 @@ impl Drop for Cleared<'_> {
     fn drop(&mut self) {
         self.0.alerts.reset();
         self.0.waiting.reset();
+        self.0.show_aggregates(&[], 0);
     }
 }
 

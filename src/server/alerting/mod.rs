@@ -1,10 +1,11 @@
-//! Evaluates the rules of `--rules-file` over the newest values, and tells Alertmanagers and a webhook
-//! of what they say. Only the active server does.
+//! Evaluates the rules and aggregates of `--rules-file` over the newest values, stores what aggregates
+//! come to, and tells Alertmanagers and a webhook of what rules say. Only the active server does.
 //!
 //! Each round reads the file where it changed, evaluates, writes down what changed in a transaction that
 //! fails where another server is active, and only then tells anybody. A database that is away keeps no
 //! alert from being told: what was not written down is at a later round.
 
+mod aggregates;
 mod alertmanager;
 mod kept;
 mod metrics;
@@ -24,8 +25,9 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::App;
 use super::core::Core;
 use crate::model::Millis;
-use crate::rules::{Alerts, Rule};
+use crate::rules::{Alerts, RuleSet};
 use crate::store::{StoreError, load_alerts, save_alerts};
+use aggregates::Aggregates;
 use alertmanager::Alertmanager;
 use metrics::Metrics;
 use rules_file::RulesFile;
@@ -68,16 +70,21 @@ impl Alerting {
     }
 
     /// The rules as they are now.
-    fn rules(&self) -> Arc<Vec<Rule>> {
+    fn rules(&self) -> Arc<RuleSet> {
         let mut file = self.file.lock();
         file.look(&self.metrics);
-        Arc::clone(&file.rules)
+        Arc::clone(&file.set)
     }
 }
 
 /// Evaluates and tells until it is dropped, or another server is active.
 pub(super) async fn run(app: &App, core: &Core) {
-    let Some(alerting) = &app.alerting else { return std::future::pending().await };
+    let Some(alerting) = &app.alerting else {
+        if let Err(error) = aggregates::end(core).await {
+            tracing::warn!(%error, "the component of aggregates could not be marked offline");
+        }
+        return std::future::pending().await;
+    };
     let metrics = &alerting.metrics;
     let _cleared = metrics.cleared_at_end();
     let receivers = Receivers::of(alerting);
@@ -131,6 +138,7 @@ async fn evaluate(app: &App, core: &Core, alerting: &Alerting, receivers: &Recei
     let config = &alerting.config;
     let resend_ms = i64::try_from(config.resend.as_millis()).unwrap_or(i64::MAX);
     let mut alerts = restore(core, config.interval).await;
+    let mut aggregates = Aggregates::default();
     let mut ticks = interval(config.interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
@@ -138,16 +146,24 @@ async fn evaluate(app: &App, core: &Core, alerting: &Alerting, receivers: &Recei
         if let Some(webhook) = &receivers.webhook {
             webhook.note(&mut alerts);
         }
-        let rules = alerting.rules();
+        let set = alerting.rules();
         let now = Millis::now();
-        look(app, core, alerting, &rules, &mut alerts, now).await;
-        match save(core, &mut alerts, now).await {
-            Ok(()) => {}
-            Err(StoreError::Fenced) => return,
-            Err(error) => tracing::warn!(%error, "alerts could not be written down"),
+        let source = look(app, core, alerting, &set, &mut aggregates, &mut alerts, now).await;
+        let tell = async {
+            match save(core, &mut alerts, now).await {
+                Ok(()) => {}
+                Err(StoreError::Fenced) => return false,
+                Err(error) => tracing::warn!(%error, "alerts could not be written down"),
+            }
+            alerting.metrics.show(&set.rules, &alerts);
+            receivers.tell(&mut alerts, resend_ms, now, &alerting.metrics);
+            true
+        };
+        let (goes_on, ()) =
+            tokio::join!(tell, aggregates.store(core, &set.aggregates, &source.made, &alerting.metrics, now));
+        if !goes_on {
+            return;
         }
-        alerting.metrics.show(&rules, &alerts);
-        receivers.tell(&mut alerts, resend_ms, now, &alerting.metrics);
     }
 }
 
@@ -170,11 +186,25 @@ async fn restore(core: &Core, interval: Duration) -> Alerts {
     }
 }
 
-/// One round over all rules.
-async fn look(app: &App, core: &Core, alerting: &Alerting, rules: &[Rule], alerts: &mut Alerts, now: Millis) {
+/// One round over all aggregates, then all rules.
+async fn look<'a>(
+    app: &App,
+    core: &'a Core,
+    alerting: &Alerting,
+    set: &'a RuleSet,
+    aggregates: &mut Aggregates,
+    alerts: &mut Alerts,
+    now: Millis,
+) -> Source<'a> {
     let began = Instant::now();
-    let source = Source::new(app, core, now);
-    for rule in rules {
+    let mut source = Source::new(app, core, now);
+    for aggregate in &set.aggregates {
+        if aggregates.may_make(core, aggregate) {
+            source.make(aggregate);
+        }
+        tokio::task::yield_now().await;
+    }
+    for rule in &set.rules {
         match source.evaluate(rule) {
             Ok(held) => alerts.step(rule, &held, now),
             Err(error) => {
@@ -184,8 +214,9 @@ async fn look(app: &App, core: &Core, alerting: &Alerting, rules: &[Rule], alert
         }
         tokio::task::yield_now().await;
     }
-    alerts.end_others(rules, now);
+    alerts.end_others(&set.rules, now);
     alerting.metrics.evaluated(began.elapsed());
+    source
 }
 
 async fn save(core: &Core, alerts: &mut Alerts, now: Millis) -> Result<(), StoreError> {

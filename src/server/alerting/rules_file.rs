@@ -4,22 +4,22 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Metrics;
-use crate::rules::{MAX_BYTES, Rule, parse};
+use crate::rules::{MAX_BYTES, RuleSet, parse};
 
 /// A file, and the rules that it had when it was right last.
 pub(super) struct RulesFile {
     path: PathBuf,
     /// What it said last, or why it could not be read.
     said: Result<String, String>,
-    pub(super) rules: Arc<Vec<Rule>>,
+    pub(super) set: Arc<RuleSet>,
 }
 
 impl RulesFile {
     pub(super) fn open(path: &Path, metrics: &Metrics) -> Result<Self, String> {
         let text = read(path)?;
-        let rules = parse(&text).map_err(|e| e.to_string())?;
+        let set = parse(&text).map_err(|e| e.to_string())?;
         metrics.rules_read(true);
-        Ok(Self { path: path.to_owned(), said: Ok(text), rules: Arc::new(rules) })
+        Ok(Self { path: path.to_owned(), said: Ok(text), set: Arc::new(set) })
     }
 
     /// Takes what it says now.
@@ -28,13 +28,13 @@ impl RulesFile {
         if said == self.said {
             return;
         }
-        let rules =
-            said.as_ref().map_err(Clone::clone).and_then(|text| parse(text).map_err(|e| e.to_string()));
-        metrics.rules_read(rules.is_ok());
-        match rules {
-            Ok(rules) => {
-                tracing::info!(rules = rules.len(), "the rules file changed");
-                self.rules = Arc::new(rules);
+        let set = said.as_ref().map_err(Clone::clone).and_then(|text| parse(text).map_err(|e| e.to_string()));
+        metrics.rules_read(set.is_ok());
+        match set {
+            Ok(set) => {
+                let (rules, aggregates) = (set.rules.len(), set.aggregates.len());
+                tracing::info!(rules, aggregates, "the rules file changed");
+                self.set = Arc::new(set);
             }
             Err(error) => {
                 tracing::warn!(file = %self.path.display(), error, "the rules file is wrong; the rules stay as they were");
@@ -74,11 +74,11 @@ mod tests {
         ] {
             std::fs::write(&path, text).unwrap();
             file.look(&metrics);
-            assert_eq!(file.rules[0].name, expected);
+            assert_eq!(file.set.rules[0].name, expected);
             assert_eq!(metrics.rules_are_right(), right);
         }
         std::fs::remove_file(&path).unwrap();
         file.look(&metrics);
-        assert_eq!((file.rules[0].name.as_str(), metrics.rules_are_right()), ("C", false));
+        assert_eq!((file.set.rules[0].name.as_str(), metrics.rules_are_right()), ("C", false));
     }
 }

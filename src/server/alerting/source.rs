@@ -1,50 +1,87 @@
-//! The newest values that rules are evaluated over: what the exposition has, with what the server makes
-//! itself of components, and what it says of its own process.
+//! The newest values that rules and aggregates are evaluated over: what the exposition has, with what
+//! the server makes itself of components, what it says of its own process, and what aggregates came to
+//! in this round.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use prometheus::proto::{Metric, MetricFamily, MetricType};
 
 use super::super::App;
 use super::super::core::Core;
 use crate::live::made_values;
-use crate::model::{Component, Millis, labels_of_line};
-use crate::rules::{EvaluationError, Held, Labels, Rule};
+use crate::model::{Component, Millis, Series, labels_of_line};
+use crate::rules::{Aggregate, EvaluationError, Groups, Held, Labels, Rule};
 
 /// All values of one moment.
 pub(super) struct Source<'a> {
     core: &'a Core,
     now: Millis,
-    components: Vec<std::sync::Arc<Component>>,
+    components: Vec<Arc<Component>>,
     own: Vec<MetricFamily>,
+    /// What aggregates came to, by the names of the metrics that they make.
+    pub(super) made: BTreeMap<&'a str, Groups>,
+}
+
+/// Whose value it is.
+enum Place<'s> {
+    Component(&'s Component),
+    Own(&'s Metric),
+    Series(Arc<Series>),
+    Group(&'s Labels),
+}
+
+impl Place<'_> {
+    fn labels(self) -> Labels {
+        match self {
+            Self::Component(component) => [
+                ("component".to_owned(), component.name.to_string()),
+                ("component_type".to_owned(), component.kind.to_string()),
+            ]
+            .into(),
+            Self::Own(one) => {
+                one.get_label().iter().map(|l| (l.name().to_owned(), l.value().to_owned())).collect()
+            }
+            Self::Series(series) => labels_of_line(&series.line).into_iter().collect(),
+            Self::Group(labels) => labels.clone(),
+        }
+    }
 }
 
 impl<'a> Source<'a> {
     pub(super) fn new(app: &App, core: &'a Core, now: Millis) -> Self {
-        Self { core, now, components: core.components.all(), own: app.own.families(app) }
+        let (components, own) = (core.components.all(), app.own.families(app));
+        Self { core, now, components, own, made: BTreeMap::new() }
     }
 
     /// Of what a rule holds now.
     pub(super) fn evaluate(&self, rule: &Rule) -> Result<Held, EvaluationError> {
-        let name = rule.metric.as_str();
+        let samples = self.samples(&rule.metric).into_iter();
+        rule.evaluate(samples.map(|(value, place)| (value, || place.labels())))
+    }
+
+    /// Keeps what an aggregate comes to now: those that follow, and rules, may be made of it.
+    pub(super) fn make(&mut self, aggregate: &'a Aggregate) {
+        let samples = self.samples(&aggregate.metric).into_iter();
+        let groups = aggregate.evaluate(samples.map(|(value, place)| (value, || place.labels())));
+        self.made.insert(&aggregate.name, groups);
+    }
+
+    /// All that a metric has now.
+    fn samples(&self, name: &str) -> Vec<(f64, Place<'_>)> {
+        if let Some(groups) = self.made.get(name) {
+            return groups.values.iter().map(|(labels, value)| (*value, Place::Group(labels))).collect();
+        }
         if let Some(made) = made_values(name, &self.components, self.now, self.core.stale_after_ms) {
-            return rule
-                .evaluate(made.into_iter().map(|(component, value)| (value, || of_component(component))));
+            return made.into_iter().map(|(component, value)| (value, Place::Component(component))).collect();
         }
         if let Some(family) = self.own.iter().find(|family| family.name() == name) {
-            let values = family.get_metric().iter().filter_map(|one| Some((number(family, one)?, one)));
-            return rule.evaluate(values.map(|(value, one)| (value, || of_own(one))));
+            let values = family.get_metric().iter();
+            return values.filter_map(|one| Some((number(family, one)?, Place::Own(one)))).collect();
         }
-        let series = self.core.live.of_metric(name);
-        let values = series.iter().filter_map(|one| Some((one.newest.get()?.1, one)));
-        rule.evaluate(values.map(|(value, one)| (value, || labels_of_line(&one.line).into_iter().collect())))
+        let series = self.core.live.of_metric(name).into_iter();
+        series.filter_map(|one| Some((one.newest.get()?.1, Place::Series(one)))).collect()
     }
-}
-
-fn of_component(component: &Component) -> Labels {
-    [
-        ("component".to_owned(), component.name.to_string()),
-        ("component_type".to_owned(), component.kind.to_string()),
-    ]
-    .into()
 }
 
 /// The value of a counter or gauge.
@@ -54,8 +91,4 @@ fn number(family: &MetricFamily, one: &Metric) -> Option<f64> {
         MetricType::GAUGE => Some(one.get_gauge().get_value()),
         _ => None,
     }
-}
-
-fn of_own(one: &Metric) -> Labels {
-    one.get_label().iter().map(|label| (label.name().to_owned(), label.value().to_owned())).collect()
 }

@@ -172,7 +172,7 @@ mod tests {
         let mut alerts = Alerts::default();
         // A rule has a thousand at most.
         for (name, some) in [("A", series.min(1000)), ("B", series.saturating_sub(1000))] {
-            let rule = parse(&text(name)).unwrap().remove(0);
+            let rule = parse(&text(name)).unwrap().rules.remove(0);
             let samples = (0..some).map(|n| (1.0, move || Labels::from([("n".to_owned(), n.to_string())])));
             alerts.step(&rule, &rule.evaluate(samples).unwrap(), Millis(1));
         }
