@@ -1,4 +1,4 @@
-//! Flags of `server` that are about alert rules.
+//! Flags of `server` that are about alert rules and aggregates.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,7 +14,8 @@ const LONGEST: Duration = Duration::from_hours(24);
 /// Which rules are evaluated, and who is told of their alerts.
 #[derive(Args, Clone, Debug)]
 pub struct AlertingArgs {
-    /// File of alert rules (YAML) that the active server evaluates, read again when it changes.
+    /// File of alert rules and aggregates (YAML) that the active server evaluates, read again when it
+    /// changes.
     #[arg(long, env = "NOETL_METRICS_RULES_FILE")]
     pub rules_file: Option<PathBuf>,
     /// How often they are evaluated.

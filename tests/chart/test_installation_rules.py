@@ -126,9 +126,9 @@ def firing(series: dict[str, str], alert: str, count: int) -> dict:
     }
 
 
-def promtool(folder: Path, *tests: dict) -> subprocess.CompletedProcess:
-    """Runs tests of the rules at their defaults."""
-    (folder / "rules.yaml").write_text(yaml.safe_dump({"groups": groups("VMRule")}))
+def promtool(folder: Path, *tests: dict, kind: str = "VMRule") -> subprocess.CompletedProcess:
+    """Runs tests of the rules, which are those at their defaults."""
+    (folder / "rules.yaml").write_text(yaml.safe_dump({"groups": groups(kind)}))
     file = folder / "test.yaml"
     file.write_text(yaml.safe_dump({"rule_files": ["rules.yaml"], "tests": list(tests)}))
     command = [tool("promtool", "prometheus"), "test", "rules", file]
@@ -152,7 +152,7 @@ def test_an_alert_that_should_not_fire_is_found(tmp_path: Path):
 @pytest.mark.parametrize("kind", ["VMRule", "PrometheusRule"])
 def test_no_alert_is_without_a_case(kind: str):
     # Those of a resource's own rules have other names.
-    own = {rule["alert"] for group in groups(kind) for rule in group["rules"]}
+    own = {rule.get("alert", "") for group in groups(kind) for rule in group["rules"]}
     assert {alert for alert in own if alert.startswith("Noetl")} == set(CASES)
 
 
@@ -162,4 +162,57 @@ def test_promtool_finds_no_fault_in_the_rules(kind: str, tmp_path: Path):
     file.write_text(yaml.safe_dump({"groups": groups(kind)}))
     command = [tool("promtool", "prometheus"), "check", "rules", "--lint-fatal", file]
     done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_aggregates_of_a_resource_are_recorded_and_alerts_are_over_them(tmp_path: Path):
+    """Of this resource's servers only; one may be made of the one before it, in the same moment."""
+    data = 'job="noetl",instance="noetl/noetl",component_type="worker_pool"'
+    queue = f"noetl_worker_queue_size{{{data},"
+    own = 'noetl_metrics="noetl/noetl"'
+    recorded = [
+        ("noetl_pool_queue_size", [f'{{{own},pool="blue"}}', f'{{{own},pool="red"}}'], [1003, 5]),
+        ("noetl_queue_size_longest", [f"{{{own}}}"], [1003]),
+    ]
+    test = {
+        "interval": "1m",
+        "input_series": [
+            {"series": f'{queue}component="worker-1",pool="blue"}}', "values": "3x9"},
+            {"series": f'{queue}component="worker-2",pool="blue"}}', "values": "1000x9"},
+            {"series": f'{queue}component="worker-3",pool="red"}}', "values": "5x9"},
+            {"series": f'{queue}component="other",pool="red"}}', "values": "7x9"},
+            {
+                "series": 'noetl_worker_queue_size{job="noetl",instance="other/noetl",'
+                'component="worker-1",pool="blue"}',
+                "values": "99999x9",
+            },
+        ],
+        "promql_expr_test": [
+            {
+                "expr": name,
+                "eval_time": "5m",
+                "exp_samples": [
+                    {"labels": name + labels, "value": value}
+                    for labels, value in zip(each, values, strict=True)
+                ],
+            }
+            for name, each, values in recorded
+        ],
+        "alert_rule_test": [
+            {
+                "eval_time": "5m",
+                "alertname": "PoolLong",
+                "exp_alerts": [
+                    {
+                        "exp_labels": {
+                            "noetl_metrics": "noetl/noetl",
+                            "pool": "blue",
+                            "severity": "warning",
+                        }
+                    }
+                ],
+            }
+        ],
+    }
+    done = promtool(tmp_path, test, kind="PrometheusRule")
     assert done.returncode == 0, done.stdout + done.stderr

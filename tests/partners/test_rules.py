@@ -14,7 +14,20 @@ from support.process import tool
 from support.server import Server, metric, program
 
 RULES = """
+aggregates:
+  - {name: side_heat, metric: heat, by: [side], function: sum}
+  - {name: mean_heat, metric: heat, labels: {zone: "!=c"}, by: [component, side], function: avg}
+  - {name: least_heat, metric: heat, by: [none], function: min}
+  - {name: side_most, metric: side_heat, function: max}
+  - {name: zones, metric: heat, labels: {zone: "=~a|b|c"}, function: count}
 rules:
+  - {name: Side, metric: side_heat, labels: {side: right}, comparison: ">", threshold: 2}
+  - {name: Sides, metric: side_heat, comparison: ">", threshold: 20, summary: "{{ $value }}"}
+  - {name: Mean, metric: mean_heat, comparison: ">=", threshold: 11.25, for: 15s}
+  - {name: Least, metric: least_heat, comparison: "!=", threshold: 10, summary: "{{ $value }}"}
+  - {name: Most, metric: side_most, comparison: "<", threshold: 30, for: 30s, keepFiringFor: 45s}
+  - {name: Few, metric: zones, comparison: "<=", threshold: 2, for: 1m}
+  - {name: NoSide, metric: side_heat, labels: {side: left}, comparison: absent}
   - {name: Above, metric: heat, comparison: ">", threshold: 10, summary: "{{ $labels.zone }}"}
   - {name: Long, metric: heat, comparison: ">=", threshold: 10, for: 1m, severity: critical}
   - {name: Kept, metric: heat, comparison: "==", threshold: 20, for: 30s, keepFiringFor: 1m}
@@ -23,6 +36,8 @@ rules:
   - {name: AtMost, metric: heat, labels: {zone: b}, comparison: "<=", threshold: 1, for: 2m}
   - {name: Gone, metric: heat, labels: {component: w, zone: c}, comparison: absent, for: 45s}
 """
+
+SIDES = {"a": "left", "b": "left", "c": "right"}
 
 STEP = 15
 STEPS = 120
@@ -74,7 +89,7 @@ def test_promtool_says_the_same_of_random_histories(
     begin = int(time.time()) // 3600 * 3600 - 7200
     server.register("w")
     samples = [
-        metric("heat", "gauge", value, labels={"zone": zone}, timestamp=at(begin, step))
+        metric("heat", "gauge", value, labels={"zone": zone, "side": SIDES[zone]}, timestamp=at(begin, step))
         for zone, values in series.items()
         for step, value in enumerate(values)
         if value is not None
@@ -101,7 +116,7 @@ def test_promtool_says_the_same_of_random_histories(
         "interval": f"{STEP}s",
         "input_series": [
             {
-                "series": f'heat{{{labels},zone="{zone}"}}',
+                "series": f'heat{{{labels},zone="{zone}",side="{SIDES[zone]}"}}',
                 "values": " ".join("_" if value is None else str(value) for value in values),
             }
             for zone, values in series.items()
