@@ -50,6 +50,12 @@ pub struct Groups {
     pub left_out: usize,
 }
 
+/// The samples of an aggregate so far.
+pub struct Gathered<'a> {
+    aggregate: &'a Aggregate,
+    groups: BTreeMap<Labels, Values>,
+}
+
 /// Values of one group so far.
 struct Values {
     count: f64,
@@ -114,22 +120,14 @@ impl Aggregate {
     /// What it comes to of these samples. They are all those that its metric has now, each with a
     /// function that makes its labels, without the metric's name.
     pub fn evaluate<L: FnOnce() -> Labels>(&self, samples: impl IntoIterator<Item = (f64, L)>) -> Groups {
-        let mut groups: BTreeMap<Labels, Values> = BTreeMap::new();
-        for (value, labels) in samples {
-            let mut labels = labels();
-            if !self.matchers.select(&labels) {
-                continue;
-            }
-            // An empty label is none, as in PromQL.
-            labels.retain(|name, value| !value.is_empty() && self.by.contains(name));
-            groups
-                .entry(labels)
-                .and_modify(|values| self.function.take(values, value))
-                .or_insert_with(|| Function::first(value));
-        }
-        let left_out = groups.len().saturating_sub(MAX_GROUPS);
-        let result = |(labels, values)| (labels, self.function.result(&values));
-        Groups { values: groups.into_iter().take(MAX_GROUPS).map(result).collect(), left_out }
+        let mut gathered = self.gather();
+        samples.into_iter().for_each(|(value, labels)| gathered.take(value, labels()));
+        gathered.groups()
+    }
+
+    /// The same, sample by sample.
+    pub const fn gather(&self) -> Gathered<'_> {
+        Gathered { aggregate: self, groups: BTreeMap::new() }
     }
 
     /// The same as an expression of PromQL. `more` are further matchers, as `job="noetl"`.
@@ -140,6 +138,29 @@ impl Aggregate {
             [] => format!("{function}({selector})"),
             by => format!("{function} by ({}) ({selector})", by.join(",")),
         }
+    }
+}
+
+impl Gathered<'_> {
+    /// One more sample, with its labels.
+    pub fn take(&mut self, value: f64, mut labels: Labels) {
+        let Aggregate { matchers, by, function, .. } = self.aggregate;
+        if !matchers.select(&labels) {
+            return;
+        }
+        // An empty label is none, as in PromQL.
+        labels.retain(|name, value| !value.is_empty() && by.contains(name));
+        self.groups
+            .entry(labels)
+            .and_modify(|values| function.take(values, value))
+            .or_insert_with(|| Function::first(value));
+    }
+
+    /// What it came to.
+    pub fn groups(self) -> Groups {
+        let left_out = self.groups.len().saturating_sub(MAX_GROUPS);
+        let result = |(labels, values)| (labels, self.aggregate.function.result(&values));
+        Groups { values: self.groups.into_iter().take(MAX_GROUPS).map(result).collect(), left_out }
     }
 }
 

@@ -30,6 +30,7 @@ pub struct Looks {
 
 impl Looks {
     /// Looks at what was made at the same looks: what is not there at one of them is gone.
+    #[must_use]
     pub const fn at_each(self) -> Self {
         Self { stale_after_ms: 0, ..self }
     }

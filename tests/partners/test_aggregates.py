@@ -1,4 +1,4 @@
-"""Aggregates that the server makes are what Prometheus and VictoriaMetrics make of the same file."""
+"""Aggregates of a server are what Prometheus and VictoriaMetrics make of the same file."""
 
 import math
 import subprocess
@@ -60,7 +60,9 @@ def test_scrapers_make_the_same_of_the_same_definitions(
     written = yaml.safe_load(subprocess.run(command, capture_output=True, check=True).stdout)
     expressions = {rule["record"]: rule["expr"] for rule in written["groups"][0]["rules"]}
     assert list(expressions) == [one["name"] for one in yaml.safe_load(RULES)["aggregates"]]
-    server = start_server(f"--rules-file={rules}", "--rules-interval=200ms", "--metrics-interval=1h")
+    server = start_server(
+        f"--rules-file={rules}", "--rules-interval=200ms", "--metrics-interval=1h"
+    )
     for name in ("w1", "w2", "w3"):
         server.register(name)
     report(server)

@@ -22,9 +22,12 @@ aggregates:
   - {name: zones, metric: heat, labels: {zone: "=~a|b|c"}, function: count}
 rules:
   - {name: Side, metric: side_heat, labels: {side: right}, comparison: ">", threshold: 2}
-  - {name: Sides, metric: side_heat, comparison: ">", threshold: 20, summary: "{{ $value }}"}
+  - {name: Sides, metric: side_heat, comparison: ">", threshold: 20, summary: "{{ $labels.side }}"}
+  - {name: SumIs, metric: side_heat, comparison: "==", threshold: 22.5}
+  - {name: MeanIs, metric: mean_heat, comparison: "==", threshold: 15}
   - {name: Mean, metric: mean_heat, comparison: ">=", threshold: 11.25, for: 15s}
-  - {name: Least, metric: least_heat, comparison: "!=", threshold: 10, summary: "{{ $value }}"}
+  - {name: Least, metric: least_heat, comparison: "!=", threshold: 10}
+  - {name: LeastIs, metric: least_heat, comparison: "==", threshold: 2.5}
   - {name: Most, metric: side_most, comparison: "<", threshold: 30, for: 30s, keepFiringFor: 45s}
   - {name: Few, metric: zones, comparison: "<=", threshold: 2, for: 1m}
   - {name: NoSide, metric: side_heat, labels: {side: left}, comparison: absent}
@@ -89,7 +92,13 @@ def test_promtool_says_the_same_of_random_histories(
     begin = int(time.time()) // 3600 * 3600 - 7200
     server.register("w")
     samples = [
-        metric("heat", "gauge", value, labels={"zone": zone, "side": SIDES[zone]}, timestamp=at(begin, step))
+        metric(
+            "heat",
+            "gauge",
+            value,
+            labels={"zone": zone, "side": SIDES[zone]},
+            timestamp=at(begin, step),
+        )
         for zone, values in series.items()
         for step, value in enumerate(values)
         if value is not None

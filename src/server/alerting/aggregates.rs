@@ -117,7 +117,7 @@ pub(super) struct Count<'a> {
 }
 
 /// One group.
-struct Value<'a> {
+struct Group<'a> {
     /// Which aggregate's.
     place: usize,
     labels: Vec<Label<'a>>,
@@ -139,13 +139,13 @@ async fn points<'a>(
         counts.push(Count { aggregate: &one.name, stored: 0, left_out });
         for (labels, value) in made.into_iter().flat_map(|made| &made.values) {
             let labels = labels.iter().map(|(k, v)| (k.as_str().into(), v.as_str().into())).collect();
-            values.push(Value { place, labels, value: *value });
+            values.push(Group { place, labels, value: *value });
         }
         core.live.describe(&one.name, MetricType::Gauge, one.help.as_deref(), None);
     }
     let samples: Vec<NewSample<'_>> = values
         .iter()
-        .map(|Value { place, labels, .. }| NewSample {
+        .map(|Group { place, labels, .. }| NewSample {
             name: &all[*place].name,
             kind: MetricType::Gauge,
             inferred: false,
@@ -156,7 +156,7 @@ async fn points<'a>(
         .collect();
     let resolved = core.series.resolve(&core.database, component, &samples).await?;
     let mut points = Vec::with_capacity(resolved.len());
-    for (Value { place, value, .. }, series) in values.iter().zip(resolved) {
+    for (Group { place, value, .. }, series) in values.iter().zip(resolved) {
         match series {
             Ok(series) => {
                 counts[*place].stored += 1;

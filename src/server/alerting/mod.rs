@@ -200,9 +200,8 @@ async fn look<'a>(
     let mut source = Source::new(app, core, now);
     for aggregate in &set.aggregates {
         if aggregates.may_make(core, aggregate) {
-            source.make(aggregate);
+            source.make(aggregate).await;
         }
-        tokio::task::yield_now().await;
     }
     for rule in &set.rules {
         match source.evaluate(rule) {

@@ -13,6 +13,9 @@ use crate::live::made_values;
 use crate::model::{Component, Millis, Series, labels_of_line};
 use crate::rules::{Aggregate, EvaluationError, Groups, Held, Labels, Rule};
 
+/// Samples that are gathered at once: then others get their turn.
+const AT_ONCE: usize = 2000;
+
 /// All values of one moment.
 pub(super) struct Source<'a> {
     core: &'a Core,
@@ -61,10 +64,15 @@ impl<'a> Source<'a> {
     }
 
     /// Keeps what an aggregate comes to now: those that follow, and rules, may be made of it.
-    pub(super) fn make(&mut self, aggregate: &'a Aggregate) {
-        let samples = self.samples(&aggregate.metric).into_iter();
-        let groups = aggregate.evaluate(samples.map(|(value, place)| (value, || place.labels())));
-        self.made.insert(&aggregate.name, groups);
+    pub(super) async fn make(&mut self, aggregate: &'a Aggregate) {
+        let mut gathered = aggregate.gather();
+        for (place, (value, whose)) in self.samples(&aggregate.metric).into_iter().enumerate() {
+            gathered.take(value, whose.labels());
+            if place % AT_ONCE == 0 {
+                tokio::task::yield_now().await;
+            }
+        }
+        self.made.insert(&aggregate.name, gathered.groups());
     }
 
     /// All that a metric has now.
