@@ -43,12 +43,13 @@ async fn two_workers(contract: &Contract) {
 
 /// What aggregates are exported: the value of each by its name and labels, without its component's.
 fn made(export: &Exposition) -> BTreeMap<String, String> {
-    let shown = |sample: &crate::harness::Sample| {
-        let own = |(name, _): &(&String, &String)| !["component", "component_type"].contains(&name.as_str());
+    let own = |(name, _): &(&String, &String)| !["component", "component_type"].contains(&name.as_str());
+    let samples = export.of(COMPONENT).into_iter();
+    let shown = samples.map(|sample| {
         let labels: Vec<String> = sample.labels.iter().filter(own).map(|(k, v)| format!("{k}={v}")).collect();
         (format!("{}{{{}}}", sample.name, labels.join(",")), sample.value.clone())
-    };
-    export.of(COMPONENT).into_iter().map(shown).collect()
+    });
+    shown.collect()
 }
 
 async fn become_so(contract: &Contract, what: &str, expected: &[(&str, &str)]) {

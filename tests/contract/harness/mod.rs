@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 pub use self::agent::Agent;
 pub use self::certificates::{Authority, Pair, SecretFiles};
 pub use self::http::{Answer, Http};
-pub use exposition::{Exposition, Sample};
+pub use exposition::Exposition;
 pub use postgres::{Cluster, Database, free_port, programs};
 pub use proxy::Proxy;
 pub use receiver::Receiver;
