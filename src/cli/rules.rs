@@ -40,10 +40,10 @@ pub enum RulesAction {
     Check(CheckRulesArgs),
     /// Say which alerts would have fired over samples that are stored.
     ///
-    /// Rules are evaluated at each step from --start to --end as a server would have, those over
-    /// aggregates over what these would have come to. What a server
-    /// makes itself (noetl_component_up, noetl_metrics_…) is not stored: such rules are named and passed
-    /// over. Exit code 0: no alert would have fired; 3: some would have; 1: it could not be said.
+    /// Rules are evaluated at each step from --start to --end as a server would have, and the aggregates
+    /// that they are over. What a server makes itself (noetl_component_up, noetl_metrics_…) is not
+    /// stored: such rules are named and passed over. Exit code 0: no alert would have fired; 3: some would
+    /// have; 1: it could not be said.
     Test(TestRulesArgs),
 }
 

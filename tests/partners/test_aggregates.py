@@ -38,12 +38,12 @@ def report(server: Server) -> None:
     server.report("w3", tasks("red", "b", 10 / 3), tasks("", "b", 2**53))
 
 
-def made_by(server_name: str, values: Values) -> Values:
+def of_groups(values: Values) -> Values:
     """What the server made, with the labels that its groups have."""
     taken = {}
     for (name, labels), number in values.items():
         own = dict(labels)
-        assert own.pop("component") == "noetl-metrics-aggregates", server_name
+        assert own.pop("component") == "noetl-metrics-aggregates"
         assert own.pop("component_type") == "aggregates"
         groups = {label.removeprefix("exported_"): text for label, text in own.items()}
         taken[series(name, groups)] = number
@@ -70,7 +70,7 @@ def test_scrapers_make_the_same_of_the_same_definitions(
         for name, expression in expressions.items():
 
             def same(name: str = name, expression: str = expression) -> bool:
-                made = made_by(name, scraper.query(name))
+                made = of_groups(scraper.query(name))
                 expected = {
                     (name, labels): value
                     for (_, labels), value in scraper.query(expression).items()

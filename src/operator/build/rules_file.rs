@@ -1,8 +1,8 @@
 //! The rules that the servers evaluate themselves, where no system in the cluster does: a ConfigMap
 //! that they mount, and the flags that name it. A change of it reaches running servers.
 //!
-//! It has the spec's own aggregates and rules and, where an Alertmanager is named, those of the rules object that
-//! compare a newest value with a threshold.
+//! It has the spec's own aggregates and rules and, where an Alertmanager is named, those of the rules
+//! object that compare a newest value with a threshold.
 
 use k8s_openapi::api::core::v1::{ConfigMap, ConfigMapVolumeSource, Volume};
 use serde_json::{Value, json};
