@@ -13,15 +13,13 @@ use super::admin::Output;
 use super::server::DatabaseArgs;
 use super::values::duration;
 use crate::model::{Label, Millis, export_line, labels_of_line, parse_timestamp};
-use crate::rules::{Aggregate, Fired, History, Looks, Rule, RuleSet, parse};
+use crate::rules::{Aggregate, Fired, History, Looks, MADE_BY_SERVERS, Rule, RuleSet, parse};
 use crate::store::{Database, Described, Query, Row};
 
 /// Rows of one page of history.
 const PAGE: usize = 10_000;
 /// Samples of one metric at most.
 const MAX_SAMPLES: usize = 5_000_000;
-/// What the server makes itself at each moment, of which the database has nothing.
-const WITHOUT_HISTORY: [&str; 2] = ["noetl_metrics_", "noetl_component_"];
 
 /// What is done with a file of rules.
 #[derive(Args, Clone, Debug)]
@@ -178,7 +176,7 @@ async fn test(
         made.push(aggregate);
         metric = &aggregate.metric;
     }
-    if WITHOUT_HISTORY.iter().any(|prefix| metric.starts_with(prefix)) {
+    if MADE_BY_SERVERS.iter().any(|prefix| metric.starts_with(prefix)) {
         return Ok(None);
     }
     let mut history = history(database, metric, looks).await?;

@@ -29,6 +29,9 @@ pub use template::Template;
 /// Alerts of one rule at most: more is a rule that selects too much.
 pub const MAX_ALERTS: usize = 1000;
 
+/// How the names of metrics begin that servers make themselves at each moment, and do not store.
+pub const MADE_BY_SERVERS: [&str; 2] = ["noetl_metrics_", "noetl_component_"];
+
 /// Names and values, sorted by name.
 pub type Labels = BTreeMap<String, String>;
 

@@ -3,10 +3,8 @@
 use serde::Deserialize;
 
 use super::{Labels, MAX_LABELS, RulesError, Wrong, is_label, is_metric, is_short, matchers, wrong};
-use crate::rules::{Aggregate, Function};
+use crate::rules::{Aggregate, Function, MADE_BY_SERVERS};
 
-/// Metrics that servers make themselves begin so.
-const RESERVED: [&str; 2] = ["noetl_metrics_", "noetl_component_"];
 /// Labels that only the parts of a histogram or summary have.
 const BOUNDS: [&str; 2] = ["le", "quantile"];
 
@@ -28,7 +26,7 @@ pub(super) struct Written {
 pub(super) fn checked(written: Written) -> Result<Aggregate, Wrong> {
     let Written { name, metric, labels, by, function, help } = written;
     is_metric("name", &name)?;
-    if let Some(prefix) = RESERVED.iter().find(|prefix| name.starts_with(**prefix)) {
+    if let Some(prefix) = MADE_BY_SERVERS.iter().find(|prefix| name.starts_with(**prefix)) {
         return Err(wrong("name", format!("{name:?}: what servers make themselves begins with {prefix}")));
     }
     is_metric("metric", &metric)?;
