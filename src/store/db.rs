@@ -14,7 +14,7 @@ use sqlx::postgres::{
     PgTypeInfo, Postgres,
 };
 use sqlx::query::Query;
-use sqlx::{Encode, Type};
+use sqlx::{Connection as _, Encode, Type};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::source::DatabaseSource;
