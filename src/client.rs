@@ -1,5 +1,7 @@
 //! What the HTTP clients in here share.
 
+pub(crate) mod backoff;
+
 use reqwest::ClientBuilder;
 
 use crate::tls::{ClientTls, why_not_trusted};

@@ -10,8 +10,8 @@ use reqwest::redirect::Policy;
 use reqwest::{Client, Response};
 
 use super::AgentError;
-use super::backoff::retry_after;
 use super::config::{AgentConfig, ServerUrl};
+use crate::client::backoff::retry_after;
 use crate::model::Millis;
 use crate::tls::ClientTls;
 

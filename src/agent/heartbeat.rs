@@ -8,11 +8,11 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::api::Api;
-use super::backoff::random;
 use super::counters::Counters;
 use super::quiet::Quiet;
 use super::registration::Registration;
 use super::sender::stopped;
+use crate::client::backoff::random;
 
 const LOG_EVERY: Duration = Duration::from_mins(1);
 

@@ -8,7 +8,6 @@
 //! dropped is counted.
 
 mod api;
-mod backoff;
 mod collect;
 mod config;
 mod counters;

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::backoff::random;
+use crate::client::backoff::random;
 
 /// Agents begin at a moment of their own within this time.
 const SPREAD: Duration = Duration::from_secs(2);

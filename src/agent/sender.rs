@@ -16,7 +16,6 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use super::api::Api;
-use super::backoff::Backoff;
 use super::config::{AgentConfig, ServerUrl};
 use super::counters::Counters;
 use super::outbox::{Outbox, Packed, Waiting};
@@ -25,6 +24,7 @@ use super::quiet::Quiet;
 use super::registration::Registration;
 use super::spool::{Spool, Spooled};
 use super::verdict::{Rejected, Verdict, of_report, one_line};
+use crate::client::backoff::Backoff;
 
 const REPORT: &str = "/api/metrics/report";
 /// A wait between attempts while the agent stops, when little time is left.

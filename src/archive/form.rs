@@ -1,31 +1,19 @@
 //! The forms in which history is written: remote write, VictoriaMetrics' JSON lines, CSV.
 
-use std::collections::BTreeMap;
 use std::io::Write as _;
 
-use prost::Message;
 use serde_json::{Value, json};
 
 use crate::model::Millis;
 use crate::store::Past;
+use crate::wire::remote_write_out::{TimeSeries, encode};
 use crate::wire::value::write as write_value;
-
-/// All labels of a series, as an export for scrapers has them, with its name.
-pub(super) fn labels(series: &Past) -> BTreeMap<&str, &str> {
-    let own = series.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    own.chain([
-        ("__name__", series.metric.as_str()),
-        ("component", series.component.as_str()),
-        ("component_type", series.component_type.as_str()),
-    ])
-    .collect()
-}
 
 /// The beginning of the series' line in the text exposition, which selectors are held against.
 pub(super) fn line(series: &Past) -> Vec<u8> {
     let mut line = series.metric.clone().into_bytes();
     let mut before = b'{';
-    for (name, value) in labels(series).into_iter().filter(|(name, _)| *name != "__name__") {
+    for (name, value) in series.all_labels().into_iter().filter(|(name, _)| *name != "__name__") {
         line.push(before);
         let escaped = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
         line.extend_from_slice(format!("{name}=\"{escaped}\"").as_bytes());
@@ -52,7 +40,7 @@ pub(super) fn json_line(series: &Past) -> Vec<u8> {
         finite => json!(finite),
     };
     let values: Vec<Value> = series.values.iter().map(value).collect();
-    let mut line = json!({"metric": labels(series), "values": values, "timestamps": series.times})
+    let mut line = json!({"metric": series.all_labels(), "values": values, "timestamps": series.times})
         .to_string()
         .into_bytes();
     line.push(b'\n');
@@ -84,56 +72,20 @@ pub(super) fn csv(series: &Past) -> Vec<u8> {
     rows
 }
 
-/// `prometheus.WriteRequest`, as far as it is sent.
-#[derive(Clone, PartialEq, Message)]
-struct WriteRequest {
-    #[prost(message, repeated, tag = "1")]
-    timeseries: Vec<TimeSeries>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct TimeSeries {
-    #[prost(message, repeated, tag = "1")]
-    labels: Vec<Label>,
-    #[prost(message, repeated, tag = "2")]
-    samples: Vec<Sample>,
-}
-
-#[derive(Clone, PartialEq, Eq, Message)]
-struct Label {
-    #[prost(string, tag = "1")]
-    name: String,
-    #[prost(string, tag = "2")]
-    value: String,
-}
-
-#[derive(Clone, Copy, PartialEq, Message)]
-struct Sample {
-    #[prost(double, tag = "1")]
-    value: f64,
-    #[prost(int64, tag = "2")]
-    timestamp: i64,
-}
-
 /// A message of remote write 1.0.
 pub(super) fn remote_write(batch: &[Past]) -> Vec<u8> {
-    let of = |series: &Past| TimeSeries {
-        labels: labels(series)
-            .into_iter()
-            .map(|(name, value)| Label { name: name.into(), value: value.into() })
-            .collect(),
-        samples: series
-            .times
-            .iter()
-            .zip(&series.values)
-            .map(|(at, value)| Sample { value: *value, timestamp: *at })
-            .collect(),
+    let of = |series: &Past| {
+        let mut written = TimeSeries::new(series.all_labels());
+        series.times.iter().zip(&series.values).for_each(|(at, value)| written.push(*at, *value));
+        written
     };
-    WriteRequest { timeseries: batch.iter().map(of).collect() }.encode_to_vec()
+    encode(batch.iter().map(of).collect())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::live::Selector;
     use crate::model::Limits;

@@ -73,7 +73,7 @@ pub async fn verify(
             }
             series.labels.extend(span.labels.iter().cloned());
             found.left_out += form::leave_out(&mut series);
-            let key = serde_json::to_string(&form::labels(&series)).unwrap_or_default();
+            let key = serde_json::to_string(&series.all_labels()).unwrap_or_default();
             progress.samples += series.times.len() as u64;
             compare(&mut found, &series, there.remove(&key).unwrap_or_default());
             Ok(())

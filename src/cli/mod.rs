@@ -11,6 +11,7 @@ mod auth;
 mod check;
 #[cfg(feature = "demo")]
 mod demo;
+mod forward;
 mod operator;
 mod rules;
 mod scrape;

@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 use super::admin::RetentionArgs;
 use super::alerting::AlertingArgs;
 use super::auth::AuthArgs;
+use super::forward::ForwardArgs;
 use super::tls::ServerTlsArgs;
 use super::values::{base_url, duration};
 use crate::model::Limits;
@@ -168,6 +169,9 @@ pub struct ServerArgs {
     /// Rules.
     #[command(flatten)]
     pub alerting: AlertingArgs,
+    /// Where samples are sent on to.
+    #[command(flatten)]
+    pub forward: ForwardArgs,
 }
 
 /// Samples are kept for this long where clean-up is asked for and nothing else was said.
@@ -183,6 +187,7 @@ impl ServerArgs {
         if self.lease_duration < Duration::from_secs(1) {
             return Err("--lease-duration must be at least 1s".into());
         }
+        let (forward, forward_tls) = self.forward.into_config()?;
         let (tls, peer_tls) = self.tls.into_configs(self.advertise_url.as_deref())?;
         Ok(ServerConfig {
             tls,
@@ -215,6 +220,8 @@ impl ServerArgs {
             },
             trace_url: self.trace_url,
             alerting: self.alerting.into_config()?,
+            forward,
+            forward_tls,
             changed_flags,
         })
     }

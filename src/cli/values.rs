@@ -40,6 +40,20 @@ pub fn base_url(s: &str) -> Result<String, String> {
     }
 }
 
+/// A URL of HTTP, without credentials.
+///
+/// # Errors
+/// A sentence that says what is accepted.
+pub fn http_url(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    let url = reqwest::Url::parse(text).map_err(|e| format!("it is not a URL ({e})"))?;
+    let is_http = matches!(url.scheme(), "http" | "https") && url.host_str().is_some();
+    if is_http && url.username().is_empty() && url.password().is_none() && url.fragment().is_none() {
+        return Ok(text.to_owned());
+    }
+    Err("it is not http://host:port or https://host:port, perhaps with a path".into())
+}
+
 /// A size in bytes: a bare number, or one with a unit (`64MiB`, `50GB`).
 ///
 /// # Errors
@@ -107,6 +121,16 @@ mod tests {
         assert_eq!(bytes("50GB"), Ok(50_000_000_000));
         for text in ["0", "", "MiB", "64M", "-1", "99999999999GiB"] {
             assert!(bytes(text).unwrap_err().contains("64MiB"), "{text}");
+        }
+    }
+
+    #[test]
+    fn urls_have_no_credentials() {
+        for good in ["http://h:9093", "https://h/a/b", " http://[::1]:9093 ", "https://h/hook?key=1"] {
+            assert_eq!(http_url(good).as_deref(), Ok(good.trim()));
+        }
+        for bad in ["h:9093", "ftp://h", "http://u:p@h", "http://", "http://h#a", ""] {
+            assert!(http_url(bad).is_err(), "{bad}");
         }
     }
 

@@ -10,8 +10,8 @@ use crate::live::Live;
 use crate::live::exemplars::{EXPORTED_MS, MOST};
 use crate::model::{Component, Exemplar, Millis, Point, Series, SeriesId};
 use crate::store::{
-    Components, Database, Exemplars, MaintenanceRun, Partitions, SeriesIndex, StoreError, Writer,
-    ended_series, migrate, store_ended,
+    Components, Database, Exemplars, FEED_SAMPLES, Feed, MaintenanceRun, Partitions, SeriesIndex, StoreError,
+    Writer, begin_place, ended_series, migrate, store_ended,
 };
 
 /// Hours of partitions that the server keeps ahead.
@@ -33,6 +33,8 @@ pub struct Core {
     pub partitions: Arc<Partitions>,
     /// Where samples go.
     pub writer: Writer,
+    /// What the writer appended, for the targets of `--forward-url`, where there are any.
+    pub feed: Option<Arc<Feed>>,
     /// A component that is silent for longer is not exported, in milliseconds.
     pub stale_after_ms: i64,
     /// Held while deltas are added to the values before them.
@@ -94,7 +96,14 @@ impl Core {
         live.exemplars.offer(&exemplars, now);
         let exported = Arc::clone(&live);
         let on_commit = move |points: &[Point]| export(&exported, points);
-        let (writer, _) = Writer::start(database.clone(), Arc::clone(&partitions), Box::new(on_commit));
+        // A new target begins before the first sample is taken.
+        for target in &config.forward {
+            begin_place(&database, &target.name).await?;
+        }
+        let feed =
+            (!config.forward.is_empty()).then(|| Arc::new(Feed::new(config.forward.len(), FEED_SAMPLES)));
+        let (writer, _) =
+            Writer::start(database.clone(), Arc::clone(&partitions), Box::new(on_commit), feed.clone());
         Ok(Self {
             database,
             components,
@@ -103,6 +112,7 @@ impl Core {
             exemplars: Exemplars::new(config.limits.exemplars),
             partitions,
             writer,
+            feed,
             stale_after_ms,
             adding: tokio::sync::Mutex::default(),
             retention_run: Mutex::default(),

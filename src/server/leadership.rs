@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::core::Core;
 use super::forward::Peer;
-use super::{App, alerting, sweeper};
+use super::{App, alerting, outflow, sweeper};
 use crate::store::{Claim, Claimed, Database, Renewed, Tenure};
 
 /// How often a server that is not active looks whether it may be.
@@ -81,7 +81,7 @@ pub(super) async fn run(app: Arc<App>, database: Database, on_ready: impl Fn() +
     }
 }
 
-/// Fills memory from the database, then sweeps and evaluates rules. Does not end.
+/// Fills memory from the database, then sweeps, evaluates rules and sends samples on. Does not end.
 async fn work(app: &Arc<App>, database: &Database, on_ready: &impl Fn()) {
     loop {
         match Core::open(&app.config, database.clone()).await {
@@ -90,7 +90,11 @@ async fn work(app: &Arc<App>, database: &Database, on_ready: &impl Fn()) {
                 let core = Arc::new(core);
                 app.core.store(Some(Arc::clone(&core)));
                 on_ready();
-                tokio::join!(Box::pin(sweeper::run(app, &core)), Box::pin(alerting::run(app, &core)));
+                tokio::join!(
+                    Box::pin(sweeper::run(app, &core)),
+                    Box::pin(alerting::run(app, &core)),
+                    Box::pin(outflow::run(app, &core))
+                );
             }
             Err(error) => {
                 tracing::warn!(%error, "not ready; trying again");

@@ -17,6 +17,7 @@ mod leadership;
 mod listen;
 mod openapi;
 mod otlp;
+mod outflow;
 mod own;
 mod pace;
 pub mod page;
@@ -60,6 +61,7 @@ use crate::tls::{ClientTls, ClientTlsConfig};
 pub use self::alerting::AlertingConfig;
 pub use self::auth::{AuthConfig, KubernetesAuth, ReadAccess, ServiceAccounts};
 pub use self::core::Core;
+pub use self::outflow::ForwardTarget;
 pub use self::tls::ServerTlsConfig;
 pub use self::trace_url::TraceUrl;
 pub use openapi::document as openapi_document;
@@ -109,6 +111,10 @@ pub struct ServerConfig {
     pub trace_url: Option<TraceUrl>,
     /// Rules that are evaluated, and who is told.
     pub alerting: Option<AlertingConfig>,
+    /// Where all that is stored is sent on to.
+    pub forward: Vec<ForwardTarget>,
+    /// Authorities that the certificates of these are verified with, instead of the system's.
+    pub forward_tls: ClientTlsConfig,
     /// Flags that differ from their defaults, secrets masked, for the status page.
     pub changed_flags: Vec<page::data::Flag>,
 }
@@ -137,6 +143,9 @@ pub enum ServerError {
     /// The rules can't be read.
     #[error("--rules-file {0}: {1}")]
     Rules(PathBuf, String),
+    /// There is no client for those that samples are sent on to.
+    #[error("--forward-url: {0}")]
+    Forward(String),
     /// There is no client for requests that are forwarded.
     #[error("requests can't be forwarded: {0}")]
     Client(String),
@@ -166,6 +175,7 @@ pub struct App {
     bodies: body::Bodies,
     own: own::OwnMetrics,
     alerting: Option<alerting::Alerting>,
+    outflow: Option<outflow::Outflow>,
     host: parking_lot::Mutex<HostReader>,
     rates: rates::Rates,
     sizes: parking_lot::Mutex<Option<(Instant, Arc<Sizes>)>>,
@@ -210,6 +220,7 @@ pub async fn run(
         opened.map_err(|why| ServerError::Rules(alerting.rules_file.clone(), why))
     });
     let alerting = alerting.transpose()?;
+    let outflow = outflow::Outflow::open(&config, own.registry()).map_err(ServerError::Forward)?;
     let listener =
         TcpListener::bind(config.listen).await.map_err(|e| ServerError::Listen(config.listen, e))?;
     let address = listener.local_addr().map_err(|e| ServerError::Listen(config.listen, e))?;
@@ -219,6 +230,7 @@ pub async fn run(
         bodies: body::Bodies::new(config.limits.body_bytes, stopping.clone()),
         own,
         alerting,
+        outflow,
         host: parking_lot::Mutex::new(HostReader::new(HostPaths::default())),
         rates: rates::Rates::default(),
         sizes: parking_lot::Mutex::default(),

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use futures_util::TryStreamExt;
-use sqlx::Row as _;
+use sqlx::postgres::PgRow;
 use sqlx::types::Json;
+use sqlx::{FromRow as _, Row as _};
 
-use super::db::{Database, StoreError, sql};
+use super::db::{Database, StoreError, sql, sql_made};
 use crate::model::Millis;
 
 /// A series' samples of one stretch of time, the oldest first.
@@ -26,6 +27,41 @@ pub struct Past {
     pub values: Vec<f64>,
 }
 
+impl Past {
+    /// All labels, as an export for scrapers has them, the name among them.
+    pub fn all_labels(&self) -> BTreeMap<&str, &str> {
+        let own = self.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        own.chain([
+            ("__name__", self.metric.as_str()),
+            ("component", self.component.as_str()),
+            ("component_type", self.component_type.as_str()),
+        ])
+        .collect()
+    }
+}
+
+/// What makes rows of series of the samples that `samples` names.
+pub(super) const BY_SERIES: &str = "select s.component_name, s.component_type, s.metric_name, coalesce(s.labels, '{}') as labels, v.times, v.\"values\" \
+     from (select series_id, \
+                  array_agg((extract(epoch from \"timestamp\") * 1000)::bigint order by \"timestamp\") as times, \
+                  array_agg(value order by \"timestamp\") as \"values\" \
+           from samples group by series_id) v \
+     join noetl_metrics.series s using (series_id)";
+
+impl<'r> sqlx::FromRow<'r, PgRow> for Past {
+    fn from_row(row: &'r PgRow) -> Result<Self, sqlx::Error> {
+        let labels: Json<BTreeMap<String, String>> = row.try_get("labels")?;
+        Ok(Self {
+            component: row.try_get("component_name")?,
+            component_type: row.try_get("component_type")?,
+            metric: row.try_get("metric_name")?,
+            labels: labels.0,
+            times: row.try_get("times")?,
+            values: row.try_get("values")?,
+        })
+    }
+}
+
 /// Whatever is stored, hot, sealed or late, of one hour or a part of it: `to` is not in it any more. All
 /// is as it was at one moment.
 pub async fn past<E: From<StoreError>>(
@@ -36,7 +72,7 @@ pub async fn past<E: From<StoreError>>(
 ) -> Result<(), E> {
     let mut tx = database.begin_snapshot().await?;
     sql("set local jit = off").execute(&mut *tx).await.map_err(StoreError::from)?;
-    let query = sql(
+    let text = format!(
         "with span as materialized (select timestamptz 'epoch' + $1 * interval '1 ms' as since, \
                                            timestamptz 'epoch' + $2 * interval '1 ms' as until), \
          late as materialized (select l.series_id, l.\"timestamp\", l.value from noetl_metrics.sample_late l, span \
@@ -50,27 +86,11 @@ pub async fn past<E: From<StoreError>>(
          samples as (select * from late union all \
                      select * from stored s where not exists \
                        (select from late l where l.series_id = s.series_id and l.\"timestamp\" = s.\"timestamp\")) \
-         select s.component_name, s.component_type, s.metric_name, coalesce(s.labels, '{}') as labels, v.times, v.\"values\" \
-         from (select series_id, \
-                      array_agg((extract(epoch from \"timestamp\") * 1000)::bigint order by \"timestamp\") as times, \
-                      array_agg(value order by \"timestamp\") as \"values\" \
-               from samples group by series_id) v \
-         join noetl_metrics.series s using (series_id)",
-    )
-    .bind(from.0)
-    .bind(to.0);
-    let mut rows = query.fetch(&mut *tx);
+         {BY_SERIES}"
+    );
+    let mut rows = sql_made(text).bind(from.0).bind(to.0).fetch(&mut *tx);
     while let Some(row) = rows.try_next().await.map_err(StoreError::from)? {
-        let labels: Json<BTreeMap<String, String>> = row.get("labels");
-        take(Past {
-            component: row.get("component_name"),
-            component_type: row.get("component_type"),
-            metric: row.get("metric_name"),
-            labels: labels.0,
-            times: row.get("times"),
-            values: row.get("values"),
-        })
-        .await?;
+        take(Past::from_row(&row).map_err(StoreError::from)?).await?;
     }
     Ok(())
 }

@@ -17,6 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::blocks::Blocks;
 use super::db::{Database, StoreError, Timestamp, Transaction, sql};
+use super::feed::Feed;
 use super::partitions::Partitions;
 use crate::model::{Millis, Point};
 
@@ -99,11 +100,12 @@ type OnCommit = Box<dyn Fn(&[Point]) + Send + Sync>;
 
 impl Writer {
     /// Starts the task. It ends, and its handle with it, when all `Writer`s are dropped and the
-    /// queue is empty.
+    /// queue is empty. What it appends goes into the feed too, where there is one.
     pub fn start(
         database: Database,
         partitions: Arc<Partitions>,
         on_commit: OnCommit,
+        feed: Option<Arc<Feed>>,
     ) -> (Self, tokio::task::JoinHandle<()>) {
         let (queue, jobs) = mpsc::channel(QUEUE_REQUESTS);
         let stats = Arc::new(WriterStats::default());
@@ -111,6 +113,7 @@ impl Writer {
             database,
             partitions,
             on_commit,
+            feed,
             stats: Arc::clone(&stats),
             connection: Mutex::default(),
             pooled: AtomicBool::new(false),
@@ -160,6 +163,7 @@ struct Task {
     database: Database,
     partitions: Arc<Partitions>,
     on_commit: OnCommit,
+    feed: Option<Arc<Feed>>,
     stats: Arc<WriterStats>,
     /// Kept while one write follows the other, and since when: taking one from the pool and giving it
     /// back asks the database each time whether it is there.
@@ -182,7 +186,12 @@ impl Task {
         while let Some(first) = self.next(&mut jobs).await {
             let group = gather(first, &mut jobs, clients).await;
             clients = group.len();
+            let storing = match &self.feed {
+                Some(feed) => Some(feed.storing().await),
+                None => None,
+            };
             self.commit(group).await;
+            drop(storing);
             clients += jobs.len();
         }
     }
@@ -244,6 +253,10 @@ impl Task {
             }
             Err(error) => {
                 self.stats.failures.fetch_add(1, Ordering::Relaxed);
+                // Where it was not refused it may be stored all the same.
+                if let Some(feed) = self.feed.as_ref().filter(|_| !matches!(error, StoreError::Refused(_))) {
+                    feed.lose();
+                }
                 tracing::warn!(%error, requests = group.len(), "samples were not committed");
                 for job in group.into_iter().chain(followers) {
                     let _ = job.done.send(Err(WriteError::Unavailable(error.to_string())));
@@ -277,7 +290,7 @@ impl Task {
     /// them go the slow way once.
     async fn store(&self, group: &[Job]) -> Result<(), Failure> {
         let _appending = self.partitions.appending().await;
-        let batch = Batch::of(group, &self.partitions);
+        let mut batch = Batch::of(group, &self.partitions, self.feed.is_some());
         match self.attempt(group, &batch).await {
             Err(Failure::Store(StoreError::Refused(sqlx::Error::Database(e))))
                 if matches!(e.code().as_deref(), Some("23505" | "23514")) =>
@@ -285,6 +298,12 @@ impl Task {
                 tracing::info!(reason = e.message(), "appending failed; storing samples one by one");
                 let _ = self.partitions.refresh(&self.database).await;
                 self.attempt(group, &Batch::all_late(group)).await
+            }
+            Ok(()) => {
+                if let Some(feed) = &self.feed {
+                    feed.put(std::mem::take(&mut batch.fed));
+                }
+                Ok(())
             }
             result => result,
         }
@@ -382,6 +401,8 @@ struct Batch {
     rows: Rows,
     /// One value for each series and time.
     late: HashMap<(i32, i64), f64>,
+    /// What is appended, for the feed.
+    fed: Vec<Point>,
 }
 
 /// Samples that are appended one by one, as columns.
@@ -396,7 +417,7 @@ impl Batch {
     /// Decides for each sample whether it is appended. The series remember what was tried: after a
     /// failure of unknown outcome the same samples go the way that can't double them. They remember
     /// late samples too, since a late one would hide one that is appended at the same time after it.
-    fn of(group: &[Job], partitions: &Partitions) -> Self {
+    fn of(group: &[Job], partitions: &Partitions, is_fed: bool) -> Self {
         let mut batch = Self::default();
         batch.blocks.reserve(group.iter().map(|job| job.points.len()).sum());
         for job in group {
@@ -410,6 +431,9 @@ impl Batch {
                 let newer = point.at.0 > point.series.appended.fetch_max(point.at.0, Ordering::Relaxed);
                 if newer && last.1 {
                     batch.blocks.push(point.series.id, point.at, point.value);
+                    if is_fed {
+                        batch.fed.push(point.clone());
+                    }
                 } else {
                     batch.late.insert((point.series.id.0, point.at.0), point.value);
                 }

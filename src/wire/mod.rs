@@ -5,6 +5,7 @@ pub mod exposition;
 mod json;
 pub mod otlp;
 pub mod remote_write;
+pub mod remote_write_out;
 pub mod report;
 pub mod report_out;
 pub mod value;

@@ -21,6 +21,7 @@ mod blocks;
 mod check;
 mod durability;
 mod export;
+mod forwarding;
 mod harness;
 mod idempotency;
 mod limits;

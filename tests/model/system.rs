@@ -273,7 +273,8 @@ impl Server {
         live.add(loaded);
         let exported = Arc::clone(&live);
         let on_commit = move |points: &[Point]| exported.apply(points);
-        let (writer, task) = Writer::start(database.clone(), Arc::clone(&partitions), Box::new(on_commit));
+        let (writer, task) =
+            Writer::start(database.clone(), Arc::clone(&partitions), Box::new(on_commit), None);
         let inserted = Inserted::from_now();
         Ok(Self { database, index, live, partitions, components, ids, writer, task, inserted })
     }

@@ -165,7 +165,8 @@ async fn merge_hour(tx: &mut Transaction, hour: Millis) -> Result<u64, StoreErro
     // Locked in the order in which the writer locks them, so that neither waits for the other; from
     // here to the end none of them changes.
     let text = format!(
-        "select series_id, (extract(epoch from \"timestamp\") * 1000)::bigint, value, ctid::text \
+        "select series_id, (extract(epoch from \"timestamp\") * 1000)::bigint, value, ctid::text, \
+           (extract(epoch from created_at) * 1000)::bigint \
          from noetl_metrics.sample_late where {OF_HOUR} \
          order by series_id, \"timestamp\" limit {LATE_AT_ONCE} for update"
     );
@@ -173,11 +174,19 @@ async fn merge_hour(tx: &mut Transaction, hour: Millis) -> Result<u64, StoreErro
     let before = Before::of(tx, hour).await?;
     let mut samples = Samples::of(hour);
     let mut places: Vec<String> = Vec::with_capacity(rows.len());
+    let mut stored = Millis(0);
     for row in &rows {
         samples.push(row.try_get(0)?, Millis(row.try_get(1)?), row.try_get(2)?);
         places.push(row.try_get(3)?);
+        stored = stored.max(Millis(row.try_get(4)?));
     }
     add(tx, hour, before, samples).await?;
+    // Who sends on what is new finds it in its hour from now on.
+    sql("update noetl_metrics.sealed_hour set late_at = greatest(late_at, $2) where hour = $1")
+        .bind(Timestamp(hour))
+        .bind(Timestamp(stored))
+        .execute(&mut **tx)
+        .await?;
     sql("delete from noetl_metrics.sample_late where ctid = any($1::text[]::tid[])")
         .bind(places)
         .execute(&mut **tx)

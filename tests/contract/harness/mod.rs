@@ -10,6 +10,7 @@ mod proxy;
 mod receiver;
 pub mod remote_write;
 mod server;
+mod store;
 mod target;
 
 use std::ops::Deref;
@@ -27,6 +28,7 @@ pub use postgres::{Cluster, Database, free_port, programs};
 pub use proxy::Proxy;
 pub use receiver::Receiver;
 pub use server::{Server, spawn};
+pub use store::{Labels, Store};
 pub use target::{Reply, Target};
 
 /// NoETL's own table of components as NoETL makes it today, with one worker in it.

@@ -1,4 +1,4 @@
-//! How long to wait before the next attempt: full jitter under a growing bound, so that agents
+//! How long to wait before the next attempt: full jitter under a growing bound, so that clients
 //! that lost their server together do not come back together.
 
 use std::collections::hash_map::RandomState;
@@ -16,18 +16,18 @@ const LONGEST_ASKED: Duration = Duration::from_mins(5);
 
 /// The waits between attempts at one thing.
 #[derive(Debug, Default)]
-pub(super) struct Backoff {
+pub(crate) struct Backoff {
     attempts: u32,
 }
 
 impl Backoff {
     /// Whether there was no attempt yet.
-    pub(super) fn is_fresh(&self) -> bool {
+    pub(crate) fn is_fresh(&self) -> bool {
         self.attempts == 0
     }
 
     /// The wait before the next attempt. `asked` is what the server wants it to be, at least.
-    pub(super) fn next(&mut self, asked: Option<Duration>) -> Duration {
+    pub(crate) fn next(&mut self, asked: Option<Duration>) -> Duration {
         let bound = FIRST.saturating_mul(1 << self.attempts.min(16)).min(LONGEST);
         self.attempts = self.attempts.saturating_add(1);
         match asked {
@@ -37,15 +37,15 @@ impl Backoff {
     }
 }
 
-/// A random number from 0 to 1, good enough to spread agents. The standard library's hasher keys
+/// A random number from 0 to 1, good enough to spread clients. The standard library's hasher keys
 /// are random, and each is different.
-pub(super) fn random() -> f64 {
+pub(crate) fn random() -> f64 {
     let bits = RandomState::new().hash_one(0) >> 11;
     bits as f64 / (1_u64 << 53) as f64
 }
 
 /// What a `Retry-After` header asks for: seconds, or a date.
-pub(super) fn retry_after(header: &str, now_ms: i64) -> Option<Duration> {
+pub(crate) fn retry_after(header: &str, now_ms: i64) -> Option<Duration> {
     if let Ok(seconds) = header.trim().parse() {
         return Some(Duration::from_secs(seconds));
     }
