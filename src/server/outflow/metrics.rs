@@ -94,6 +94,8 @@ struct Cleared<'a>(&'a Metrics);
 impl Drop for Cleared<'_> {
     fn drop(&mut self) {
         let Metrics { pending, lag, history, .. } = self.0;
-        [pending, lag, history].into_iter().for_each(IntGaugeVec::reset);
+        for gauge in [pending, lag, history] {
+            gauge.reset();
+        }
     }
 }

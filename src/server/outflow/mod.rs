@@ -72,7 +72,9 @@ pub(super) async fn run(app: &App, core: &Core) {
         .collect();
     let show = async {
         loop {
-            targets.iter().for_each(|target| target.show(metrics));
+            for target in &targets {
+                target.show(metrics);
+            }
             tokio::time::sleep(SHOW_EVERY).await;
         }
     };

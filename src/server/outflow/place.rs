@@ -54,7 +54,7 @@ mod tests {
         // Two that overlapped: 35 began before it was the lowest one.
         assert_eq!(place(35, 50, 500), (35, 300));
         assert_eq!(place(60, 60, 600), (60, 600));
-        for n in 0..2 * MOST as i64 {
+        for n in (0_i64..).take(2 * MOST) {
             assert_eq!(place(60, 61 + n, 700 + n).1, 600);
         }
         assert!(clock.0.len() <= MOST, "{}", clock.0.len());
