@@ -58,8 +58,9 @@ impl From<sqlx::Error> for StoreError {
                 // Connection exceptions, out of resources, operator intervention, read-only, a lost
                 // race for rows or locks: all of them may be gone at the next try.
                 Some("NM") if e.code().as_deref() == Some("NM001") => Self::Fenced,
-                Some("NM") => Self::Unavailable(e.message().to_owned()),
-                Some("08" | "53" | "57" | "25" | "40" | "55") => Self::Unavailable(e.message().to_owned()),
+                Some("NM" | "08" | "53" | "57" | "25" | "40" | "55") => {
+                    Self::Unavailable(e.message().to_owned())
+                }
                 _ => Self::Refused(error),
             },
             sqlx::Error::Configuration(e) => Self::Url(e.to_string()),
