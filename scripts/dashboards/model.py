@@ -5,8 +5,8 @@ Grafana's JSON; the modules beside it know what is worth showing. In an expressi
 the matchers that every selector has: datasource apart, all that the dashboard's variables choose.
 """
 
-from collections.abc import Callable
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 SCHEMA_VERSION = 42
