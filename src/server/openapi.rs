@@ -2,7 +2,7 @@
 
 use utoipa::OpenApi;
 use utoipa::openapi::path::Operation;
-use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Schema, Type};
+use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Schema, SchemaType, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, KnownFormat, Ref, RefOr, ResponseBuilder, SchemaFormat};
 
@@ -116,6 +116,19 @@ pub(super) fn id_schema() -> RefOr<Schema> {
         .build();
     let text = ObjectBuilder::new().schema_type(Type::String).pattern(Some("^-?[0-9]{1,19}$")).build();
     OneOfBuilder::new().item(number).item(text).into()
+}
+
+/// The id of an execution: a string, or a number; null is none.
+pub(super) fn execution_id_schema() -> RefOr<Schema> {
+    let kinds = SchemaType::Array(vec![Type::String, Type::Integer, Type::Null]);
+    ObjectBuilder::new()
+        .schema_type(kinds)
+        .max_length(Some(116))
+        .description(Some(
+            "Id of the execution that the samples are of, as a string or a number: no label, but what they \
+             are found by. Each sample without exemplars gets one that says so.",
+        ))
+        .into()
 }
 
 #[cfg(test)]

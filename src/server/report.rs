@@ -44,7 +44,7 @@ pub(super) struct ReportBody {
     component_type: Option<String>,
     /// Id of the execution that the samples are of, as a string or a number: no label, but what they are
     /// found by. Each sample without exemplars gets one that says so.
-    #[schema(max_length = 116)]
+    #[schema(schema_with = super::openapi::execution_id_schema)]
     execution_id: Option<String>,
     /// Samples.
     metrics: Vec<MetricBody>,

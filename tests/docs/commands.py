@@ -15,8 +15,19 @@ from pathlib import Path
 from pages import Found, blocks
 
 # Of these nothing is checked; they read what others print.
-READERS = ["grep", "head", "jq", "sed", "openssl", "cat", "date"]
-CHECKED = ["noetl-metrics", "make", "cargo", "helm", "kubectl", "curl", "psql", "pg_dump"]
+READERS = ["base64", "grep", "head", "jq", "sed", "openssl", "cat", "date"]
+CHECKED = [
+    "noetl-metrics",
+    "make",
+    "cargo",
+    "helm",
+    "kubectl",
+    "curl",
+    "psql",
+    "createdb",
+    "pg_dump",
+    "pg_restore",
+]
 PROGRAM = """#!{python} -S
 import json, os, sys
 name = os.path.basename(sys.argv[0])

@@ -12,6 +12,7 @@ OTHERS = {
     "scrape_configs": "Prometheus",
     "remote_write": "Prometheus",
     "rules": "rules",
+    "aggregates": "rules",
     "datasources": "Grafana",
     "sidecar": "Grafana's chart",
     "workflow": "NoETL",

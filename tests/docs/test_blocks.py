@@ -1,5 +1,6 @@
 """Blocks of code that the pages show: each language has a check, and each block passes it."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -13,17 +14,18 @@ from kubernetes_validate import validate
 import commands
 import manifests
 from manifests import Shown
-from pages import DOCS, PAGES, ROOT, markdown, name
+from pages import DOCS, PAGES, ROOT, Found, blocks, markdown, name
 from support.process import tool
 from support.server import run
 
-CHECKED = {"sh", "yaml", "sql", "python", "rust", "go", "text"}
+CHECKED = {"sh", "yaml", "json", "sql", "python", "rust", "go", "text"}
 CRD = yaml.load((ROOT / "crds" / "noetlmetrics.yaml").read_text(), yaml.CSafeLoader)
 SCHEMA = CRD["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+API = json.loads((DOCS / "openapi.json").read_text())
 OTHERS = [one for one in manifests.shown() if one.other]
 
 
-def where(one: Shown) -> str:
+def where(one: Shown | Found) -> str:
     return one.where
 
 
@@ -43,6 +45,12 @@ def test_what_is_made_is_up_to_date() -> None:
     assert len(shown) == page.count("<!-- from ") > 8
     for path in (DOCS / "examples" / "clients").iterdir():
         assert f"<!-- from examples/clients/{path.name} -->" in page, path.name
+
+
+@pytest.mark.parametrize("found", blocks("json"), ids=where)
+def test_json_is_a_report(found: Found) -> None:
+    report = {"$ref": "#/components/schemas/ReportBody", "components": API["components"]}
+    jsonschema.validate(json.loads(found.block.text), report)
 
 
 @pytest.mark.parametrize("one", manifests.of_kubernetes(), ids=where)

@@ -55,8 +55,8 @@ def test_noetl_metrics_has_these_roles_and_flags() -> None:
 def test_flags_in_prose_are_flags_of_the_program() -> None:
     """On the pages for users; where no other program is named before them."""
     ours = flags_of("".join(HELPS.values()))
-    # Of helm, which the text around them names.
-    others = {"--wait", "--no-hooks"}
+    # Of helm and Prometheus, which the text around them names.
+    others = {"--wait", "--no-hooks", "--enable-feature"}
     wrong = [
         f"{name(page)}: {word}"
         for page in PAGES
