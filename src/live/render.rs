@@ -377,7 +377,9 @@ pub fn made_values<'a>(
         let known = silent < FORGOTTEN_MS;
         Some((component, value(component, now, silent, stale_after_ms).filter(|_| known)?))
     };
-    Some(components.iter().filter(|component| *component.kind != *AGGREGATES).filter_map(of).collect())
+    // Nobody waits for a component that said goodbye.
+    let asked = components.iter().filter(|component| *component.kind != *AGGREGATES && !component.has_left());
+    Some(asked.filter_map(of).collect())
 }
 
 fn made_family<'a>(

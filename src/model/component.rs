@@ -149,6 +149,11 @@ impl Component {
         self.presence.load(Ordering::Relaxed) == presence::OFFLINE
     }
 
+    /// Whether it said goodbye to us, rather than was said to be offline: nobody waits for it.
+    pub fn has_left(&self) -> bool {
+        self.is_offline() && self.left.load(Ordering::Relaxed) > 0
+    }
+
     /// It said goodbye.
     pub fn went_offline(&self) {
         self.left.store(Millis::now().0, Ordering::Relaxed);
@@ -158,7 +163,9 @@ impl Component {
     /// It was heard: whatever was said of it, it is here.
     pub fn heard(&self) {
         let back = |word| matches!(word, presence::OFFLINE | presence::SILENT).then_some(presence::RETURNED);
-        let _ = self.presence.fetch_update(Ordering::Relaxed, Ordering::Relaxed, back);
+        if self.presence.fetch_update(Ordering::Relaxed, Ordering::Relaxed, back).is_ok() {
+            self.left.store(0, Ordering::Relaxed);
+        }
     }
 
     /// Whether it was heard since its row said that it is offline; asked once.
@@ -172,14 +179,18 @@ impl Component {
         self.presence.store(presence::RETURNED, Ordering::Relaxed);
     }
 
-    /// Its row says that it is offline, or something else. A component that was heard since it
+    /// Its row says that it is offline, and maybe that it said goodbye, or something else. A component that was heard since it
     /// was `asked` is here, one that was not seen for longer than `stale_after_ms` only silent; one that
     /// said goodbye since is away.
-    pub fn row_says(&self, offline: bool, asked: Millis, stale_after_ms: i64) {
+    pub fn row_says(&self, offline: bool, goodbye: bool, asked: Millis, stale_after_ms: i64) {
         let word = match self.presence.load(Ordering::Relaxed) {
             presence::OFFLINE if !offline && self.left.load(Ordering::Relaxed) >= asked.0 => return,
             presence::OFFLINE | presence::SILENT if !offline => presence::PRESENT,
             presence::PRESENT if offline && self.last_report() >= Some(asked) => presence::RETURNED,
+            presence::PRESENT if offline && goodbye => {
+                self.left.fetch_max(1, Ordering::Relaxed);
+                presence::OFFLINE
+            }
             presence::PRESENT if offline && self.is_silent(asked, stale_after_ms) => presence::SILENT,
             presence::PRESENT if offline => presence::OFFLINE,
             _ => return,
@@ -241,10 +252,26 @@ mod tests {
         let component = Component::new(RuntimeId(1), "w", "worker_pool", Millis::now());
         let asked = Millis::now();
         component.went_offline();
-        component.row_says(false, asked, 60_000);
+        component.row_says(false, false, asked, 60_000);
         assert!(component.is_offline());
         // What is asked later is news.
-        component.row_says(false, Millis::now().plus(1), 60_000);
-        assert!(!component.is_offline());
+        component.row_says(false, false, Millis::now().plus(1), 60_000);
+        assert!(!component.is_offline() && !component.has_left());
+    }
+
+    #[test]
+    fn who_said_goodbye_is_told_from_who_is_silent() {
+        let at = Millis(1);
+        let of_row = |goodbye| {
+            let component = Component::new(RuntimeId(1), "w", "worker_pool", at);
+            component.row_says(true, goodbye, Millis::now(), 60_000);
+            (component.is_offline(), component.has_left(), component)
+        };
+        let (offline, left, component) = of_row(true);
+        assert!(offline && left);
+        component.heard();
+        assert!(!component.has_left());
+        let (offline, left, _) = of_row(false);
+        assert!(!offline && !left);
     }
 }

@@ -109,7 +109,7 @@ impl Components {
         let shared = sql("select noetl_metrics.runtime_is_shared()").fetch_one(&mut *tx).await?;
         self.shared.store(shared.try_get(0)?, Ordering::Relaxed);
         let rows = sql(
-            "select r.runtime_id, r.name, r.kind, r.status = 'offline' as offline, floor(extract(epoch from r.heartbeat) * 1000)::bigint as heartbeat, \
+            "select r.runtime_id, r.name, r.kind, r.status = 'offline' as offline, r.heartbeat = r.updated_at as goodbye, floor(extract(epoch from r.heartbeat) * 1000)::bigint as heartbeat, \
                     floor(extract(epoch from c.last_report) * 1000)::bigint as last_report, \
                     coalesce(c.accepted, 0) as accepted, coalesce(c.rejected, 0) as rejected \
              from noetl_metrics.registered() r left join noetl_metrics.component c using (runtime_id)",
@@ -126,7 +126,7 @@ impl Components {
                 row.try_get::<i64, _>("accepted")?.unsigned_abs(),
                 row.try_get::<i64, _>("rejected")?.unsigned_abs(),
             );
-            component.row_says(row.try_get("offline")?, began, stale_after_ms);
+            component.row_says(row.try_get("offline")?, row.try_get("goodbye")?, began, stale_after_ms);
         }
         let gone: Vec<_> = before.iter().filter(|c| !present.contains(&c.id)).collect();
         for component in &gone {
@@ -262,11 +262,14 @@ impl Components {
         Ok(known)
     }
 
-    /// Marks a component offline, unless NoETL registered it. Its row and its history stay.
+    /// Marks a component offline, unless NoETL registered it. Its row and its history stay. That it was
+    /// heard at that very moment tells it from one that fell silent.
     pub async fn deregister(&self, database: &Database, component: &Component) -> Result<(), StoreError> {
         let mut tx = database.begin_write().await?;
         let table = self.own_table();
-        let text = format!("update {table} set status = 'offline', updated_at = now() where runtime_id = $1");
+        let text = format!(
+            "update {table} set status = 'offline', heartbeat = now(), updated_at = now() where runtime_id = $1"
+        );
         sql_made(text).bind(component.id.0).execute(&mut *tx).await?;
         Ok(tx.commit().await?)
     }

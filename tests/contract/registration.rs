@@ -121,12 +121,19 @@ async fn who_deregisters_leaves_at_once_and_stays_away_until_heard_again() {
     tokio::time::sleep(Duration::from_millis(4500)).await;
     let still_away = async |contract: &Contract, when: &str| {
         for name in ["rust", "python"] {
-            assert_eq!(contract.export().await.of(name).len(), 0, "{name} {when}");
+            let export = contract.export().await;
+            assert_eq!(export.of(name).len(), 0, "{name} {when}");
+            // Nobody is woken for it.
+            assert_eq!(export.get("noetl_component_up", &[("component", name)]), None, "{name} {when}");
+            assert_eq!(component(contract, name).await["status"], "offline", "{name} {when}");
             let sql = format!("select status from noetl.runtime where name = '{name}'");
             assert_eq!(contract.value::<String>(sql).await, "offline", "{name} {when}");
         }
     };
     still_away(&contract, "after sweeps").await;
+    // As after an hour, in which it would be taken for silent.
+    let earlier = "update noetl.runtime set heartbeat = heartbeat - interval '1 hour', updated_at = updated_at - interval '1 hour'";
+    contract.run(earlier).await;
     contract.restart().await;
     tokio::time::sleep(Duration::from_millis(2500)).await;
     still_away(&contract, "after a restart").await;
