@@ -5,6 +5,7 @@ use std::process::{Command, Output, Stdio};
 use serde_json::Value;
 
 use crate::harness::Contract;
+use crate::replicas::Pair;
 
 pub async fn check(url: &str, flags: &[&str]) -> (Output, Value) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_noetl-metrics"));
@@ -39,6 +40,16 @@ async fn it_reports_a_sample_and_reads_it_back() {
     }
     let stored = "select count(*) from noetl.metrics where metric_name = 'noetl_metrics_check_time_seconds'";
     assert_eq!(contract.value::<i64>(stored).await, 1);
+}
+
+#[tokio::test]
+async fn a_server_that_waits_for_its_turn_is_well() {
+    let pair = Pair::with(&[]).await;
+    let (output, steps) = check(&format!("http://{}", pair.servers[1].address), &[]).await;
+    assert!(output.status.success(), "{steps}");
+    for (id, status) in [("ready", "passed"), ("stored", "passed"), ("exported", "left-out")] {
+        assert_eq!(line(&steps, id)["status"], status, "{steps}");
+    }
 }
 
 #[tokio::test]

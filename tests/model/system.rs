@@ -125,9 +125,11 @@ impl System {
         let others =
             "from pg_stat_activity where datname = current_database() and application_name = 'noetl-metrics'";
         let end = format!("select pg_terminate_backend(pid) {others}");
-        db.column::<bool>(end).await;
         let deadline = Instant::now() + Duration::from_secs(20);
+        // Again, since a transaction that was about to begin begins in a task of its own, which in a
+        // process that is killed would be gone.
         while db.column::<i64>(format!("select count(*) {others}")).await != [0] {
+            db.column::<bool>(&end).await;
             if Instant::now() > deadline {
                 return Err("connections of a server that was killed do not end".into());
             }

@@ -257,7 +257,9 @@ def test_samples_are_refused(server: Server) -> None:
 def test_a_component_reports_too_much(start_server: StartServer) -> None:
     server = start_server("--max-component-samples", "1")
     server.register("w-much")
-    body = {"component_name": "w-much", "metrics": [GAUGE]}
+    # As many as it may send at once.
+    many = [metric(f"much_{n}", "gauge", n) for n in range(60)]
+    body = {"component_name": "w-much", "metrics": many}
 
     def refused() -> bool:
         return server.http.post("/api/metrics/report", json=body).status_code == 429

@@ -55,7 +55,9 @@ impl Answer {
 
 impl Caller {
     pub(super) fn new(config: &ServerConfig) -> Result<Self, String> {
-        let client = Client::builder().timeout(TIMEOUT).user_agent("noetl-metrics-check");
+        // A new connection for each request: behind a Service the next one may reach another server.
+        let client =
+            Client::builder().timeout(TIMEOUT).pool_max_idle_per_host(0).user_agent("noetl-metrics-check");
         let tls = config.tls.clone().map(ClientTls::open).transpose()?;
         let mut client = crate::client::with_tls(client, tls.as_ref())?;
         if config.url.is_loopback() {
