@@ -63,12 +63,14 @@ pub struct Component {
 mod presence {
     /// Nothing was said against it.
     pub(super) const PRESENT: u8 = 0;
-    /// It said goodbye, to this server or another one.
+    /// Its row says that it is offline, though it was heard lately: as NoETL's word.
     pub(super) const OFFLINE: u8 = 1;
     /// Its row says that it is offline, since it was silent for too long.
     pub(super) const SILENT: u8 = 2;
     /// It was heard, and its row does not say so yet.
     pub(super) const RETURNED: u8 = 3;
+    /// It said goodbye, to this server or another one of ours.
+    pub(super) const LEFT: u8 = 4;
 }
 
 impl Component {
@@ -144,28 +146,27 @@ impl Component {
         self.live.swap(live, Ordering::AcqRel)
     }
 
-    /// Whether it said goodbye, by whatever way, and was not heard since.
+    /// Whether it is away, by its own word or NoETL's, and was not heard since.
     pub fn is_offline(&self) -> bool {
-        self.presence.load(Ordering::Relaxed) == presence::OFFLINE
+        matches!(self.presence.load(Ordering::Relaxed), presence::OFFLINE | presence::LEFT)
     }
 
     /// Whether it said goodbye to us, rather than was said to be offline: nobody waits for it.
     pub fn has_left(&self) -> bool {
-        self.is_offline() && self.left.load(Ordering::Relaxed) > 0
+        self.presence.load(Ordering::Relaxed) == presence::LEFT
     }
 
     /// It said goodbye.
     pub fn went_offline(&self) {
         self.left.store(Millis::now().0, Ordering::Relaxed);
-        self.presence.store(presence::OFFLINE, Ordering::Relaxed);
+        self.presence.store(presence::LEFT, Ordering::Relaxed);
     }
 
     /// It was heard: whatever was said of it, it is here.
     pub fn heard(&self) {
-        let back = |word| matches!(word, presence::OFFLINE | presence::SILENT).then_some(presence::RETURNED);
-        if self.presence.fetch_update(Ordering::Relaxed, Ordering::Relaxed, back).is_ok() {
-            self.left.store(0, Ordering::Relaxed);
-        }
+        let away = |word| matches!(word, presence::OFFLINE | presence::SILENT | presence::LEFT);
+        let back = |word| away(word).then_some(presence::RETURNED);
+        let _ = self.presence.fetch_update(Ordering::Relaxed, Ordering::Relaxed, back);
     }
 
     /// Whether it was heard since its row said that it is offline; asked once.
@@ -179,18 +180,15 @@ impl Component {
         self.presence.store(presence::RETURNED, Ordering::Relaxed);
     }
 
-    /// Its row says that it is offline, and maybe that it said goodbye, or something else. A component that was heard since it
-    /// was `asked` is here, one that was not seen for longer than `stale_after_ms` only silent; one that
-    /// said goodbye since is away.
+    /// Its row says that it is offline, by a goodbye or not, or something else. A component that was
+    /// heard since it was `asked` is here, one that was not seen for longer than `stale_after_ms` only
+    /// silent, unless it said goodbye; one that did since is away.
     pub fn row_says(&self, offline: bool, goodbye: bool, asked: Millis, stale_after_ms: i64) {
         let word = match self.presence.load(Ordering::Relaxed) {
-            presence::OFFLINE if !offline && self.left.load(Ordering::Relaxed) >= asked.0 => return,
-            presence::OFFLINE | presence::SILENT if !offline => presence::PRESENT,
+            presence::LEFT if !offline && self.left.load(Ordering::Relaxed) >= asked.0 => return,
+            presence::OFFLINE | presence::SILENT | presence::LEFT if !offline => presence::PRESENT,
             presence::PRESENT if offline && self.last_report() >= Some(asked) => presence::RETURNED,
-            presence::PRESENT if offline && goodbye => {
-                self.left.fetch_max(1, Ordering::Relaxed);
-                presence::OFFLINE
-            }
+            presence::PRESENT if offline && goodbye => presence::LEFT,
             presence::PRESENT if offline && self.is_silent(asked, stale_after_ms) => presence::SILENT,
             presence::PRESENT if offline => presence::OFFLINE,
             _ => return,
