@@ -23,7 +23,7 @@ RARE = Path(__file__).parents[1] / "rights.yaml"
 
 def now() -> str:
     """As the audit log writes it."""
-    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def remember(**what: object) -> None:
