@@ -236,6 +236,7 @@ async fn hours_and_days_of_an_aggregate_are_what_its_samples_come_to() {
         let expected = (value * 8).to_string();
         become_so(&contract, "it follows", &[("pool_tasks{pool=blue}", &expected)]).await;
     }
+    let end = now();
     // Two days of it, as if it had been made then; those hours are sealed.
     let begin = now() - now().rem_euclid(HOUR) - 49 * HOUR;
     let past: Vec<Value> = (0..48 * 6)
@@ -250,7 +251,7 @@ async fn hours_and_days_of_an_aggregate_are_what_its_samples_come_to() {
     let rolled = "select count(*) from noetl_metrics.rollup r join noetl_metrics.series using (series_id) \
         where metric_name = 'pool_tasks'";
     assert!(contract.value::<i64>(rolled).await >= 48);
-    let of = format!("metric_name=pool_tasks&start_time={}&end_time={}", time(begin), time(now() - 1000));
+    let of = format!("metric_name=pool_tasks&start_time={}&end_time={}", time(begin), time(end));
     let rows = contract.query(&format!("{of}&limit=10000")).await;
     assert!(rows.len() > 48 * 6);
     for (step, ms) in [("1h", HOUR), ("1d", 24 * HOUR)] {

@@ -195,7 +195,10 @@ async fn steps_of_hours_are_the_same_from_roll_ups_and_from_samples() {
     compare(&contract, from, to, "all late").await;
     maintain(&contract, &LONG).await;
     assert_eq!(count(&contract, "sample_late").await, 0);
-    assert!(count(&contract, "rollup_day").await > 0 && count(&contract, "rollup_hour").await > 0);
+    assert!(count(&contract, "rollup_day").await > 0);
+    // Those of a day that is over are packed; of today there are none yet where the day has just begun.
+    let has_today = hour(3) >= now() - now().rem_euclid(24 * HOUR);
+    assert_eq!(count(&contract, "rollup_hour").await > 0, has_today);
     assert_view_is_true(&contract).await;
     compare(&contract, from, to, "sealed").await;
     compare(&contract, hour(51), hour(0), "from hour to hour").await;
