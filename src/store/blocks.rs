@@ -70,15 +70,18 @@ impl Blocks {
     }
 
     /// Stores the blocks in one statement, which by itself is a transaction that has to find what `fence` says.
-    pub(super) async fn append(&self, on: &mut PgConnection, fence: Fence) -> Result<(), sqlx::Error> {
+    pub(super) async fn append(
+        &self,
+        on: &mut PgConnection,
+        fence: Option<Fence>,
+    ) -> Result<(), sqlx::Error> {
         if self.ids.is_empty() {
             return Ok(());
         }
-        let (epoch, renewals, series) = fence;
         sql("select noetl_metrics.append_blocks($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)")
-            .bind(epoch)
-            .bind(renewals)
-            .bind(series)
+            .bind(fence.map(|fence| fence.epoch))
+            .bind(fence.map_or(0, |fence| fence.renewals))
+            .bind(fence.map_or(0, |fence| fence.series))
             .bind(self.times.as_slice())
             .bind(self.firsts.as_slice())
             .bind(self.lasts.as_slice())

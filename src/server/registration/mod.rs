@@ -3,9 +3,11 @@
 //! They take what NoETL's Rust and Python workers send: `kind` or `component_type`, `uri` or
 //! `base_url`, `runtime` as a string or an object, labels as an object or a list.
 
+mod fields;
+
 use std::sync::Arc;
 
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
 use super::App;
 use super::auth::Caller;
@@ -14,9 +16,10 @@ use super::problem::{Kind, Problem, ProblemBody};
 use super::reply::Reply;
 use super::report;
 use super::request::Request;
-use crate::model::{Component, Millis, is_component_kind};
+use crate::model::{Component, Millis};
 use crate::store::{Lookup, Registration, RuntimeRow};
 use crate::wire::report::{Rejected, read};
+use fields::Fields;
 
 /// A registration. Unknown fields are passed over.
 #[derive(utoipa::ToSchema)]
@@ -164,7 +167,7 @@ pub(super) async fn heartbeat(
     caller.speaks_for(&fields.name(app.config.limits.name_bytes)?)?;
     let registration = fields.registration_along(app.config.limits.name_bytes)?;
     let status = fields.text("status", 255)?;
-    let mut known = fields.find(app, core).await?;
+    let mut known = find(&fields, app, core).await?;
     if let Some(component) = &known
         && !core.components.heartbeat(&core.database, component, status.as_deref()).await?
     {
@@ -178,7 +181,7 @@ pub(super) async fn heartbeat(
     };
     component.heard();
     let mut heard = HeardReply { status: word, ..HeardReply::of(&component, "Heartbeat recorded") };
-    if fields.0.get("metrics").is_some_and(|m| !m.is_null()) {
+    if fields.has("metrics") {
         let now = Millis::now();
         let report = read(&body, &app.config.limits)?;
         let taken = report::take(app, core, &component, &report, body.len(), now, None).await?;
@@ -228,7 +231,7 @@ pub(super) async fn deregister(
     let body = request.json_body(&app.bodies).await?;
     let fields = Fields::read(&body)?;
     caller.speaks_for(&fields.name(app.config.limits.name_bytes)?)?;
-    let component = fields.component(app, core).await?;
+    let component = component(&fields, app, core).await?;
     core.leave(&component).await?;
     tracing::info!(name = %component.name, kind = %component.kind, "component deregistered");
     Ok(Reply::json(&HeardReply::of(&component, "Deregistered")))
@@ -269,155 +272,33 @@ pub(super) async fn list(app: &Arc<App>, request: &Request) -> Result<Reply, Pro
     Ok(Reply::json(&core.components.list(&core.database, kind, status, name).await?))
 }
 
+/// The component that a body is of, which has to be there.
+async fn component(fields: &Fields, app: &App, core: &Core) -> Result<Arc<Component>, Problem> {
+    let name = fields.name(app.config.limits.name_bytes)?;
+    find(fields, app, core).await?.ok_or_else(|| unknown(&name))
+}
+
+/// The component that a body is of.
+async fn find(fields: &Fields, app: &App, core: &Core) -> Result<Option<Arc<Component>>, Problem> {
+    let name = fields.name(app.config.limits.name_bytes)?;
+    let kind = fields.kind()?;
+    match core.components.by_name(&core.database, &name, kind.as_deref()).await? {
+        Lookup::Found(component) => Ok(Some(component)),
+        Lookup::Unknown => Ok(None),
+        // NoETL's workers send only their name, and mean the worker.
+        Lookup::Ambiguous(kinds) if kinds.iter().any(|k| k == "worker_pool") => {
+            match core.components.by_name(&core.database, &name, Some("worker_pool")).await? {
+                Lookup::Found(component) => Ok(Some(component)),
+                _ => Ok(None),
+            }
+        }
+        Lookup::Ambiguous(kinds) => {
+            Err(Problem::new(Kind::AMBIGUOUS, format!("Component '{name}' exists as {}", kinds.join(", "))))
+        }
+    }
+}
+
 fn unknown(name: &str) -> Problem {
     Problem::new(Kind::UNKNOWN_COMPONENT, format!("Runtime not found: {name}"))
         .with_header("retry-after", "3")
-}
-
-/// The fields of a body.
-struct Fields(Map<String, Value>);
-
-impl Fields {
-    fn read(body: &[u8]) -> Result<Self, Problem> {
-        match serde_json::from_slice(body) {
-            Ok(Value::Object(fields)) => Ok(Self(fields)),
-            Ok(_) => Err(Problem::field("body", "must be a JSON object")),
-            Err(e) => Err(Problem::new(Kind::MALFORMED, format!("the body is not valid JSON: {e}"))),
-        }
-    }
-
-    /// A text of at most `max` bytes; `None` for null.
-    fn text(&self, name: &str, max: usize) -> Result<Option<String>, Problem> {
-        match self.0.get(name) {
-            None | Some(Value::Null) => Ok(None),
-            Some(Value::String(text)) if text.len() > max => {
-                Err(Problem::field(name, format!("more than {max} bytes")))
-            }
-            Some(Value::String(text)) if text.contains('\0') => {
-                Err(Problem::field(name, "must not hold the character U+0000"))
-            }
-            Some(Value::String(text)) => Ok(Some(text.clone())),
-            Some(_) => Err(Problem::field(name, "must be a string")),
-        }
-    }
-
-    fn name(&self, max: usize) -> Result<String, Problem> {
-        self.text("name", max)?.filter(|n| !n.is_empty()).ok_or_else(|| Problem::field("name", "is missing"))
-    }
-
-    fn kind(&self) -> Result<Option<String>, Problem> {
-        let (field, kind) = match self.text("kind", 255)? {
-            Some(kind) => ("kind", Some(kind)),
-            None => ("component_type", self.text("component_type", 255)?),
-        };
-        match kind {
-            Some(kind) if !is_component_kind(&kind) => {
-                Err(Problem::field(field, "must have 1 to 255 letters, digits, _, - or ."))
-            }
-            kind => Ok(kind),
-        }
-    }
-
-    /// A JSON value that PostgreSQL's jsonb can hold.
-    fn value(&self, name: &str) -> Result<Option<Value>, Problem> {
-        let value = self.0.get(name).filter(|v| !v.is_null()).cloned();
-        if value.as_ref().is_some_and(|v| v.to_string().contains("\\u0000")) {
-            return Err(Problem::field(name, "must not hold the character U+0000"));
-        }
-        Ok(value)
-    }
-
-    fn registration(&self, max_name: usize) -> Result<Registration, Problem> {
-        let capacity = match self.0.get("capacity") {
-            None | Some(Value::Null) => None,
-            Some(value) => {
-                let number = value.as_i64().and_then(|n| i32::try_from(n).ok());
-                Some(number.ok_or_else(|| Problem::field("capacity", "must be a whole number"))?)
-            }
-        };
-        let labels = self.value("labels")?;
-        if labels.as_ref().is_some_and(|l| !l.is_object() && !l.is_array()) {
-            return Err(Problem::field("labels", "must be an object or a list"));
-        }
-        let uri = ["uri", "base_url", "endpoint"]
-            .into_iter()
-            .find(|f| self.0.get(*f).is_some_and(|v| !v.is_null()));
-        Ok(Registration {
-            name: self.name(max_name)?,
-            kind: self.kind()?.unwrap_or_else(|| "worker_pool".into()),
-            uri: uri.map(|field| self.text(field, 2048)).transpose()?.flatten(),
-            status: self.text("status", 255)?.unwrap_or_else(|| "ready".into()),
-            labels,
-            capabilities: self.value("capabilities")?,
-            capacity,
-            runtime: self.runtime()?,
-        })
-    }
-
-    /// What the component says of its process, in one object.
-    fn runtime(&self) -> Result<Option<Value>, Problem> {
-        let mut all = match self.value("runtime")? {
-            Some(Value::Object(fields)) => fields,
-            Some(Value::String(word)) => Map::from_iter([("type".into(), json!(word))]),
-            None => Map::new(),
-            Some(_) => return Err(Problem::field("runtime", "must be a string or an object")),
-        };
-        self.text("hostname", 255)?;
-        if self.0.get("pid").is_some_and(|pid| !pid.is_null() && pid.as_i64().is_none()) {
-            return Err(Problem::field("pid", "must be a whole number"));
-        }
-        for field in ["hostname", "pid", "meta"] {
-            if let Some(value) = self.value(field)? {
-                all.entry(field).or_insert(value);
-            }
-        }
-        Ok((!all.is_empty()).then_some(Value::Object(all)))
-    }
-
-    /// The registration that a heartbeat brings along: it is the sender's own, so name and kind may
-    /// be missing in it.
-    fn registration_along(&self, max_name: usize) -> Result<Option<Registration>, Problem> {
-        const FIELD: &str = "registration";
-        let mut along = match self.0.get(FIELD) {
-            None | Some(Value::Null) => return Ok(None),
-            Some(Value::Object(along)) => along.clone(),
-            Some(_) => return Err(Problem::field(FIELD, "must be an object")),
-        };
-        let name = self.name(max_name)?;
-        along.entry("name").or_insert_with(|| json!(name));
-        if let Some(kind) = self.kind()?.filter(|_| !along.contains_key("kind")) {
-            along.entry("component_type").or_insert_with(|| json!(kind));
-        }
-        let registration = Self(along).registration(max_name).map_err(|problem| problem.within(FIELD))?;
-        if registration.name == name {
-            Ok(Some(registration))
-        } else {
-            Err(Problem::field("registration.name", "is not the name that the heartbeat is of"))
-        }
-    }
-
-    async fn component(&self, app: &App, core: &Core) -> Result<Arc<Component>, Problem> {
-        let name = self.name(app.config.limits.name_bytes)?;
-        self.find(app, core).await?.ok_or_else(|| unknown(&name))
-    }
-
-    async fn find(&self, app: &App, core: &Core) -> Result<Option<Arc<Component>>, Problem> {
-        let name = self.name(app.config.limits.name_bytes)?;
-        let kind = self.kind()?;
-        match core.components.by_name(&core.database, &name, kind.as_deref()).await? {
-            Lookup::Found(component) => Ok(Some(component)),
-            Lookup::Unknown => Ok(None),
-            // NoETL's workers send only their name, and mean the worker.
-            Lookup::Ambiguous(kinds) if kinds.iter().any(|k| k == "worker_pool") => {
-                match core.components.by_name(&core.database, &name, Some("worker_pool")).await? {
-                    Lookup::Found(component) => Ok(Some(component)),
-                    _ => Ok(None),
-                }
-            }
-            Lookup::Ambiguous(kinds) => Err(Problem::new(
-                Kind::AMBIGUOUS,
-                format!("Component '{name}' exists as {}", kinds.join(", ")),
-            )),
-        }
-    }
 }
