@@ -176,6 +176,7 @@ def _job(name: str, meta: Object, spec: Object, endpoint: Object) -> Object:
         "scrapeTimeout": "scrape_timeout",
         "honorTimestamps": "honor_timestamps",
         "sampleLimit": "sample_limit",
+        "max_scrape_size": "max_scrape_size",
     }
     made |= {ours: endpoint[theirs] for theirs, ours in same.items() if theirs in endpoint}
     interval = endpoint.get("scrape_interval") or endpoint.get("interval")

@@ -23,6 +23,14 @@ pub struct Scrape {
     /// How long a scrape may take.
     #[schemars(length(max = 6), regex(pattern = INTERVAL))]
     pub timeout: String,
+    /// Parts in which the exported data is scraped, each of some of the components: for more series than a
+    /// scrape should have at once. `PodMonitoring` has one always.
+    #[schemars(range(min = 1, max = 64))]
+    pub shards: u16,
+    /// Bytes of a scrape's text, as 50MB or 1GiB: scrapers of VictoriaMetrics refuse more than 16MiB, some
+    /// 100,000 series, unless they are told so. The others have no bound of their own.
+    #[schemars(length(max = 9), regex(pattern = r"^[1-9][0-9]{0,5}[KMG]i?B$"))]
+    pub max_size: String,
     /// Labels of the scrape objects, by which a scraper selects them.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 32))]
@@ -39,6 +47,8 @@ impl Default for Scrape {
             kind: ScrapeKind::Auto,
             interval: "30s".to_owned(),
             timeout: "10s".to_owned(),
+            shards: 1,
+            max_size: "256MiB".to_owned(),
             labels: BTreeMap::new(),
             token_secret_ref: None,
         }

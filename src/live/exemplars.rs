@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{RwLock, RwLockReadGuard};
 
-use super::render::{Format, write_time};
+use super::format::{Format, write_time};
 use crate::model::{Exemplar, Millis, SeriesId, write_label};
 use crate::wire::value;
 

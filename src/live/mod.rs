@@ -8,8 +8,12 @@
 
 pub mod exemplars;
 mod family;
+mod format;
+mod header;
+mod made;
 mod render;
 mod selector;
+mod shard;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -22,8 +26,11 @@ use crate::wire::encoding::LineGzip;
 use exemplars::Exemplars;
 use family::Family;
 
-pub use render::{Format, RenderOptions, made_values};
+pub use format::Format;
+pub use made::made_values;
+pub use render::RenderOptions;
 pub use selector::{Selector, SelectorError};
+pub use shard::{MOST_SHARDS, Shard};
 
 /// Bytes of text that are compressed at once.
 const PART: usize = 256 << 10;

@@ -5,53 +5,14 @@ use std::sync::Arc;
 
 use super::exemplars::Newest;
 use super::family::{Family, Group, Members};
+use super::format::{Format, write_time};
+use super::header::header;
+use super::made::made_families;
 use super::selector::Selector;
+use super::shard::Shard;
 use super::{Live, Metadata};
-use crate::model::{AGGREGATES, Component, MetricType, Millis, RuntimeId, Series, SeriesId, export_line};
+use crate::model::{Component, MetricType, Millis, RuntimeId, Series, SeriesId};
 use crate::wire::value;
-
-/// An exposition format.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// Prometheus text exposition 0.0.4.
-    Text,
-    /// OpenMetrics 1.0.
-    OpenMetrics,
-}
-
-impl Format {
-    /// Its content type.
-    pub const fn content_type(self) -> &'static str {
-        match self {
-            Self::Text => "text/plain; version=0.0.4; charset=utf-8",
-            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
-        }
-    }
-
-    /// What an `Accept` header asks for; text where it does not say or asks for neither.
-    pub fn negotiate(accept: &str) -> Self {
-        let mut best = (Self::Text, 0.0_f32);
-        for entry in accept.split(',') {
-            let mut parts = entry.split(';').map(str::trim);
-            let media = parts.next().unwrap_or_default();
-            let params: Vec<&str> = parts.collect();
-            let weight =
-                params.iter().find_map(|p| p.strip_prefix("q=")).and_then(|q| q.parse().ok()).unwrap_or(1.0);
-            let version = params.iter().find_map(|p| p.strip_prefix("version="));
-            let format = match media {
-                "application/openmetrics-text" if version.is_none_or(|v| v == "1.0.0" || v == "0.0.1") => {
-                    Self::OpenMetrics
-                }
-                "text/plain" | "text/*" | "*/*" => Self::Text,
-                _ => continue,
-            };
-            if weight > best.1 {
-                best = (format, weight);
-            }
-        }
-        best.0
-    }
-}
 
 /// What of the live series to write, and how.
 #[derive(Clone, Debug)]
@@ -64,6 +25,8 @@ pub struct RenderOptions<'a> {
     pub runtime_id: Option<RuntimeId>,
     /// Only components of this name.
     pub component_name: Option<&'a str>,
+    /// Only this part of the components.
+    pub shard: Option<Shard>,
     /// Only series that one of these selects; empty is all.
     pub selectors: &'a [Selector],
     /// The clock, for ages.
@@ -74,12 +37,16 @@ pub struct RenderOptions<'a> {
 
 impl RenderOptions<'_> {
     pub(super) const fn is_everything(&self) -> bool {
-        self.runtime_id.is_none() && self.component_name.is_none() && self.selectors.is_empty()
+        self.runtime_id.is_none()
+            && self.component_name.is_none()
+            && self.shard.is_none()
+            && self.selectors.is_empty()
     }
 
-    fn takes_component(&self, component: &Component) -> bool {
+    pub(super) fn takes_component(&self, component: &Component) -> bool {
         self.runtime_id.is_none_or(|id| id == component.id)
             && self.component_name.is_none_or(|name| *name == *component.name)
+            && self.shard.is_none_or(|shard| shard.has(component.id))
     }
 
     fn takes(&self, series: &Series) -> bool {
@@ -88,9 +55,6 @@ impl RenderOptions<'_> {
                 && (self.selectors.is_empty() || self.selectors.iter().any(|s| s.selects(&series.line))))
     }
 }
-
-/// Silent for longer than this, a component is not mentioned any more: 24 h.
-const FORGOTTEN_MS: i64 = 24 * 3_600_000;
 
 /// Series whose values are fetched from memory together.
 const TOGETHER: usize = 32;
@@ -183,13 +147,15 @@ impl<'a> FamilyWriter<'a> {
         match (self.options.format, kind) {
             // A counter without _total has no form in OpenMetrics that keeps its name.
             (Format::OpenMetrics, MetricType::Counter) => match self.name.strip_suffix("_total") {
-                Some(base) if !clashes => self.header(base, "counter"),
+                Some(base) if !clashes => {
+                    header(self.out, self.options.format, self.metadata, base, "counter");
+                }
                 _ => {
                     self.exemplars = None;
-                    self.header(self.name, "unknown");
+                    header(self.out, self.options.format, self.metadata, self.name, "unknown");
                 }
             },
-            _ => self.header(self.name, kind.as_str()),
+            _ => header(self.out, self.options.format, self.metadata, self.name, kind.as_str()),
         }
     }
 
@@ -210,7 +176,7 @@ impl<'a> FamilyWriter<'a> {
             return;
         }
         if taken.clone().all(whole) && !clashes {
-            self.header(self.name, kind.as_str());
+            header(self.out, self.options.format, self.metadata, self.name, kind.as_str());
             for group in taken {
                 for (bound, series) in &group.parts {
                     self.sample_below(series, *bound);
@@ -230,36 +196,10 @@ impl<'a> FamilyWriter<'a> {
         }
         let word = if self.options.format == Format::Text { "untyped" } else { "unknown" };
         for (name, series) in by_name {
-            self.header(name, word);
+            header(self.out, self.options.format, self.metadata, name, word);
             for one in series {
                 self.sample(one);
             }
-        }
-    }
-
-    fn header(&mut self, family: &str, kind: &str) {
-        let help = self.metadata.help.as_deref().unwrap_or("No help was reported.");
-        match self.options.format {
-            Format::Text => {
-                self.line(&["# HELP ", family, " "]);
-                escape_help(self.out, help, false);
-                self.line(&["\n# TYPE ", family, " ", kind, "\n"]);
-            }
-            Format::OpenMetrics => {
-                self.line(&["# TYPE ", family, " ", kind, "\n"]);
-                if let Some(unit) = self.metadata.unit.as_deref().filter(|u| is_unit_of(family, u)) {
-                    self.line(&["# UNIT ", family, " ", unit, "\n"]);
-                }
-                self.line(&["# HELP ", family, " "]);
-                escape_help(self.out, help, true);
-                self.out.push(b'\n');
-            }
-        }
-    }
-
-    fn line(&mut self, parts: &[&str]) {
-        for part in parts {
-            self.out.extend_from_slice(part.as_bytes());
         }
     }
 
@@ -310,107 +250,4 @@ impl<'a> FamilyWriter<'a> {
         self.out.extend_from_slice(exemplar.unwrap_or_default());
         self.out.push(b'\n');
     }
-}
-
-/// Writes a time behind a value.
-pub(super) fn write_time(out: &mut Vec<u8>, at: Millis, format: Format) {
-    let text = match format {
-        Format::Text => format!(" {}", at.0),
-        Format::OpenMetrics => format!(" {}.{:03}", at.0.div_euclid(1000), at.0.rem_euclid(1000)),
-    };
-    out.extend_from_slice(text.as_bytes());
-}
-
-/// OpenMetrics wants the unit to be the end of the name.
-fn is_unit_of(family: &str, unit: &str) -> bool {
-    family.strip_suffix(unit).is_some_and(|rest| rest.ends_with('_') && rest.len() > 1)
-}
-
-fn escape_help(out: &mut Vec<u8>, help: &str, quotes: bool) {
-    for byte in help.bytes() {
-        match byte {
-            b'\\' => out.extend_from_slice(b"\\\\"),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'"' if quotes => out.extend_from_slice(b"\\\""),
-            other => out.push(other),
-        }
-    }
-}
-
-/// The families that the server makes itself, by name: whether components are up, and how long ago
-/// they reported.
-fn made_families(options: &RenderOptions<'_>, components: &[Arc<Component>]) -> Vec<(&'static str, Vec<u8>)> {
-    let family = |(name, help, unit)| {
-        let values = made_values(name, components, options.now, options.stale_after_ms);
-        let values = values.into_iter().flatten().filter(|(c, _)| options.takes_component(c));
-        made_family(name, help, unit, values, options)
-    };
-    [
-        (AGE, "Seconds since the component's newest report was stored.", "seconds"),
-        (
-            UP,
-            "Whether the component reported or sent a heartbeat within the time after which it counts as silent.",
-            "",
-        ),
-    ]
-    .map(family)
-    .into()
-}
-
-const AGE: &str = "noetl_component_last_report_age_seconds";
-const UP: &str = "noetl_component_up";
-
-/// The values of a metric that the server makes itself, by component; `None` for any other.
-pub fn made_values<'a>(
-    name: &str,
-    components: &'a [Arc<Component>],
-    now: Millis,
-    stale_after_ms: i64,
-) -> Option<Vec<(&'a Arc<Component>, f64)>> {
-    let value: fn(&Component, Millis, i64, i64) -> Option<f64> = match name {
-        AGE => |component, now, _, _| Some(now.since(component.last_report()?).max(0) as f64 / 1000.0),
-        UP => |_, _, silent, stale_after_ms| Some(f64::from(u8::from(silent <= stale_after_ms))),
-        _ => return None,
-    };
-    let of = |component: &'a Arc<Component>| {
-        let silent = now.since(component.last_seen()?);
-        let known = silent < FORGOTTEN_MS;
-        Some((component, value(component, now, silent, stale_after_ms).filter(|_| known)?))
-    };
-    // Nobody waits for a component that said goodbye.
-    let asked = components.iter().filter(|component| *component.kind != *AGGREGATES && !component.has_left());
-    Some(asked.filter_map(of).collect())
-}
-
-fn made_family<'a>(
-    name: &'static str,
-    help: &'static str,
-    unit: &'static str,
-    values: impl Iterator<Item = (&'a Arc<Component>, f64)>,
-    options: &RenderOptions<'_>,
-) -> (&'static str, Vec<u8>) {
-    let metadata = Metadata { help: Some(help.into()), unit: Some(unit.into()) };
-    let mut out = Vec::new();
-    let mut line = Vec::new();
-    for (component, number) in values {
-        export_line(&mut line, name, &component.name, &component.kind, &[]);
-        if !options.selectors.is_empty() && !options.selectors.iter().any(|s| s.selects(&line)) {
-            continue;
-        }
-        if out.is_empty() {
-            FamilyWriter {
-                name,
-                metadata: &metadata,
-                options,
-                exemplars: None,
-                out: &mut out,
-                after: &mut |_| (),
-            }
-            .header(name, "gauge");
-        }
-        out.extend_from_slice(&line);
-        value::write(&mut out, number);
-        out.push(b'\n');
-    }
-    (name, out)
 }

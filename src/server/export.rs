@@ -6,7 +6,7 @@ use super::App;
 use super::problem::{Problem, ProblemBody};
 use super::reply::Reply;
 use super::request::Request;
-use crate::live::{Format, Live, RenderOptions, Selector};
+use crate::live::{Format, Live, RenderOptions, Selector, Shard};
 use crate::model::{Millis, RuntimeId};
 use crate::wire::encoding::Encoding;
 
@@ -19,6 +19,7 @@ use crate::wire::encoding::Encoding;
     params(
         ("component_name" = Option<String>, Query, description = "Only components of this name"),
         ("runtime_id" = Option<i64>, Query, description = "Only the component of this id"),
+        ("shard" = Option<String>, Query, description = "Only the second of four parts, as `2/4`: each component is in one of them, the same on every server; at most 64 parts", example = "2/4"),
         ("match[]" = Option<Vec<String>>, Query, description = "Only series that one of these PromQL selectors selects"),
         ("timestamps" = Option<u8>, Query, description = "1 adds the time of each sample", minimum = 0, maximum = 1),
     ),
@@ -29,7 +30,7 @@ use crate::wire::encoding::Encoding;
     ))]
 pub(super) async fn get(app: &Arc<App>, request: &Request) -> Result<Reply, Problem> {
     let params = &request.params;
-    params.only(&["component_name", "runtime_id", "match[]", "timestamps"])?;
+    params.only(&["component_name", "runtime_id", "shard", "match[]", "timestamps"])?;
     let core = match app.core() {
         Ok(core) => Some(core),
         // The active server exports; each series must be found once.
@@ -46,6 +47,10 @@ pub(super) async fn get(app: &Arc<App>, request: &Request) -> Result<Reply, Prob
         Some(_) => return Err(Problem::parameter("timestamps", "must be 0 or 1")),
     };
     let runtime_id = params.parse_as("runtime_id", "a 64-bit integer")?.map(RuntimeId);
+    let shard = params
+        .get("shard")?
+        .map(|text| Shard::parse(text).map_err(|why| Problem::parameter("shard", why)))
+        .transpose()?;
     let component_name = params.get("component_name")?.map(str::to_owned);
     let format = Format::negotiate(request.header(http::header::ACCEPT));
     let small = core.as_ref().is_none_or(|c| c.live.len() < 2000);
@@ -58,6 +63,7 @@ pub(super) async fn get(app: &Arc<App>, request: &Request) -> Result<Reply, Prob
             timestamps,
             runtime_id,
             component_name: component_name.as_deref(),
+            shard,
             selectors: &selectors,
             now: Millis::now(),
             stale_after_ms: core.as_ref().map_or(0, |c| c.stale_after_ms),

@@ -82,6 +82,40 @@ async fn the_format_is_the_one_that_was_asked_for() {
     }
 }
 
+/// A scraper that bounds the size of a scrape takes several, which are the whole together.
+#[tokio::test]
+async fn parts_are_the_whole_together_and_have_nothing_twice() {
+    let contract = Contract::start().await;
+    let names: Vec<String> = (0..24).map(|n| format!("w{n}")).collect();
+    for name in &names {
+        contract.register(name).await;
+        let batch = json!([gauge("m", 1.0), histogram("took_seconds", &json!({"a": "1"})), summary("size")]);
+        contract.report(name, batch).await.ok();
+    }
+    for accept in [TEXT, OPEN_METRICS] {
+        let of = async |parameters: &str| {
+            let answer = contract.get_as(&format!("{EXPORT}?{parameters}"), accept).await.expect(200);
+            Exposition::checked(answer.text())
+        };
+        let ours = |read: &Exposition| -> Vec<(String, crate::harness::Labels)> {
+            let of_ours = read.samples.iter().filter(|s| names.contains(&s.labels["component"]));
+            of_ours.map(|s| (s.name.clone(), s.labels.clone())).collect()
+        };
+        let mut whole = ours(&of("").await);
+        let mut parts = Vec::new();
+        for index in 1..=3 {
+            let part = ours(&of(&format!("shard={index}/3")).await);
+            assert!((1..whole.len()).contains(&part.len()), "{} of {}", part.len(), whole.len());
+            parts.extend(part);
+        }
+        whole.sort();
+        parts.sort();
+        assert_eq!(whole, parts);
+        // A gauge, five of a histogram, four of a summary, and whether it is up.
+        assert!(whole.len() >= 11 * names.len(), "{}", whole.len());
+    }
+}
+
 #[tokio::test]
 async fn every_character_of_a_label_comes_through() {
     let contract = Contract::start().await;

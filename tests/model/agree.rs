@@ -91,6 +91,7 @@ fn shown(system: &System, reference: &Reference) -> Checked {
         timestamps: true,
         runtime_id: None,
         component_name: None,
+        shard: None,
         selectors: &[],
         now: Millis(system.now()),
         stale_after_ms: 1 << 40,

@@ -7,6 +7,8 @@ from support.kube import Object
 from support.operator import Installation
 from support.wait import until
 
+NAME = "__meta_kubernetes_pod_name"
+
 
 @pytest.mark.alone
 def test_pod_monitor_where_no_other_scrapers_kinds_are(installation: Installation):
@@ -18,7 +20,8 @@ def test_pod_monitor_where_no_other_scrapers_kinds_are(installation: Installatio
 
 def test_service_monitor_where_it_is_asked_for(installation: Installation):
     definitions.install("prometheus", everything=True)
-    scrape = {"kind": "ServiceMonitor", "interval": "2s", "timeout": "2s"}
+    # In parts, of which each node is in one.
+    scrape = {"kind": "ServiceMonitor", "interval": "2s", "timeout": "2s", "shards": 3}
     scraped(installation, "ServiceMonitor", scrape)
 
 
@@ -35,8 +38,13 @@ def scraped(installation: Installation, kind: str, scrape: Object) -> None:
 
         def all_up() -> bool:
             found = [t for t in victoria.targets(store) if t["health"] == "up"]
-            names = {t["discoveredLabels"].get("__meta_kubernetes_pod_name") for t in found}
-            return servers <= names
+            targets = [
+                (t["labels"]["job"], t["labels"].get("noetl_metrics_shard"), t["discoveredLabels"][NAME])
+                for t in found
+                if t["discoveredLabels"].get(NAME) in servers
+            ]
+            shards = scrape.get("shards", 1)
+            return len(targets) == len(set(targets)) == len(servers) * (shards + 1)
 
         until("every server is up", all_up, seconds=120)
 
@@ -46,4 +54,5 @@ def scraped(installation: Installation, kind: str, scrape: Object) -> None:
 
         until("each node's CPU in Prometheus", all_nodes)
         for one in victoria.series(store, "noetl_system_cpu_usage_percent"):
-            assert not servers & set(one["metric"].values()), one
+            labels = one["metric"]
+            assert not servers & set(labels.values()) and "noetl_metrics_shard" not in labels, one

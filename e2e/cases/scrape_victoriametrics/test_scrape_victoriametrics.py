@@ -13,7 +13,8 @@ pytestmark = pytest.mark.smoke
 
 def test_every_server_is_scraped_and_every_node_comes_back(installation: Installation):
     definitions.install("victoriametrics")
-    installation.apply().ready(seconds=120)
+    # In two parts, each with some of the components.
+    installation.apply(scrape={"interval": "2s", "timeout": "2s", "shards": 2}).ready(seconds=120)
     space = installation.space
     told = installation.condition("ScrapeReady", "True")
     assert "VMPodScrape" in told["message"], told
@@ -53,6 +54,7 @@ def test_every_server_is_scraped_and_every_node_comes_back(installation: Install
             assert labels["job"] == "noetl", labels
             # Two servers take turns: their names must not part a series in two.
             assert not servers & set(labels.values()), labels
+            assert "noetl_metrics_shard" not in labels, labels
 
 
 @pytest.mark.alone

@@ -22,6 +22,8 @@ pub(super) const OWN_JOB: &str = "noetl-metrics";
 const OF_THE_SERVER: &str = "container|endpoint|service|node";
 /// Where a scraper in the cluster has the token of its own ServiceAccount.
 const SCRAPERS_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
+/// Which part of the exported data a target is, where there are several: they differ in nothing else.
+const SHARD: &str = "noetl_metrics_shard";
 /// `job` of NoETL's own pods: the exported data has some of their families too.
 const PODS_JOB: &str = "noetl-pods";
 
@@ -107,7 +109,23 @@ pub(super) fn object(
 }
 
 fn endpoints(checked: &Checked, kind: Kind, relabel: &str, relabel_metrics: &str) -> Value {
-    let own_pods = format!("{}-.+", checked.names.server);
+    let mut all: Vec<Value> = (1..=checked.spec.scrape.shards)
+        .map(|index| data(checked, kind, index, relabel, relabel_metrics))
+        .collect();
+    let mut own = plain(checked, kind, "/metrics");
+    own[relabel] = json!([{"action": "replace", "targetLabel": "job", "replacement": OWN_JOB}]);
+    all.push(own);
+    if let Some((field, value)) = credentials(checked, kind) {
+        for endpoint in &mut all {
+            endpoint[field] = value.clone();
+        }
+    }
+    all.into()
+}
+
+/// The exported data, or a part of it.
+fn data(checked: &Checked, kind: Kind, index: u16, relabel: &str, relabel_metrics: &str) -> Value {
+    let (shards, own_pods) = (checked.spec.scrape.shards, format!("{}-.+", checked.names.server));
     let mut data = plain(checked, kind, "/api/metrics/prometheus");
     data["honorLabels"] = json!(true);
     data[relabel] = json!([
@@ -121,15 +139,19 @@ fn endpoints(checked: &Checked, kind: Kind, relabel: &str, relabel_metrics: &str
         {"action": "replace", "sourceLabels": ["instance"], "regex": "[^/]+:8082",
          "targetLabel": "instance", "replacement": instance(checked)},
     ]);
-    let mut own = plain(checked, kind, "/metrics");
-    own[relabel] = json!([{"action": "replace", "targetLabel": "job", "replacement": OWN_JOB}]);
-    let mut both = json!([data, own]);
-    if let Some((field, value)) = credentials(checked, kind) {
-        for endpoint in both.as_array_mut().into_iter().flatten() {
-            endpoint[field] = value.clone();
+    if matches!(kind, Kind::VMPodScrape | Kind::VMServiceScrape) {
+        data["max_scrape_size"] = json!(checked.spec.scrape.max_size);
+    }
+    if shards > 1 {
+        let shard = format!("{index}/{shards}");
+        data["params"] = json!({"shard": [shard]});
+        let label = json!({"action": "replace", "targetLabel": SHARD, "replacement": shard});
+        let drop = json!({"action": "labeldrop", "regex": SHARD});
+        for (list, step) in [(relabel, label), (relabel_metrics, drop)] {
+            data[list].as_array_mut().into_iter().for_each(|steps| steps.push(step.clone()));
         }
     }
-    both
+    data
 }
 
 /// What scrapers send where reading needs a right: the token of the Secret that the spec names, else

@@ -160,6 +160,36 @@ fn scrape_objects_name_a_port_that_the_container_has() {
 }
 
 #[test]
+fn parts_of_the_data_are_targets_that_differ_and_series_that_do_not() {
+    for kind in [Kind::VMPodScrape, Kind::VMServiceScrape, Kind::PodMonitor, Kind::ServiceMonitor] {
+        let of = |spec: &str| build(&checked(spec, &[kind])).scrape.unwrap().1;
+        let whole = of("{}");
+        let list = if whole["spec"]["endpoints"].is_array() { "endpoints" } else { "podMetricsEndpoints" };
+        assert_eq!(whole["spec"][list].as_array().unwrap().len(), 2);
+        assert_eq!(whole["spec"][list][0].get("params"), None);
+        let is_vm = matches!(kind, Kind::VMPodScrape | Kind::VMServiceScrape);
+        let limit = is_vm.then(|| serde_json::json!("256MiB"));
+        assert_eq!(whole["spec"][list][0].get("max_scrape_size"), limit.as_ref());
+        let (target, series) = if is_vm {
+            ("relabelConfigs", "metricRelabelConfigs")
+        } else {
+            ("relabelings", "metricRelabelings")
+        };
+        let parts = of("{scrape: {shards: 3}}")["spec"][list].as_array().unwrap().clone();
+        assert_eq!(parts.len(), 4);
+        for (index, part) in parts[..3].iter().enumerate() {
+            let shard = format!("{}/3", index + 1);
+            assert_eq!(part["params"], serde_json::json!({"shard": [shard]}));
+            let last = |list: &str| part[list].as_array().unwrap().last().unwrap().clone();
+            assert_eq!(last(target)["replacement"], shard.as_str());
+            assert_eq!(last(series)["action"], "labeldrop");
+            assert_eq!(last(series)["regex"], last(target)["targetLabel"]);
+        }
+        assert_eq!(parts[3], whole["spec"][list][1], "each server's own metrics are one");
+    }
+}
+
+#[test]
 fn scrapers_send_a_token_where_reading_needs_one() {
     let sent = |spec: &str, kind: Kind| {
         let (_, object) = build(&checked(spec, &[kind])).scrape.unwrap();

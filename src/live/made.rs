@@ -1,0 +1,85 @@
+//! The families that the server makes itself, of what it knows of components.
+
+use std::sync::Arc;
+
+use super::Metadata;
+use super::header::header;
+use super::render::RenderOptions;
+use crate::model::{AGGREGATES, Component, Millis, export_line};
+use crate::wire::value;
+
+/// Silent for longer than this, a component is not mentioned any more: 24 h.
+const FORGOTTEN_MS: i64 = 24 * 3_600_000;
+
+/// The families that the server makes itself, by name: whether components are up, and how long ago
+/// they reported.
+pub(super) fn made_families(
+    options: &RenderOptions<'_>,
+    components: &[Arc<Component>],
+) -> Vec<(&'static str, Vec<u8>)> {
+    let family = |(name, help, unit)| {
+        let values = made_values(name, components, options.now, options.stale_after_ms);
+        let values = values.into_iter().flatten().filter(|(c, _)| options.takes_component(c));
+        made_family(name, help, unit, values, options)
+    };
+    [
+        (AGE, "Seconds since the component's newest report was stored.", "seconds"),
+        (
+            UP,
+            "Whether the component reported or sent a heartbeat within the time after which it counts as silent.",
+            "",
+        ),
+    ]
+    .map(family)
+    .into()
+}
+
+const AGE: &str = "noetl_component_last_report_age_seconds";
+const UP: &str = "noetl_component_up";
+
+/// The values of a metric that the server makes itself, by component; `None` for any other.
+pub fn made_values<'a>(
+    name: &str,
+    components: &'a [Arc<Component>],
+    now: Millis,
+    stale_after_ms: i64,
+) -> Option<Vec<(&'a Arc<Component>, f64)>> {
+    let value: fn(&Component, Millis, i64, i64) -> Option<f64> = match name {
+        AGE => |component, now, _, _| Some(now.since(component.last_report()?).max(0) as f64 / 1000.0),
+        UP => |_, _, silent, stale_after_ms| Some(f64::from(u8::from(silent <= stale_after_ms))),
+        _ => return None,
+    };
+    let of = |component: &'a Arc<Component>| {
+        let silent = now.since(component.last_seen()?);
+        let known = silent < FORGOTTEN_MS;
+        Some((component, value(component, now, silent, stale_after_ms).filter(|_| known)?))
+    };
+    // Nobody waits for a component that said goodbye.
+    let asked = components.iter().filter(|component| *component.kind != *AGGREGATES && !component.has_left());
+    Some(asked.filter_map(of).collect())
+}
+
+fn made_family<'a>(
+    name: &'static str,
+    help: &'static str,
+    unit: &'static str,
+    values: impl Iterator<Item = (&'a Arc<Component>, f64)>,
+    options: &RenderOptions<'_>,
+) -> (&'static str, Vec<u8>) {
+    let metadata = Metadata { help: Some(help.into()), unit: Some(unit.into()) };
+    let mut out = Vec::new();
+    let mut line = Vec::new();
+    for (component, number) in values {
+        export_line(&mut line, name, &component.name, &component.kind, &[]);
+        if !options.selectors.is_empty() && !options.selectors.iter().any(|s| s.selects(&line)) {
+            continue;
+        }
+        if out.is_empty() {
+            header(&mut out, options.format, &metadata, name, "gauge");
+        }
+        out.extend_from_slice(&line);
+        value::write(&mut out, number);
+        out.push(b'\n');
+    }
+    (name, out)
+}
