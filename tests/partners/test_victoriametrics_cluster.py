@@ -60,15 +60,18 @@ class Cluster:
             insert, select = free_port(), free_port()
             inserts.append(f"127.0.0.1:{insert}")
             selects.append(f"127.0.0.1:{select}")
-            at_both = (f"-vminsertAddr={inserts[-1]}", f"-vmselectAddr={selects[-1]}")
-            storage = Node("vmstorage", folder / f"storage-{number}", "-storageDataPath=data", *at_both)
+            flags = [f"-vminsertAddr={inserts[-1]}", f"-vmselectAddr={selects[-1]}"]
+            flags.append("-storageDataPath=data")
+            storage = Node("vmstorage", folder / f"storage-{number}", *flags)
             self.storages.append(storage)
         nodes, twice = ",".join(inserts), ["-replicationFactor=2", "-dedup.minScrapeInterval=1ms"]
         self.insert = Node("vminsert", folder / "insert", f"-storageNode={nodes}", twice[0])
         nodes = ",".join(selects)
         late = "-search.latencyOffset=0s"
         self.select = Node("vmselect", folder / "select", f"-storageNode={nodes}", *twice, late)
-        self.write_url = f"http://127.0.0.1:{self.insert.port}/insert/{TENANT}/prometheus/api/v1/write"
+        self.write_url = (
+            f"http://127.0.0.1:{self.insert.port}/insert/{TENANT}/prometheus/api/v1/write"
+        )
         self.read_url = f"http://127.0.0.1:{self.select.port}/select/{TENANT}/prometheus"
 
 
@@ -104,7 +107,7 @@ def test_a_cluster_has_all_though_parts_of_it_end(
         for turn in range(5):
             report(server, turn)
         wait_for("all of it", lambda: has(5 * 24), 60)
-        # One of the two that store dies: the other one takes all, and it gets its part when it is back.
+        # One of the two that store dies: the other one takes all, and it gets its part afterwards.
         processes[0].stop(signal.SIGKILL)
         for turn in range(5, 10):
             report(server, turn)

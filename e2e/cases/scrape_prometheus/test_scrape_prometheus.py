@@ -39,7 +39,11 @@ def scraped(installation: Installation, kind: str, scrape: Object) -> None:
         def all_up() -> bool:
             found = [t for t in victoria.targets(store) if t["health"] == "up"]
             targets = [
-                (t["labels"]["job"], t["labels"].get("noetl_metrics_shard"), t["discoveredLabels"][NAME])
+                (
+                    t["labels"]["job"],
+                    t["labels"].get("noetl_metrics_shard"),
+                    t["discoveredLabels"][NAME],
+                )
                 for t in found
                 if t["discoveredLabels"].get(NAME) in servers
             ]
