@@ -1,4 +1,4 @@
-"""What is stored is sent on to VictoriaMetrics' cluster version, and history too, whatever of it ends."""
+"""What is stored is sent on to VictoriaMetrics' cluster version, whatever of it ends."""
 
 import contextlib
 import os
@@ -22,7 +22,7 @@ TENANT = "7:1"
 
 pytestmark = pytest.mark.skipif(
     not PROGRAMS,
-    reason="VM_CLUSTER_BIN names no folder with vminsert, vmselect and vmstorage, which no registry serves",
+    reason="VM_CLUSTER_BIN names no folder with VictoriaMetrics' cluster, which no registry serves",
 )
 
 

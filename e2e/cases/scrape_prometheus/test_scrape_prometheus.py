@@ -59,4 +59,5 @@ def scraped(installation: Installation, kind: str, scrape: Object) -> None:
         until("each node's CPU in Prometheus", all_nodes)
         for one in victoria.series(store, "noetl_system_cpu_usage_percent"):
             labels = one["metric"]
-            assert not servers & set(labels.values()) and "noetl_metrics_shard" not in labels, one
+            assert not servers & set(labels.values()), one
+            assert "noetl_metrics_shard" not in labels, one
