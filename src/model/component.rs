@@ -37,6 +37,8 @@ pub struct Component {
     last_report: AtomicI64,
     /// When it last sent a heartbeat, 0 if never.
     heartbeat: AtomicI64,
+    /// The time that was given last to samples that came without one.
+    arrival: AtomicI64,
     /// Whether its series are exported.
     live: AtomicBool,
     /// One of the words of [`presence`].
@@ -82,6 +84,7 @@ impl Component {
             kind: kind.into(),
             last_report: AtomicI64::new(0),
             heartbeat: AtomicI64::new(heartbeat.0),
+            arrival: AtomicI64::new(i64::MIN),
             live: AtomicBool::new(false),
             presence: AtomicU8::new(presence::PRESENT),
             left: AtomicI64::new(i64::MIN),
@@ -120,6 +123,18 @@ impl Component {
     /// A heartbeat arrived at `now`.
     pub fn beat(&self, now: Millis) {
         self.heartbeat.fetch_max(now.0, Ordering::Relaxed);
+    }
+
+    /// The time of samples that come at `now` without one. A clock that is set back gives no time a second
+    /// time, at which they would replace what came before: until it has caught up, each report has a
+    /// millisecond of its own after the last. One that was wrong by more than `most_ms` is forgotten.
+    pub fn arrival(&self, now: Millis, most_ms: i64) -> Millis {
+        let next = |last: i64| {
+            let is_ahead = last > now.0 && last.saturating_sub(now.0) <= most_ms;
+            Some(if is_ahead { last + 1 } else { now.0 })
+        };
+        let last = self.arrival.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
+        last.ok().and_then(next).map_or(now, Millis)
     }
 
     /// `count` samples were refused, the last one for `reason`.
@@ -255,6 +270,17 @@ mod tests {
         // What is asked later is news.
         component.row_says(false, false, Millis::now().plus(1), 60_000);
         assert!(!component.is_offline() && !component.has_left());
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_gives_no_time_twice() {
+        let component = Component::new(RuntimeId(1), "w", "worker_pool", Millis(1));
+        let at = |now: i64| component.arrival(Millis(now), 1000).0;
+        assert_eq!([at(5000), at(5000), at(5003)], [5000, 5000, 5003]);
+        // By 900 ms, until it has caught up.
+        assert_eq!([at(4103), at(4104), at(5004), at(5007)], [5004, 5005, 5006, 5007]);
+        // It was far ahead.
+        assert_eq!([at(9000), at(5100), at(5101)], [9000, 5100, 5101]);
     }
 
     #[test]

@@ -158,7 +158,8 @@ pub(super) async fn take(
     if !checked.exemplars.is_empty() {
         pace::admit(app, component, now, checked.exemplars.len(), 0)?;
     }
-    let (mut points, exemplars, refused) = resolve(core, component, checked, now).await?;
+    let arrival = component.arrival(now, app.config.limits.future_ms);
+    let (mut points, exemplars, refused) = resolve(core, component, checked, arrival).await?;
     let ended: Vec<Point> = points.extract_if(.., |point| is_stale(point.value)).collect();
     rejected.extend(refused);
     rejected.sort_by_key(|r| r.index);
@@ -196,12 +197,13 @@ pub(super) async fn take(
     Ok(reply)
 }
 
-/// The points of a report and their exemplars; samples that have no series are refused.
+/// The points of a report and their exemplars; samples that have no series are refused. Those without a
+/// time get that of their arrival.
 async fn resolve<'a>(
     core: &Core,
     component: &Arc<Component>,
     checked: Checked<'a>,
-    now: Millis,
+    arrival: Millis,
 ) -> Result<(Vec<Point>, Vec<Exemplar<'a>>, Vec<Rejected>), Problem> {
     let Checked { entries, samples, exemplars, .. } = checked;
     let wanted: Vec<NewSample<'_>> = samples
@@ -229,7 +231,7 @@ async fn resolve<'a>(
     };
     let of_series = |one: ReportExemplar<'a>| {
         let series: SeriesId = series_of(entries.get(one.entry)?)?;
-        Some(Exemplar { series, at: one.at.unwrap_or(now), value: one.value, labels: one.labels })
+        Some(Exemplar { series, at: one.at.unwrap_or(arrival), value: one.value, labels: one.labels })
     };
     let exemplars = exemplars.into_iter().filter_map(of_series).collect();
     let mut points = Vec::with_capacity(entries.len());
@@ -237,7 +239,7 @@ async fn resolve<'a>(
     for entry in entries {
         let place = match entry {
             Entry::Known(known) => {
-                let at = known.at.unwrap_or(now);
+                let at = known.at.unwrap_or(arrival);
                 points.push(Point { series: known.series, at, value: known.value });
                 continue;
             }
@@ -255,7 +257,7 @@ async fn resolve<'a>(
                     );
                 }
                 let series = Arc::clone(series);
-                points.push(Point { series, at: sample.at.unwrap_or(now), value: sample.value });
+                points.push(Point { series, at: sample.at.unwrap_or(arrival), value: sample.value });
             }
             Err(why) => {
                 let reason = why.reason.clone();
