@@ -3,13 +3,15 @@
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
+use base64::Engine as _;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use jsonwebtoken::jwk::JwkSet;
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use serde_json::{Value, json};
 
 use super::super::token_file::TokenFile;
-use super::super::{bearer, signature};
+use super::super::{Right, signature, token};
 use super::keys::{Keys, Published};
 use super::*;
 
@@ -169,23 +171,22 @@ fn a_file(data: &[u8]) {
 
 fn a_header(data: &[u8]) {
     let Ok(header) = str::from_utf8(data) else { return };
-    match bearer(header) {
-        Ok(token) => assert!(header.ends_with(token) || header.contains(token) && token.trim() == token),
-        Err(problem) => assert_eq!(problem.status(), 401),
+    for right in [Right::Read, Right::Write] {
+        match token(header, right) {
+            Ok(token) if header.contains(&*token) => assert_eq!(token.trim(), &*token),
+            // Of a name and a password, which only who reads may send.
+            Ok(token) => {
+                let both =
+                    header.split_once(' ').and_then(|(_, both)| BASE64_STANDARD.decode(both.trim()).ok());
+                assert!(right == Right::Read && both.is_some_and(|both| both.ends_with(token.as_bytes())));
+            }
+            Err(problem) => assert_eq!(problem.status(), 401),
+        }
     }
     let _ = serde_json::from_slice::<super::review::User>(data);
 }
 
 /// As tokens have it: without what fills up.
 fn base64(bytes: &[u8]) -> String {
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let mut text = String::new();
-    for three in bytes.chunks(3) {
-        let number = three.iter().fold(0_u32, |number, byte| number << 8 | u32::from(*byte))
-            << (8 * (3 - three.len()));
-        for place in 0..=three.len() {
-            text.push(char::from(LETTERS[(number >> (18 - 6 * place) & 63) as usize]));
-        }
-    }
-    text
+    BASE64_URL_SAFE_NO_PAD.encode(bytes)
 }

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use http::Method;
 use serde_json::json;
 
@@ -150,6 +152,22 @@ async fn each_right_lets_what_it_names_and_no_more() {
     }
     for (method, path) in OPEN {
         send(&contract, method, path, None).await.expect(200);
+    }
+    // A browser is asked for a password, and sends it; not where something is changed.
+    let basic = |both: &str| format!("Basic {}", BASE64_STANDARD.encode(both));
+    for (method, path) in READS {
+        let status = async |both| send(&contract, method, path, Some(&basic(both))).await.status;
+        assert_eq!((status("me:r").await, status("me:unknown").await), (200, 401), "{method} {path}");
+    }
+    for (method, path) in WRITES.iter().chain(ADMINISTERS) {
+        for both in ["me:w", "me:a", "me:all"] {
+            send(&contract, method, path, Some(&basic(both))).await.problem(401, "unauthenticated");
+        }
+    }
+    for sent in [None, Some(&*basic("me:unknown"))] {
+        let answer = send(&contract, "GET", "/", sent).await;
+        answer.problem(401, "unauthenticated");
+        assert!(answer.header("www-authenticate").starts_with("Basic realm="));
     }
     assert!(!contract.server.logged(&["unknown"]), "a token is in the log");
 }

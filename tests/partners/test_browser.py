@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Error, Page, expect
 
+from conftest import StartServer
 from support.browser import Watch, bytes_of_first_load, check_accessibility, check_layout, chromium
 from support.server import Server, histogram, metric, summary
 
@@ -138,6 +140,28 @@ def test_page_follows_new_values(filled: Server, browser: Browser) -> None:
         expect(page.locator("main")).to_contain_text("45.2")
         filled.report(WORKER, metric("noetl_system_cpu_usage_percent", "gauge", 77.125))
         expect(page.locator("main")).to_contain_text("77.1", timeout=30_000)
+    context.close()
+
+
+def test_a_browser_is_asked_for_the_token(
+    start_server: StartServer, browser: Browser, tmp_path: Path
+) -> None:
+    """Where reading is closed: a password, which is the token, opens every page."""
+    tokens = tmp_path / "tokens"
+    tokens.write_text("open-sesame rights=read\n")
+    server = start_server("--auth-token-file", str(tokens), "--auth-read", "required")
+    login = {"username": "me", "password": "open-sesame"}
+    context = browser.new_context(base_url=server.url, http_credentials=login)
+    page = context.new_page()
+    for path in PAGES:
+        answer = page.goto(path)
+        assert answer, path
+        assert answer.status == 200, path
+    context.close()
+    # Without one it asks, which nobody answers here.
+    context = browser.new_context(base_url=server.url)
+    with pytest.raises(Error, match="INVALID_AUTH_CREDENTIALS"):
+        context.new_page().goto("/")
     context.close()
 
 

@@ -14,7 +14,11 @@ mod token_file;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use kubernetes::fuzz;
 
+use std::borrow::Cow;
 use std::path::PathBuf;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 
 use super::ServerError;
 use super::problem::{Kind, Problem};
@@ -44,6 +48,9 @@ pub struct AuthConfig {
     /// ServiceAccounts of the cluster that the server runs in.
     pub kubernetes: Option<KubernetesAuth>,
 }
+
+/// What makes a browser ask for a password: [`token`] says for what.
+pub(super) const PASSWORD: &str = r#"Basic realm="NoETL Metrics", charset="UTF-8""#;
 
 /// What is asked for: an endpoint, as the list of them has it.
 #[derive(Clone, Copy, Debug)]
@@ -83,7 +90,7 @@ impl Auth {
         if !self.is_on() || (right == Right::Read && self.read == ReadAccess::Open) {
             return Ok(Caller::anyone());
         }
-        let token = bearer(header)?;
+        let token = &*token(header, right)?;
         if let Some(known) = self.file.as_ref().and_then(|file| file.find(token.as_bytes())) {
             return known.with(right, "its line in --auth-token-file does not say so");
         }
@@ -94,12 +101,20 @@ impl Auth {
     }
 }
 
-/// The token of a header.
-fn bearer(header: &str) -> Result<&str, Problem> {
+/// The token of a header. Browsers can ask a person for a password only, which here is the token, whatever
+/// the name. They then send it with whatever another page makes them ask for, so it is for reading alone.
+fn token(header: &str, right: Right) -> Result<Cow<'_, str>, Problem> {
+    let wrong = |what: &str| unauthenticated(format!("the Authorization header {what} Bearer <token>"));
     match header.split_once(' ') {
-        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(token.trim()),
-        Some(_) => Err(unauthenticated("the Authorization header is not Bearer <token>")),
-        None => Err(unauthenticated("the Authorization header is missing or is not Bearer <token>")),
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(token.trim().into()),
+        Some((scheme, both)) if right == Right::Read && scheme.eq_ignore_ascii_case("basic") => {
+            let both = BASE64_STANDARD.decode(both.trim()).ok().and_then(|both| String::from_utf8(both).ok());
+            let password =
+                both.as_deref().and_then(|both| both.split_once(':')).map(|(_, password)| password);
+            Ok(password.ok_or_else(|| wrong("is not a name and a password, nor"))?.to_owned().into())
+        }
+        Some(_) => Err(wrong("is not")),
+        None => Err(wrong("is missing or is not")),
     }
 }
 
@@ -133,6 +148,15 @@ mod tests {
         let closed = Auth::open(&AuthConfig { read: ReadAccess::Required, ..config }).unwrap();
         assert_eq!(closed.caller("", asked(Right::Read)).await.unwrap_err().status(), 401);
         assert!(closed.caller("Bearer one", asked(Right::Read)).await.is_ok());
+        let basic = |text: &str| format!("Basic {}", BASE64_STANDARD.encode(text));
+        for good in ["any:one", ":one"] {
+            assert!(closed.caller(&basic(good), asked(Right::Read)).await.is_ok(), "{good}");
+            // A browser sends it with what any other page makes it ask for.
+            assert_eq!(auth.caller(&basic(good), asked(Right::Write)).await.unwrap_err().status(), 401);
+        }
+        for bad in [&basic("one"), &basic("one:"), &basic("any:one:"), "Basic one", "Basic /w==", "Basic "] {
+            assert_eq!(closed.caller(bad, asked(Right::Read)).await.unwrap_err().status(), 401, "{bad}");
+        }
         let open = Asked { access: Access::Open, method: "GET", path: "/livez" };
         assert!(closed.caller("", open).await.is_ok());
         let off = Auth::open(&AuthConfig::default()).unwrap();

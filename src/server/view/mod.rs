@@ -11,6 +11,7 @@ use std::sync::Arc;
 use http::StatusCode;
 
 use super::App;
+use super::auth::PASSWORD;
 use super::core::Core;
 use super::page::{self, Format, Page, View, data::Shell};
 use super::problem::{Kind, Problem};
@@ -31,7 +32,9 @@ pub(super) async fn answer(app: &Arc<App>, request: &Request) -> Option<Reply> {
         return page::assets::respond(file, known).map(reply);
     }
     if let Err(refused) = app.auth.caller(request.header(http::header::AUTHORIZATION), PAGES).await {
-        return Some(refused.into_reply());
+        let is_unknown = refused.status() == 401;
+        let reply = refused.into_reply();
+        return Some(if is_unknown { reply.header("www-authenticate", PASSWORD) } else { reply });
     }
     let shell = shell(app);
     let accept = request.headers.get(http::header::ACCEPT).and_then(|v| v.to_str().ok());
