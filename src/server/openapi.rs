@@ -60,8 +60,9 @@ fn own_metrics() {}
 #[allow(dead_code, reason = "only describes the path")]
 fn description() {}
 
-/// The name of the one way to say who calls.
+/// The names of the ways to say who calls: by a token, and for readers by a password, which is the token.
 const BEARER: &str = "bearer";
+const PASSWORD: &str = "password";
 
 /// The description as JSON.
 pub fn document() -> String {
@@ -77,12 +78,14 @@ pub fn document() -> String {
             secure(operation, right);
         }
     }
-    let scheme = HttpBuilder::new()
-        .scheme(HttpAuthScheme::Bearer)
-        .description(Some("A token of the server's file, or of a ServiceAccount"))
-        .build();
     let components = api.components.get_or_insert_default();
-    components.security_schemes.insert(BEARER.to_owned(), SecurityScheme::Http(scheme).into());
+    for (name, scheme, about) in [
+        (BEARER, HttpAuthScheme::Bearer, "A token of the server's file, or of a ServiceAccount"),
+        (PASSWORD, HttpAuthScheme::Basic, "Any name, and the token as the password; only to read"),
+    ] {
+        let scheme = HttpBuilder::new().scheme(scheme).description(Some(about)).build();
+        components.security_schemes.insert(name.to_owned(), SecurityScheme::Http(scheme).into());
+    }
     let mut text = api.to_pretty_json().unwrap_or_default();
     text.push('\n');
     text
@@ -90,9 +93,11 @@ pub fn document() -> String {
 
 /// Says what an operation needs of its caller, and what one without it gets.
 fn secure(operation: &mut Operation, right: Right) {
-    let bearer = SecurityRequirement::new(BEARER, Vec::<String>::new());
     // A server may know no callers, and then lets everyone.
-    operation.security = Some(vec![SecurityRequirement::default(), bearer]);
+    let mut ways = vec![SecurityRequirement::default()];
+    let names = if right == Right::Read { &[BEARER, PASSWORD][..] } else { &[BEARER] };
+    ways.extend(names.iter().map(|name| SecurityRequirement::new(*name, Vec::<String>::new())));
+    operation.security = Some(ways);
     let word = [("x-right", serde_json::json!(right.as_str()))];
     operation.extensions.get_or_insert_default().merge(word.into_iter().collect());
     let answers = [
