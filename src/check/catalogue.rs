@@ -64,6 +64,7 @@ checks! {
         SCHEMA: "schema" "the server's database has its schema", "run noetl-metrics migrate, or start the server without --no-migrate", "database.md#where-samples-are";
         SIZE: "size" "the database takes no more than it may", "look at retention: --retention-raw and --retention-max-size, and at what brings series", "noetl.md#the-database-grows";
         RETENTION: "retention" "retention ran, and succeeded", "run noetl-metrics maintenance --once, or set --retention-raw on the server; the detail says why it failed", "runbooks/NoetlMetricsRetentionFailing.md#diagnosis";
+        FORWARDING: "forwarding" "stores that samples are sent on to have them", "the detail says what the store answers, the server's log more: correct its URL, token or authority, or let it take more", "forwarding.md#what-to-watch";
         TARGETS: "targets" "what agents scrape answers", "look whether it runs and whether its agent reaches it; noetl_agent_scrape_errors_total says why it fails", "noetl.md#a-worker-does-not-report";
         ABSENT: "absent-metrics" "no metric of the guide is absent", "the reason beside each says what helps", "noetl.md#the-guides-metrics";
         SPOOLS: "spools" "agents can keep what they can't send", "look at the disk and the rights of the agent's --spool-dir, and at its log", "configuration.md#while-the-server-is-away";

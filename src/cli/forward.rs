@@ -7,10 +7,12 @@ use reqwest::Url;
 
 use super::values::http_url;
 use crate::server::ForwardTarget;
-use crate::tls::{ClientTlsConfig, PemFile};
+use crate::tls::PemFile;
 
 /// Targets at most.
 const MOST: usize = 16;
+/// The flag of the authorities.
+const CA_FILE: &str = "--forward-ca-file";
 
 /// Where all that is stored is sent on to.
 #[derive(Args, Clone, Debug)]
@@ -28,15 +30,15 @@ pub struct ForwardArgs {
     /// File with further headers for a target, a line for each as Name: value, likewise.
     #[arg(long, env = "NOETL_METRICS_FORWARD_HEADERS_FILE", value_delimiter = ',', requires = "forward_url")]
     pub forward_headers_file: Vec<String>,
-    /// File with the authorities, in PEM, that certificates of targets have to be of; without it, those
-    /// that the system trusts.
-    #[arg(long, env = "NOETL_METRICS_FORWARD_CA_FILE", requires = "forward_url")]
-    pub forward_ca_file: Option<PathBuf>,
+    /// File with the authorities, in PEM, that a target's certificate has to be of, as name=file, or as
+    /// file for all that have none of theirs; without it, those that the system trusts.
+    #[arg(long, env = "NOETL_METRICS_FORWARD_CA_FILE", value_delimiter = ',', requires = "forward_url")]
+    pub forward_ca_file: Vec<String>,
 }
 
 impl ForwardArgs {
-    /// The targets, and how TLS is spoken with them.
-    pub(super) fn into_config(self) -> Result<(Vec<ForwardTarget>, ClientTlsConfig), String> {
+    /// The targets.
+    pub(super) fn into_config(self) -> Result<Vec<ForwardTarget>, String> {
         let mut targets: Vec<ForwardTarget> = Vec::new();
         for text in &self.forward_url {
             let target = target(text).map_err(|why| format!("--forward-url: {why}"))?;
@@ -65,9 +67,28 @@ impl ForwardArgs {
                 }
             }
         }
-        let ca = self.forward_ca_file.map(|path| PemFile::new("--forward-ca-file", path));
-        Ok((targets, ClientTlsConfig { ca, ..ClientTlsConfig::default() }))
+        authorities(&self.forward_ca_file, &mut targets).map_err(|why| format!("{CA_FILE}: {why}"))?;
+        Ok(targets)
     }
+}
+
+/// Gives each target its file of authorities, or the one for all.
+fn authorities(texts: &[String], targets: &mut [ForwardTarget]) -> Result<(), String> {
+    let mut of_all = None;
+    for text in texts {
+        if text.contains('=') {
+            let (target, path) = of_target(text, targets)?;
+            if target.ca.replace(PemFile::new(CA_FILE, path)).is_some() {
+                return Err(format!("the target {:?} has two", target.name));
+            }
+        } else if of_all.replace(PemFile::new(CA_FILE, text.into())).is_some() {
+            return Err("there may be one for all targets; write name=file".into());
+        }
+    }
+    for target in targets.iter_mut().filter(|target| target.ca.is_none()) {
+        target.ca.clone_from(&of_all);
+    }
+    Ok(())
 }
 
 fn target(text: &str) -> Result<ForwardTarget, String> {
@@ -80,7 +101,13 @@ fn target(text: &str) -> Result<ForwardTarget, String> {
         let host = url.host_str().unwrap_or_default();
         url.port_or_known_default().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
     };
-    Ok(ForwardTarget { name: name.unwrap_or_else(of_url), url, token_file: None, headers_file: None })
+    Ok(ForwardTarget {
+        name: name.unwrap_or_else(of_url),
+        url,
+        token_file: None,
+        headers_file: None,
+        ca: None,
+    })
 }
 
 /// The target that a file is for.
@@ -116,9 +143,35 @@ mod tests {
             forward_url: texts(urls),
             forward_token_file: texts(tokens),
             forward_headers_file: Vec::new(),
-            forward_ca_file: None,
+            forward_ca_file: Vec::new(),
         };
-        Ok(args.into_config()?.0)
+        args.into_config()
+    }
+
+    #[test]
+    fn an_authority_is_a_target_s_own_or_that_of_all_others() {
+        let config = |files: &[&str]| {
+            let texts = |texts: &[&str]| texts.iter().map(ToString::to_string).collect();
+            let args = ForwardArgs {
+                forward_url: texts(&["a=https://h", "b=https://h"]),
+                forward_token_file: Vec::new(),
+                forward_headers_file: Vec::new(),
+                forward_ca_file: texts(files),
+            };
+            let path = |target: ForwardTarget| target.ca.map(|file| file.path.display().to_string());
+            args.into_config().map(|targets| targets.into_iter().map(path).collect::<Vec<_>>())
+        };
+        let some = |path: &str| Some(path.to_owned());
+        assert_eq!(config(&[]).unwrap(), [None, None]);
+        assert_eq!(config(&["/all"]).unwrap(), [some("/all"), some("/all")]);
+        assert_eq!(config(&["b=/b"]).unwrap(), [None, some("/b")]);
+        assert_eq!(config(&["b=/b", "/all"]).unwrap(), [some("/all"), some("/b")]);
+        for (files, said) in
+            [(["/a", "/b"], "one for all"), (["a=/a", "a=/b"], "has two"), (["c=/c", "/a"], "\"c\"")]
+        {
+            let why = config(&files).unwrap_err();
+            assert!(why.starts_with("--forward-ca-file: ") && why.contains(said), "{why}");
+        }
     }
 
     #[test]

@@ -187,7 +187,7 @@ impl ServerArgs {
         if self.lease_duration < Duration::from_secs(1) {
             return Err("--lease-duration must be at least 1s".into());
         }
-        let (forward, forward_tls) = self.forward.into_config()?;
+        let forward = self.forward.into_config()?;
         let (tls, peer_tls) = self.tls.into_configs(self.advertise_url.as_deref())?;
         Ok(ServerConfig {
             tls,
@@ -221,7 +221,6 @@ impl ServerArgs {
             trace_url: self.trace_url,
             alerting: self.alerting.into_config()?,
             forward,
-            forward_tls,
             changed_flags,
         })
     }

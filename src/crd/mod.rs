@@ -8,6 +8,7 @@
 mod agent;
 mod alerts;
 mod database;
+mod forward;
 mod network;
 mod placement;
 mod retention;
@@ -24,6 +25,7 @@ use serde::{Deserialize, Serialize};
 pub use agent::{Agent, AgentScrape, AgentSpool};
 pub use alerts::{CustomAggregate, CustomRule, Matched, Rules, RulesKind};
 pub use database::{Database, PasswordSecret, Runtime, SecretKey, UrlSecret};
+pub use forward::ForwardTo;
 pub use network::{NetworkPolicySpec, Peer};
 pub use placement::{NodePlacement, Placement, Resources};
 pub use retention::Retention;

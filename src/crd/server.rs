@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::database::SecretKey;
+use super::forward::ForwardTo;
 use super::placement::{Placement, Resources};
 use super::rules;
 use super::tls::Tls;
@@ -55,6 +56,11 @@ pub struct Server {
     // What the rules can be checked against, before the API server fills other defaults in.
     #[schemars(extend("default" = {"enabled": true}))]
     pub auth: Auth,
+    /// Other stores that the active server sends all samples on to as they are stored.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub forward: Vec<ForwardTo>,
     /// TLS; without it servers speak plain HTTP.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<Tls>,
@@ -75,6 +81,7 @@ impl Default for Server {
             limits: Limits::default(),
             trace_url: None,
             auth: Auth::default(),
+            forward: Vec::new(),
             tls: None,
         }
     }

@@ -17,7 +17,6 @@ use crate::model::Limits;
 use crate::server::page::data::Flag;
 use crate::server::{self, AuthConfig, ServerConfig, ServerEvent};
 use crate::store::Retention;
-use crate::tls::ClientTlsConfig;
 
 /// How the demo runs.
 #[derive(Clone, Debug)]
@@ -156,7 +155,6 @@ fn server_config(config: &DemoConfig, listen: SocketAddr, database_url: &str) ->
         trace_url: None,
         alerting: None,
         forward: Vec::new(),
-        forward_tls: ClientTlsConfig::default(),
         changed_flags: config.changed_flags.clone(),
     }
 }

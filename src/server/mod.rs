@@ -113,8 +113,6 @@ pub struct ServerConfig {
     pub alerting: Option<AlertingConfig>,
     /// Where all that is stored is sent on to.
     pub forward: Vec<ForwardTarget>,
-    /// Authorities that the certificates of these are verified with, instead of the system's.
-    pub forward_tls: ClientTlsConfig,
     /// Flags that differ from their defaults, secrets masked, for the status page.
     pub changed_flags: Vec<page::data::Flag>,
 }

@@ -1,6 +1,10 @@
 //! All that is stored is sent on by remote write: what is late too, what was stored while the other
 //! side or the server was away, and nothing that was acknowledged is left out.
 
+mod handover;
+mod pauses;
+mod seen;
+
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -177,24 +181,6 @@ async fn samples_that_are_refused_for_good_are_counted_and_others_go_on() {
         taken(&store).iter().any(|sample| sample.starts_with("one|")).then_some(())
     })
     .await;
-}
-
-#[tokio::test]
-async fn a_target_says_when_it_is_asked_again() {
-    let store = Store::start().await;
-    store.answer(429, &[("retry-after", "2")]);
-    let contract = Contract::with(&[&flag("t", &store.url())]).await;
-    contract.register("w").await;
-    contract.report("w", json!([gauge("one", 2.0)])).await.ok();
-    let requests = eventually("it is asked again", SOON, async || {
-        Some(store.requests()).filter(|requests| requests.len() >= 3)
-    })
-    .await;
-    for pair in requests.windows(2) {
-        assert!(pair[1].0 - pair[0].0 >= Duration::from_secs(2), "{requests:?}");
-    }
-    store.answer(200, &[]);
-    has_all(&contract, &store).await;
 }
 
 /// Whether a commit that had no answer was one is not known: the database is asked.

@@ -15,17 +15,14 @@ use crate::harness::{
 use crate::traces::open_metrics;
 
 /// Short, so that the tests are; a busy machine must still be able to renew it.
-const LEASE: Duration = Duration::from_secs(3);
+pub const LEASE: Duration = Duration::from_secs(3);
 
 /// Two servers on one database.
 pub struct Pair {
     pub database: Database,
     pub servers: [Server; 2],
     pub https: [Http; 2],
-}
-
-async fn server(database: &Database, port: u16) -> Server {
-    server_with(database, port, &[]).await
+    flags: Vec<String>,
 }
 
 async fn server_with(database: &Database, port: u16, more: &[String]) -> Server {
@@ -50,7 +47,24 @@ impl Pair {
         let second = server_with(&database, free_port(), flags).await;
         let https = [Http::new(first.address), Http::new(second.address)];
         is_ready(&https[1]).await;
-        Self { database, servers: [first, second], https }
+        Self { database, servers: [first, second], https, flags: flags.to_vec() }
+    }
+
+    /// Starts one again at the same address; it was stopped or killed before.
+    pub async fn start_again(&mut self, which: usize) {
+        let port = self.servers[which].address.port();
+        self.servers[which] = server_with(&self.database, port, &self.flags).await;
+    }
+
+    /// Clients that are registered, and each know both, half of them one first and half the other.
+    pub async fn clients(&self) -> Vec<Client> {
+        let http = |which: usize| Http::new(self.servers[which].address);
+        let clients: Vec<Client> = (0..8).map(|i| Client::of_two(i, http(i % 2), http(1 - i % 2))).collect();
+        for client in &clients {
+            let body = json!({"name": client.name, "component_type": "worker_pool"});
+            self.https[0].post("/api/worker/pool/register", &body).await.ok();
+        }
+        clients
     }
 
     /// Waits until this one is active.
@@ -115,26 +129,13 @@ async fn a_server_that_is_not_active_forwards_and_exports_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_acknowledged_is_lost_or_doubled_when_another_server_takes_over() {
     let mut pair = Pair::start().await;
-    let mut clients: Vec<Client> = (0..8)
-        .map(|i| {
-            Client::of_two(
-                i,
-                Http::new(pair.servers[i % 2].address),
-                Http::new(pair.servers[1 - i % 2].address),
-            )
-        })
-        .collect();
-    for client in &clients {
-        let body = json!({"name": client.name, "component_type": "worker_pool"});
-        pair.https[0].post("/api/worker/pool/register", &body).await.ok();
-    }
+    let mut clients = pair.clients().await;
     let mut active = 0;
     for round in 0..6 {
         let go_on = AtomicBool::new(true);
         let disturb = async {
             tokio::time::sleep(Duration::from_millis(500)).await;
             let began = Instant::now();
-            let port = pair.servers[active].address.port();
             match round % 3 {
                 // Dies.
                 0 => pair.servers[active].kill(),
@@ -150,7 +151,7 @@ async fn nothing_acknowledged_is_lost_or_doubled_when_another_server_takes_over(
                 crate::harness::signal("CONT", pair.servers[active].pid());
             } else {
                 pair.servers[active].ended(SOON).await;
-                pair.servers[active] = server(&pair.database, port).await;
+                pair.start_again(active).await;
             }
             eventually("the former one forwards", SOON, async || {
                 (is_active(&pair.https[active]).await == Some(false)).then_some(())

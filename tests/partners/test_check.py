@@ -288,6 +288,18 @@ def test_retention_never_ran(server: Server) -> None:
     check(server).finds("retention", "warning", "not run yet")
 
 
+def test_a_store_that_samples_are_sent_on_to_is_away(start_server: StartServer) -> None:
+    store = f"127.0.0.1:{free_port()}"
+    server = start_server(f"--forward-url=vm=http://{store}/api/v1/write")
+    server.register("w-1")
+    server.report("w-1", GAUGE)
+
+    def told() -> Report:
+        return check(server).finds("forwarding", "warning", f"vm ({store}) does not take")
+
+    wait_for("the server to have tried", told, 30)
+
+
 # What agents say.
 
 

@@ -68,6 +68,10 @@ fn named(it: &Installation) -> BTreeSet<String> {
     names.extend(database.secret_ref.iter().map(|secret| secret.name.clone()));
     names.extend(database.password_secret_ref.iter().map(|secret| secret.name.clone()));
     names.extend(spec.image.iter().flat_map(|image| image.pull_secrets.clone()));
+    for target in &spec.server.forward {
+        let keys = [&target.token_secret_ref, &target.headers_secret_ref, &target.ca_secret_ref];
+        names.extend(keys.into_iter().flatten().map(|key| key.name.clone()));
+    }
     if let Some(tls) = &spec.server.tls {
         names.insert(tls.secret_name.clone());
         names.extend(tls.client_secret_name.clone());

@@ -4,6 +4,7 @@ mod access;
 mod agents;
 mod caller;
 mod components;
+mod forwarding;
 mod intervals;
 mod own;
 mod reach;
@@ -59,6 +60,7 @@ async fn look(config: &ServerConfig, report: &mut Report<'_>) -> Result<(), &'st
             own::note(&seen, report);
             components::note(&seen, report);
             storage::note(&seen, report);
+            forwarding::note(&seen, report);
             agents::note(&seen, report);
         }
         Err(why) => {

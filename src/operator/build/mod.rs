@@ -7,6 +7,7 @@
 mod account;
 mod agent;
 mod budget;
+mod forward;
 mod jobs;
 mod network_policy;
 mod pod;

@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::{AUDIENCE, PORT, PORT_NAME, metadata, pod, rules_file, scheme, some, some_of, tls};
+use super::{AUDIENCE, PORT, PORT_NAME, forward, metadata, pod, rules_file, scheme, some, some_of, tls};
 use crate::crd::ReadAccess;
 use crate::operator::names::{Component, hash};
 use crate::operator::validate::Checked;
@@ -69,11 +69,12 @@ fn pod_spec(checked: &Checked) -> PodSpec {
     let server = &checked.spec.server;
     let placement = &server.placement;
     let database = pod::database(checked);
-    let tls = tls::server(checked);
-    let mut container = pod::container(checked, "server", args(checked, [database.args, tls.args].concat()));
+    let (tls, forward) = (tls::server(checked), forward::server(checked));
+    let others = [database.args, tls.args, forward.args].concat();
+    let mut container = pod::container(checked, "server", args(checked, others));
     let (mut volumes, mut mounts) = (database.volumes, database.mounts);
-    volumes.extend(tls.volumes);
-    mounts.extend(tls.mounts);
+    volumes.extend([tls.volumes, forward.volumes].concat());
+    mounts.extend([tls.mounts, forward.mounts].concat());
     if let Some(tokens) = &server.auth.token_secret_ref {
         volumes.push(pod::secret_file("tokens", &tokens.name, &tokens.key, "tokens"));
         mounts.push(pod::mount("tokens", TOKENS_DIR));

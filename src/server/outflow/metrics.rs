@@ -1,8 +1,13 @@
 //! What is told of the targets of `--forward-url` in the process's own metrics.
 
+use std::collections::HashMap;
+
+use parking_lot::Mutex;
 use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry};
 
 use super::super::own::kept;
+use super::super::page::data::ForwardedTo;
+use super::post::ForwardTarget;
 
 /// Metrics of sending on. The names of targets are those of the configuration.
 pub(super) struct Metrics {
@@ -14,6 +19,18 @@ pub(super) struct Metrics {
     pending: IntGaugeVec,
     lag: IntGaugeVec,
     history: IntGaugeVec,
+    shown: Mutex<HashMap<String, Progress>>,
+}
+
+/// How far a target is.
+#[derive(Clone, Debug)]
+pub(super) struct Progress {
+    /// Samples in memory that have to be sent yet.
+    pub(super) pending: usize,
+    pub(super) lag_seconds: u64,
+    pub(super) reads_database: bool,
+    /// What was wrong with the newest request.
+    pub(super) problem: Option<String>,
 }
 
 impl Metrics {
@@ -52,6 +69,7 @@ impl Metrics {
                 "noetl_metrics_forward_reading_database",
                 "Whether the target is being brought up from the database.",
             ),
+            shown: Mutex::default(),
         }
     }
 
@@ -67,11 +85,28 @@ impl Metrics {
     }
 
     /// Shows how far a target is.
-    pub(super) fn show(&self, target: &str, pending: usize, lag_seconds: u64, reads_database: bool) {
+    pub(super) fn show(&self, target: &str, progress: Progress) {
         let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
-        self.pending.with_label_values(&[target]).set(number(pending as u64));
-        self.lag.with_label_values(&[target]).set(number(lag_seconds));
-        self.history.with_label_values(&[target]).set(i64::from(reads_database));
+        self.pending.with_label_values(&[target]).set(number(progress.pending as u64));
+        self.lag.with_label_values(&[target]).set(number(progress.lag_seconds));
+        self.history.with_label_values(&[target]).set(i64::from(progress.reads_database));
+        self.shown.lock().insert(target.to_owned(), progress);
+    }
+
+    /// What was shown of a target last, for people; of its URL the host alone.
+    pub(super) fn told(&self, target: &ForwardTarget) -> ForwardedTo {
+        let Counters { sent, dropped, .. } = self.of(&target.name);
+        let shown = self.shown.lock().get(&target.name).cloned();
+        ForwardedTo {
+            name: target.name.clone(),
+            host: target.host(),
+            lag_seconds: shown.as_ref().map(|progress| progress.lag_seconds),
+            pending: shown.as_ref().map(|progress| progress.pending as u64),
+            reads_database: shown.as_ref().map(|progress| progress.reads_database),
+            sent: sent.get(),
+            dropped: dropped.get(),
+            problem: shown.and_then(|progress| progress.problem),
+        }
     }
 
     /// A server that is not active any more says nothing of how far they are.
@@ -93,9 +128,10 @@ struct Cleared<'a>(&'a Metrics);
 
 impl Drop for Cleared<'_> {
     fn drop(&mut self) {
-        let Metrics { pending, lag, history, .. } = self.0;
+        let Metrics { pending, lag, history, shown, .. } = self.0;
         for gauge in [pending, lag, history] {
             gauge.reset();
         }
+        shown.lock().clear();
     }
 }

@@ -10,6 +10,7 @@ mod batch;
 mod metrics;
 mod place;
 mod post;
+mod sender;
 mod target;
 
 use std::time::Duration;
@@ -20,8 +21,8 @@ use reqwest::Client;
 use tokio::sync::Semaphore;
 
 use super::core::Core;
+use super::page::data::ForwardedTo;
 use super::{App, ServerConfig};
-use crate::tls::ClientTls;
 use metrics::Metrics;
 pub use post::ForwardTarget;
 use target::Target;
@@ -33,8 +34,7 @@ const SHOW_EVERY: Duration = Duration::from_secs(1);
 
 /// The targets of a server, whether it is active or not.
 pub(super) struct Outflow {
-    targets: Vec<ForwardTarget>,
-    client: Client,
+    targets: Vec<(ForwardTarget, Client)>,
     metrics: Metrics,
 }
 
@@ -44,31 +44,32 @@ impl Outflow {
         if config.forward.is_empty() {
             return Ok(None);
         }
+        let mut targets = Vec::new();
         for target in &config.forward {
             post::headers(target)?;
+            targets.push((target.clone(), post::client(target)?));
         }
-        // Plain HTTP needs no authorities, and an image may have none.
-        let tls = config.forward.iter().any(|target| target.url.scheme() == "https");
-        let tls = tls.then(|| ClientTls::open(config.forward_tls.clone())).transpose();
-        let tls = tls.map_err(|why| why.replace("--tls-ca-file", "--forward-ca-file"))?;
-        Ok(Some(Self {
-            targets: config.forward.clone(),
-            client: post::client(tls.as_ref())?,
-            metrics: Metrics::new(registry),
-        }))
+        Ok(Some(Self { targets, metrics: Metrics::new(registry) }))
+    }
+
+    /// How far each target is.
+    pub(super) fn told(&self) -> Vec<ForwardedTo> {
+        self.targets.iter().map(|(target, _)| self.metrics.told(target)).collect()
     }
 }
 
 /// Sends until it is dropped.
 pub(super) async fn run(app: &App, core: &Core) {
     let (Some(outflow), Some(feed)) = (&app.outflow, &core.feed) else { return std::future::pending().await };
-    let Outflow { targets, client, metrics } = outflow;
+    let Outflow { targets, metrics } = outflow;
     let _cleared = metrics.cleared_at_end();
     let reading = Semaphore::new(READING);
     let targets: Vec<Target<'_>> = targets
         .iter()
         .enumerate()
-        .map(|(reader, config)| Target::new(config, client, &core.database, feed, reader, &reading, metrics))
+        .map(|(reader, (config, client))| {
+            Target::new(config, client, &core.database, feed, reader, &reading, metrics)
+        })
         .collect();
     let show = async {
         loop {

@@ -12,7 +12,7 @@ use super::batch::Request;
 use crate::client::backoff::retry_after;
 use crate::client::causes;
 use crate::model::Millis;
-use crate::tls::ClientTls;
+use crate::tls::{ClientTls, ClientTlsConfig, PemFile};
 
 /// How long a target may take for one request.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -31,32 +31,61 @@ pub struct ForwardTarget {
     pub token_file: Option<PathBuf>,
     /// File with further headers, likewise: a line for each, `Name: value`.
     pub headers_file: Option<PathBuf>,
+    /// Authorities that its certificate is verified with, instead of the system's.
+    pub ca: Option<PemFile>,
 }
 
-/// Why a target did not take a request.
+impl ForwardTarget {
+    /// Its host, with the port where it is not the scheme's own.
+    pub(super) fn host(&self) -> String {
+        let host = self.url.host_str().unwrap_or_default();
+        self.url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+    }
+}
+
+/// That a target did not take a request.
 #[derive(Debug)]
 pub(super) enum Failure {
     /// It may at another time; perhaps it said when.
-    Passing(String, Option<Duration>),
+    Passing(Why, Option<Duration>),
     /// It never will.
-    Lasting(String),
+    Lasting(Why),
 }
 
-/// The client for all targets; without TLS it is for plain HTTP.
-pub(super) fn client(tls: Option<&ClientTls>) -> Result<Client, String> {
+/// Why it did not.
+#[derive(Debug)]
+pub(super) struct Why {
+    /// For everybody.
+    pub(super) words: String,
+    /// What the target said, for the log alone: nobody knows what is in it.
+    pub(super) said: String,
+}
+
+impl From<String> for Why {
+    fn from(words: String) -> Self {
+        Self { words, said: String::new() }
+    }
+}
+
+/// The client for a target. Plain HTTP needs no authorities, and an image may have none.
+pub(super) fn client(target: &ForwardTarget) -> Result<Client, String> {
     crate::client::install_crypto();
+    let with_tls = target.url.scheme() == "https";
+    let config = || ClientTlsConfig { ca: target.ca.clone(), ..ClientTlsConfig::default() };
+    let tls = with_tls.then(|| ClientTls::open(config())).transpose();
+    let tls = tls.map_err(|why| why.replace("--tls-ca-file", "--forward-ca-file"))?;
     let client = Client::builder()
         .user_agent(concat!("noetl-metrics-server/", env!("CARGO_PKG_VERSION")))
         .timeout(TIMEOUT)
         .connect_timeout(CONNECT_TIMEOUT)
         .redirect(reqwest::redirect::Policy::none());
-    crate::client::with_tls(client, tls)?.build().map_err(|e| causes(&e))
+    crate::client::with_tls(client, tls.as_ref())?.build().map_err(|e| causes(&e))
 }
 
 /// Sends a request; returns once the target has it.
 pub(super) async fn post(client: &Client, target: &ForwardTarget, request: &Request) -> Result<(), Failure> {
     // A file may be half replaced.
-    let headers = headers(target).map_err(|why| Failure::Passing(why, None))?;
+    let headers = headers(target).map_err(|why| Failure::Passing(why.into(), None))?;
     let sent = client
         .post(target.url.clone())
         .header(CONTENT_TYPE, "application/x-protobuf")
@@ -66,15 +95,14 @@ pub(super) async fn post(client: &Client, target: &ForwardTarget, request: &Requ
         .body(request.body.clone())
         .send()
         .await;
-    let answer = sent.map_err(|e| Failure::Passing(causes(&e.without_url()), None))?;
+    let answer = sent.map_err(|e| Failure::Passing(causes(&e.without_url()).into(), None))?;
     let status = answer.status();
     if status.is_success() {
         return Ok(());
     }
     let asked = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
     let asked = asked.and_then(|text| retry_after(text, Millis::now().0));
-    let said = said(answer).await;
-    let why = format!("it answered {status}: {said}");
+    let why = Why { words: format!("it answered {status}"), said: said(answer).await };
     match status.as_u16() {
         408 | 429 => Err(Failure::Passing(why, asked)),
         400..=499 => Err(Failure::Lasting(why)),
@@ -141,6 +169,7 @@ mod tests {
             url: "http://h/w".parse().unwrap(),
             token_file,
             headers_file,
+            ca: None,
         };
         let read = headers(&target(file("t", "abc\n"), file("h", "X-Scope-OrgID: me\n\n"))).unwrap();
         assert_eq!(

@@ -3,16 +3,15 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
 use reqwest::Client;
 use tokio::sync::Semaphore;
 use tokio::time::timeout_at;
 
 use super::batch::{Batch, MOST_SAMPLES, Request};
-use super::metrics::{Counters, Metrics};
+use super::metrics::{Metrics, Progress};
 use super::place::Clock;
-use super::post::{Failure, ForwardTarget, post};
-use crate::client::backoff::Backoff;
+use super::post::ForwardTarget;
+use super::sender::Sender;
 use crate::model::Millis;
 use crate::store::{
     Database, Fed, Feed, KeptPlace, News, NewsKind, Place, StoreError, begin_place, hours_with_news,
@@ -37,16 +36,14 @@ const RETRY_EVERY: Duration = Duration::from_secs(1);
 /// A target, and how it is sent to.
 pub(super) struct Target<'a> {
     config: &'a ForwardTarget,
-    client: &'a Client,
+    sender: Sender<'a>,
     database: &'a Database,
     feed: &'a Feed,
     reader: usize,
     reading: &'a Semaphore,
-    counters: Counters,
     /// Since when it may lack something that the feed does not have, in milliseconds since 1970; 0 where
     /// it goes by the feed.
     behind_since: AtomicI64,
-    said: Mutex<Option<Instant>>,
 }
 
 /// How far it is.
@@ -91,14 +88,12 @@ impl<'a> Target<'a> {
     ) -> Self {
         Self {
             config,
-            client,
+            sender: Sender::new(config, client, metrics.of(&config.name)),
             database,
             feed,
             reader,
             reading,
-            counters: metrics.of(&config.name),
             behind_since: AtomicI64::new(Millis::now().0),
-            said: Mutex::default(),
         }
     }
 
@@ -108,7 +103,9 @@ impl<'a> Target<'a> {
         let (pending, waits) = self.feed.waiting(self.reader).unwrap_or_default();
         let behind = (behind > 0).then(|| Millis::now().since(Millis(behind)).max(0).unsigned_abs() / 1000);
         let lag = behind.unwrap_or_default().max(waits.as_secs());
-        metrics.show(&self.config.name, pending, lag, behind.is_some());
+        let problem = self.sender.problem();
+        let progress = Progress { pending, lag_seconds: lag, reads_database: behind.is_some(), problem };
+        metrics.show(self.name(), progress);
     }
 
     /// Sends until it is dropped, or another server is active.
@@ -123,10 +120,10 @@ impl<'a> Target<'a> {
                 Interrupted::Lost => {
                     state.is_live = false;
                     state.lost = Some(Instant::now());
-                    self.counters.gaps.inc();
+                    self.sender.counters.gaps.inc();
                     tracing::warn!(to = self.name(), "what comes next is read from the database");
                 }
-                Interrupted::Away(request) => self.deliver(&request).await,
+                Interrupted::Away(request) => self.sender.deliver(&request).await,
                 Interrupted::Store(StoreError::Fenced) => return std::future::pending().await,
                 Interrupted::Store(error) => {
                     tracing::warn!(to = self.name(), %error, "samples to be sent on could not be read");
@@ -280,7 +277,7 @@ impl<'a> Target<'a> {
     /// for as long as a target may be away.
     async fn try_ready(&self, batch: &mut Batch) -> Result<(), Interrupted> {
         while let Some(request) = batch.ready() {
-            if tokio::time::timeout(PATIENCE, self.deliver(&request)).await.is_err() {
+            if tokio::time::timeout(PATIENCE, self.sender.deliver(&request)).await.is_err() {
                 return Err(Interrupted::Away(request));
             }
         }
@@ -289,54 +286,7 @@ impl<'a> Target<'a> {
 
     async fn deliver_ready(&self, batch: &mut Batch) {
         while let Some(request) = batch.ready() {
-            self.deliver(&request).await;
+            self.sender.deliver(&request).await;
         }
-    }
-
-    /// Sends a request until the target has it, or refuses it for good.
-    async fn deliver(&self, request: &Request) {
-        let mut backoff = Backoff::default();
-        loop {
-            let failure = match post(self.client, self.config, request).await {
-                Ok(()) => {
-                    self.counters.sent.inc_by(request.samples);
-                    return;
-                }
-                Err(failure) => failure,
-            };
-            match failure {
-                Failure::Lasting(why) => {
-                    self.counters.dropped.inc_by(request.samples);
-                    if self.may_say() {
-                        tracing::warn!(
-                            to = self.name(),
-                            why,
-                            samples = request.samples,
-                            "samples were refused"
-                        );
-                    }
-                    return;
-                }
-                Failure::Passing(why, asked) => {
-                    self.counters.failed.inc_by(request.samples);
-                    let pause = backoff.next(asked);
-                    if self.may_say() {
-                        tracing::warn!(to = self.name(), why, "samples could not be sent on; trying again");
-                    }
-                    tokio::time::sleep(pause).await;
-                    self.counters.retried.inc_by(request.samples);
-                }
-            }
-        }
-    }
-
-    /// Whether the log is told of a failure: of one in ten seconds.
-    fn may_say(&self) -> bool {
-        let mut said = self.said.lock();
-        let may = said.is_none_or(|at| at.elapsed() >= Duration::from_secs(10));
-        if may {
-            *said = Some(Instant::now());
-        }
-        may
     }
 }

@@ -21,8 +21,8 @@ pub use explorer::{Explorer, LabelRow, MetricDetail, MetricReporter, MetricRow};
 pub use overview::{ComponentCounts, Endpoint, Host, HostCard, HostReading, Overview, RetentionRun};
 pub use secret::mask;
 pub use status::{
-    Build, Flag, FlagSource, Limit, Migration, Partition, Partitions, Retention, ScrapeTarget, Status,
-    TableSize,
+    Build, Flag, FlagSource, ForwardedTo, Limit, Migration, Partition, Partitions, Retention, ScrapeTarget,
+    Status, TableSize,
 };
 
 /// One point of a series: milliseconds since the epoch, value. Points are in order of time; a value

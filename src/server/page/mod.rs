@@ -23,6 +23,7 @@ mod query;
 mod route;
 mod spark;
 mod status;
+mod targets;
 #[cfg(test)]
 mod tests;
 mod unit;

@@ -3,10 +3,10 @@
 use maud::{Markup, html};
 
 use super::data::{
-    Flag, Limit, Migration, Partition, Partitions, Retention, RetentionRun, ScrapeTarget, Status, TableSize,
+    Flag, Limit, Migration, Partition, Partitions, Retention, RetentionRun, Status, TableSize,
 };
-use super::humanize;
 use super::parts::{self, Column, ago, count, fact, known, size};
+use super::{humanize, targets};
 
 /// What stands in place of a table that comes from the database.
 const NOT_KNOWN: &str = "Not known while the database does not answer.";
@@ -18,7 +18,10 @@ pub(super) fn render(data: &Status) -> Markup {
         (section("build", "Program and database", &build(data)))
         (section("flags", "Settings that differ from their defaults", &flags(&data.flags)))
         (section("limits", "Limits", &limits(&data.limits)))
-        (section("targets", "Targets that agents scrape", &targets(&data.targets)))
+        (section("targets", "Targets that agents scrape", &targets::scraped(&data.targets)))
+        @if !data.forward.is_empty() {
+            (section("forward", "Stores that samples are sent on to", &targets::forwarded(&data.forward)))
+        }
         (section("partitions", "Partitions", &partitions(data.now_ms, &data.partitions)))
         (section("retention", "Retention", &retention(data.now_ms, &data.retention)))
         div.pair {
@@ -40,7 +43,7 @@ fn section(id: &str, title: &str, content: &Markup) -> Markup {
 
 /// A table that scrolls by itself where it is too wide, also by the keyboard; a sentence where there
 /// is no row.
-fn table<T>(
+pub(super) fn table<T>(
     rows: &[T],
     none: &str,
     caption: &Markup,
@@ -121,40 +124,6 @@ fn limit_row(limit: &Limit) -> Markup {
                     }
                 }
             }
-        }
-    }
-}
-
-fn targets(targets: &[ScrapeTarget]) -> Markup {
-    let columns = [
-        Column::Text("Target"),
-        Column::Text("Agent"),
-        Column::Text("Last scrape"),
-        Column::Number("Took"),
-        Column::Number("Samples"),
-        Column::Text("Failed so far"),
-        Column::Text("Absent"),
-    ];
-    let down = targets.iter().filter(|target| !target.up).count();
-    let caption = html! {
-        @if down == 0 { "All answer" } @else { strong.bad { (down) " of " (targets.len()) " fail" } }
-    };
-    table(targets, "None: --scrape of an agent names them.", &caption, &columns, target_row)
-}
-
-fn target_row(target: &ScrapeTarget) -> Markup {
-    html! {
-        tr {
-            th.metric scope="row" { (target.target) }
-            td { (target.agent) }
-            td { @if target.up { "ok" } @else { strong.bad { "failed" } } }
-            td.num { (humanize::seconds(target.seconds)) }
-            td.num { (count(target.samples)) }
-            td {
-                @for (reason, times) in &target.errors { (reason) " " (count(*times)) " " }
-                @if target.rejected > 0 { (parts::refused(target.rejected)) }
-            }
-            td.code { @for (metric, reason) in &target.absent { (metric) ": " (reason) br; } }
         }
     }
 }

@@ -49,6 +49,7 @@ pub(super) async fn fill(app: &App, core: &Core) -> Result<Status, Problem> {
             runs: runs(core, RUNS).await?,
         },
         targets: super::targets::all(core),
+        forward: app.outflow.as_ref().map(super::super::outflow::Outflow::told).unwrap_or_default(),
         limits: limits(app, core),
         tables: tables.collect(),
     })

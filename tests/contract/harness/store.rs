@@ -76,6 +76,11 @@ impl Store {
         self.seen.lock().unwrap().samples.clone()
     }
 
+    /// How many samples it took.
+    pub fn count(&self) -> usize {
+        self.seen.lock().unwrap().samples.len()
+    }
+
     /// When requests came, and their headers.
     pub fn requests(&self) -> Vec<(Instant, HeaderMap)> {
         self.seen.lock().unwrap().requests.clone()

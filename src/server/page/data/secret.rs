@@ -11,7 +11,8 @@ const MASK: &str = "••••";
 const SECRET_WORDS: [&str; 6] = ["password", "secret", "token", "credential", "private-key", "webhook"];
 
 /// Keys in a query or a connection string whose values are secrets.
-const SECRET_KEYS: [&str; 4] = ["password", "passwd", "sslpassword", "token"];
+const SECRET_KEYS: [&str; 9] =
+    ["password", "passwd", "sslpassword", "token", "access_token", "api_key", "apikey", "key", "auth"];
 
 /// The value of the setting `name`, fit to be shown.
 pub fn mask(name: &str, value: &str) -> String {

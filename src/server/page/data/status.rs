@@ -25,6 +25,8 @@ pub struct Status {
     pub retention: Retention,
     /// Targets that agents scrape, those that are down first.
     pub targets: Vec<ScrapeTarget>,
+    /// Stores that samples are sent on to.
+    pub forward: Vec<ForwardedTo>,
     /// What is limited, and how much of it is used.
     pub limits: Vec<Limit>,
     /// Tables and their sizes, the largest first.
@@ -169,6 +171,27 @@ pub struct ScrapeTarget {
     pub errors: Vec<(String, u64)>,
     /// Metrics of the guide that it does not have, with the reason.
     pub absent: Vec<(String, String)>,
+}
+
+/// A store that samples are sent on to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ForwardedTo {
+    /// Its name.
+    pub name: String,
+    /// Its host; the rest of its URL may hold secrets.
+    pub host: String,
+    /// For how long the oldest sample waits that it does not have.
+    pub lag_seconds: Option<u64>,
+    /// Samples in memory that have to be sent yet.
+    pub pending: Option<u64>,
+    /// Whether what it lacks is read from the database.
+    pub reads_database: Option<bool>,
+    /// Samples that it took, since the server started.
+    pub sent: u64,
+    /// Samples that it refused for good, likewise.
+    pub dropped: u64,
+    /// What was wrong with the newest request.
+    pub problem: Option<String>,
 }
 
 /// A limit, and how much of it is used.

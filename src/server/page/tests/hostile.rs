@@ -55,6 +55,8 @@ fn hostile() -> Vec<(&'static str, View)> {
     let target = &mut status.targets[0];
     (target.agent, target.target) = (text(), text());
     (target.errors, target.absent) = (vec![(text(), 1)], vec![(text(), text())]);
+    let store = &mut status.forward[0];
+    (store.name, store.host, store.problem) = (text(), text(), Some(text()));
     let query = SeriesQuery { q: text(), series: Some(1), ..SeriesQuery::default() };
     vec![
         ("overview", View::Overview(overview)),
