@@ -6,7 +6,7 @@
 //! newest values ready to be scraped, [`rules`] alert rules, [`server`] the HTTP API, [`host`] readings
 //! of this machine, [`agent`] the reporter, [`tls`] certificates and keys, [`crd`] the resource that
 //! installs all of it on Kubernetes, [`operator`] what does so, [`archive`] history for other stores,
-//! [`check`] what works of an installation, [`cli`] every flag.
+//! [`check`] what works of an installation, [`top`] a live view of it, [`cli`] every flag.
 
 pub mod agent;
 pub mod archive;
@@ -29,4 +29,5 @@ pub mod server;
 pub mod store;
 pub mod telemetry;
 pub mod tls;
+pub mod top;
 pub mod wire;

@@ -1,13 +1,14 @@
 //! `noetl-metrics`: parse the command line, start the role, turn its result into an exit code.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is the command line's own output")]
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches};
 use noetl_metrics::cli::{self, Cli, Role};
 use noetl_metrics::server::page::data::Flag;
 use noetl_metrics::store::{self, Database, MaintenanceReport, Retention};
-use noetl_metrics::{agent, archive, crd, operator, server, telemetry};
+use noetl_metrics::{agent, archive, crd, operator, server, telemetry, top};
 
 fn main() -> ExitCode {
     let matches = Cli::command().get_matches();
@@ -16,7 +17,9 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => error.exit(),
     };
-    let result = telemetry::start(cli.log_format, &cli.log).and_then(|()| {
+    // Lines of a log would be written across a live view.
+    let log = if is_live(&cli.role) && std::io::stderr().is_terminal() { "off" } else { &cli.log };
+    let result = telemetry::start(cli.log_format, log).and_then(|()| {
         let runtime = runtime(&cli.role).enable_all().build().map_err(|e| e.to_string())?;
         runtime.block_on(run(cli.role, changed))
     });
@@ -27,6 +30,11 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Whether the role has the terminal for itself.
+fn is_live(role: &Role) -> bool {
+    matches!(role, Role::Top(args) if args.form() == top::Form::Live)
 }
 
 /// Threads for a role.
@@ -71,6 +79,10 @@ async fn run(role: Role, changed: Vec<Flag>) -> Result<ExitCode, String> {
         Role::Export(args) => export(&args).await,
         Role::Verify(args) => verify(&args).await,
         Role::Check(args) => check(&args).await,
+        Role::Top(args) => {
+            let form = args.form();
+            top::run(args.into_config()?, form, told_to_stop()).await
+        }
         Role::PrepareSpool(args) => {
             if let Err(e) = agent::prepare_spool(&args.dir, args.group) {
                 tracing::error!("{e}; the agent will keep reports in memory");

@@ -17,6 +17,7 @@ mod rules;
 mod scrape;
 mod server;
 mod tls;
+mod top;
 pub mod values;
 mod written;
 
@@ -36,6 +37,7 @@ pub use operator::OperatorArgs;
 pub use rules::{RulesAction, RulesArgs};
 pub use scrape::ScrapeArgs;
 pub use server::{DatabaseArgs, ServerArgs};
+pub use top::TopArgs;
 pub use written::{CompletionsArgs, ManArgs};
 
 /// Metrics for NoETL: takes reports over HTTP, keeps them in PostgreSQL, exports them to
@@ -100,6 +102,14 @@ pub enum Role {
     /// definition of the resource to the scraper. Each line has passed, failed, is worth a look, or was
     /// left out; what is wrong has the next step and a page of docs. docs/troubleshooting.md has them all.
     Check(Box<CheckArgs>),
+    /// Show a running server and its components, live in a terminal.
+    ///
+    /// Each component with its status, when it was heard, CPU, memory, tasks, queue, series and samples a
+    /// second; above them all together, and the alerts that fire. Keys move, order and filter, Enter has
+    /// the newest values of one component, ? explains all. It needs the right to read, where reading needs
+    /// one. Without a terminal, and with --once, it prints a table and ends; with 1 where the server can't
+    /// be read.
+    Top(Box<TopArgs>),
     /// Check a file of alert rules, or run it over history.
     Rules(RulesArgs),
     /// Print what a shell needs to complete commands and flags.

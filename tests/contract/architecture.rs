@@ -16,6 +16,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("rules", &["cli::values", "model"]),
     ("archive", &["client", "live", "model", "store", "wire"]),
     ("operator", &["crd", "rules"]),
+    ("top", &["agent::ServerUrl", "client", "model", "server::page", "tls", "wire"]),
     ("server", &["cli::values", "client", "host", "live", "model", "rules", "store", "tls", "wire"]),
 ];
 

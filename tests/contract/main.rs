@@ -44,5 +44,6 @@ mod shared;
 mod spool;
 mod sql;
 mod tls;
+mod top;
 mod traces;
 mod transactions;

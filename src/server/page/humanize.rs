@@ -8,7 +8,7 @@ use std::fmt::{self, Display};
 
 /// A number and its unit, apart, so that a page can set them differently.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Human {
+pub(crate) struct Human {
     /// Digits, with a prefix of the unit where it stands alone: `12.3 k`.
     pub(super) number: String,
     /// Unit, empty where there is none.

@@ -26,7 +26,7 @@ mod status;
 mod targets;
 #[cfg(test)]
 mod tests;
-mod unit;
+pub(crate) mod unit;
 
 use bytes::Bytes;
 use maud::Markup;

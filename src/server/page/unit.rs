@@ -39,7 +39,7 @@ impl Unit {
 }
 
 /// A value of the metric `name`, which is reported in `unit`.
-pub(super) fn quantity(value: f64, unit: Option<&str>, name: &str) -> Human {
+pub(crate) fn quantity(value: f64, unit: Option<&str>, name: &str) -> Human {
     if let Some(base) = unit.and_then(|unit| unit.strip_suffix("/s")) {
         return per_second(value, Some(base), name);
     }

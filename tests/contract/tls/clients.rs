@@ -10,6 +10,7 @@ use crate::check::{check, fails, line};
 use crate::harness::{
     Agent, Authority, Cluster, Http, SOON, SecretFiles, Server, eventually, free_port, gauge,
 };
+use crate::top::top;
 
 /// A name that no resolver knows, so that only certificates are for it.
 const NAME: &str = "noetl-server.noetl.svc";
@@ -82,6 +83,19 @@ async fn check_says_what_is_wrong_with_a_certificate() {
     let plain = format!("http://{}", secure.address());
     let (_, steps) = check(&plain, &[]).await;
     fails(&steps, "answers", "https://");
+}
+
+#[tokio::test]
+async fn top_verifies_the_server_that_it_looks_at() {
+    let secure = Secure::start().await;
+    secure.contract.ready().await;
+    let url = format!("https://{}", secure.address());
+    let output = top(&url, &words(&secure.files.flag("--tls-ca-file", "ca.crt"))).await;
+    assert!(output.status.success(), "{output:?}");
+    let strangers = SecretFiles::new(&Authority::new(), &secure.authority.signs(&[HERE]));
+    let output = top(&url, &words(&strangers.flag("--tls-ca-file", "ca.crt"))).await;
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("is of no authority that is trusted"), "{said}");
 }
 
 #[tokio::test]
