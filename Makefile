@@ -90,7 +90,7 @@ generate: ## Write what is made from the program: docs/openapi.json, docs/cli.md
 	$(python) scripts/chart_values.py
 	$(python) scripts/pages
 
-image: ## Build the container image, an OCI archive in target/image (PROFILE=e2e is quicker)
+image: ## Build the container image, an OCI archive in target/image, and its SBOM (PROFILE=e2e is quicker)
 	@scripts/setup.sh image
 	scripts/image.sh
 

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Builds the container image, without a daemon: target/image/noetl-metrics.tar, an OCI archive.
 # From scratch: the program, linked statically, and the public certificate authorities for TLS to
-# databases and servers. It runs as user 65532.
+# databases and servers. It runs as user 65532. Beside it, the list of all that it holds: the same name
+# with .cdx.json, CycloneDX; none of a program that was there already, as nobody knows what that is of.
 #
 # Environment: PROFILE (dist: what is shipped; release or e2e: built in less time), VERSION (the tag; the
 # crate's version), IMAGE (the name; localhost/noetl-metrics), FROM_BINARY (a static program that is
@@ -13,6 +14,8 @@ profile=${PROFILE:-dist}
 version=${VERSION:-$(sed -n '/^version = /{s/.*"\(.*\)"/\1/p;q}' Cargo.toml)}
 image=${IMAGE:-localhost/noetl-metrics}:$version
 archive=${ARCHIVE:-target/image/noetl-metrics.tar}
+sbom=${archive%.tar}.cdx.json
+features=(--no-default-features)
 authorities=/etc/ssl/certs/ca-certificates.crt
 triple=$(uname -m)-unknown-linux-gnu
 folder=${CARGO_TARGET_DIR:-target}/image-build
@@ -23,7 +26,7 @@ folder=${CARGO_TARGET_DIR:-target}/image-build
 build_static() {
     local began=$SECONDS
     RUSTFLAGS="-C target-feature=+crt-static" CARGO_TARGET_DIR=$folder \
-        cargo build --locked --bin noetl-metrics --no-default-features \
+        cargo build --locked --bin noetl-metrics "${features[@]}" \
         --profile "$profile" --target "$triple"
     printf 'built the program (%s) in %d s\n' "$profile" $((SECONDS - began))
 }
@@ -54,6 +57,11 @@ scripts/oci.sh "$stage" "$image" "$archive" \
     --label "org.opencontainers.image.version=$version" \
     --label "org.opencontainers.image.licenses=Apache-2.0" \
     --label "org.opencontainers.image.revision=$(git rev-parse HEAD 2>/dev/null || echo unknown)"
+
+rm -f "$sbom"
+if [ -z "${FROM_BINARY:-}" ]; then
+    python3 scripts/sbom.py "$stage" "$image" "$sbom" --target "$triple" "${features[@]}"
+fi
 
 bytes=$(stat -c %s "$archive")
 printf '%s: %s, %d.%d MB (program %d.%d MB), in %d s\n' "$archive" "$image" \

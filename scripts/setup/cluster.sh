@@ -35,6 +35,7 @@ want_program() {
 want_image_builder() {
     want_program buildah buildah "images are built with it, without a daemon"
     [ "$EUID" -eq 0 ] || want_program newuidmap uidmap "lets buildah work without root"
+    want_program python3 python3 "lists what the image holds"
     [ -e /etc/ssl/certs/ca-certificates.crt ] ||
         want ca-certificates "the image carries the public certificate authorities"
 }
