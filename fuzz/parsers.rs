@@ -4,6 +4,7 @@
 //! They are mounted into the modules whose insides they look at; they are no part of any program.
 
 use crate::agent::fuzz::{exposition, spool};
+use crate::archive::fuzz::history;
 use crate::server::fuzz::{tokens, words};
 use crate::store::fuzz::sealed;
 use crate::wire::report::fuzz::report;
@@ -26,6 +27,7 @@ pub const PARSERS: &[(&str, Check)] = &[
     ("tokens", tokens),
     ("spool", spool),
     ("sealed", sealed),
+    ("history", history),
 ];
 
 #[cfg(test)]

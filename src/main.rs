@@ -78,6 +78,7 @@ async fn run(role: Role, changed: Vec<Flag>) -> Result<ExitCode, String> {
         Role::Maintenance(args) => maintain(&args).await,
         Role::Export(args) => export(&args).await,
         Role::Verify(args) => verify(&args).await,
+        Role::Import(args) => import(*args).await,
         Role::Check(args) => check(&args).await,
         Role::Top(args) => {
             let form = args.form();
@@ -182,6 +183,21 @@ async fn verify(args: &cli::VerifyArgs) -> Result<(), String> {
         }
     }
     if found.agrees() { Ok(()) } else { Err("VictoriaMetrics does not have the same".into()) }
+}
+
+async fn import(args: cli::ImportArgs) -> Result<(), String> {
+    let output = args.output;
+    let done =
+        archive::import(&args.into_config()?, cli::shown("imported")).await.map_err(|e| e.to_string())?;
+    match output {
+        cli::Output::Json => println!("{}", serde_json::to_string(&done).map_err(|e| e.to_string())?),
+        cli::Output::Text => {
+            done.reasons.iter().for_each(|reason| println!("refused: {reason}"));
+            let archive::Progress { hours, samples, left_out, .. } = done.progress;
+            println!("{samples} samples of {hours} hours; {} refused, {left_out} left out", done.refused);
+        }
+    }
+    if done.refused == 0 { Ok(()) } else { Err(format!("the server refused {} samples", done.refused)) }
 }
 
 async fn maintain(args: &cli::MaintenanceArgs) -> Result<(), String> {

@@ -11,15 +11,26 @@ use crate::wire::value::write as write_value;
 
 /// The beginning of the series' line in the text exposition, which selectors are held against.
 pub(super) fn line(series: &Past) -> Vec<u8> {
-    let mut line = series.metric.clone().into_bytes();
-    let mut before = b'{';
-    for (name, value) in series.all_labels().into_iter().filter(|(name, _)| *name != "__name__") {
-        line.push(before);
+    line_of(series.all_labels())
+}
+
+/// The same of all labels, the name among them.
+pub(super) fn line_of<'a>(labels: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<u8> {
+    let (mut line, mut own) = (Vec::new(), Vec::new());
+    for (name, value) in labels {
+        if name == "__name__" {
+            line.extend_from_slice(value.as_bytes());
+            continue;
+        }
+        own.push(if own.is_empty() { b'{' } else { b',' });
         let escaped = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
-        line.extend_from_slice(format!("{name}=\"{escaped}\"").as_bytes());
-        before = b',';
+        own.extend_from_slice(format!("{name}=\"{escaped}\"").as_bytes());
     }
-    line.extend_from_slice(b"} ");
+    if !own.is_empty() {
+        line.append(&mut own);
+        line.push(b'}');
+    }
+    line.push(b' ');
     line
 }
 

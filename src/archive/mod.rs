@@ -1,9 +1,12 @@
-//! History for other stores: `noetl-metrics export` writes it, `noetl-metrics verify` compares it.
+//! History for other stores and from them: `noetl-metrics export` writes it, `noetl-metrics verify`
+//! compares it, `noetl-metrics import` brings it here.
 //!
 //! An hour is read, sent and then noted as done, so that whoever is ended goes on with the hour that was
 //! not done yet. What arrives twice is the same sample, which stores of this kind keep once.
 
 mod form;
+mod http;
+mod import;
 mod sink;
 mod state;
 mod verify;
@@ -11,6 +14,9 @@ mod verify;
 use std::path::PathBuf;
 use std::time::Duration;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use import::fuzz;
+pub use import::{ImportConfig, Imported, Source, SourceKind, import};
 pub use sink::{Sink, Target};
 use state::State;
 pub use verify::{Comparison, verify};
@@ -45,11 +51,11 @@ pub struct Progress {
     pub all_hours: u64,
     /// Samples so far.
     pub samples: u64,
-    /// Samples that the other form can't hold: NaN.
+    /// Samples that the other form can't hold: of an export NaN.
     pub left_out: u64,
 }
 
-/// Why history could not be written or compared.
+/// Why history could not be written, compared or brought here.
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
     /// The database failed.
@@ -61,7 +67,7 @@ pub enum ArchiveError {
     /// A file could not be read or written.
     #[error("{}: {}", .0.display(), .1)]
     File(PathBuf, std::io::Error),
-    /// The file of `--state` belongs to another export.
+    /// The file of `--state` belongs to another export or import.
     #[error("--state {}: {}", .0.display(), .1)]
     State(PathBuf, String),
 }

@@ -4,21 +4,18 @@ use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Seek as _, SeekFrom, Write as _};
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
-use reqwest::{Client, Response, StatusCode, Url};
+use reqwest::header::HeaderMap;
+use reqwest::{Client, Url};
 
+use super::http::{bearer, client, persist, remote_write, send, success};
 use super::{ArchiveError, form};
-use crate::client::{causes, install_crypto};
 use crate::store::Past;
 use crate::wire::encoding::{Encoding, compress};
 
-const TIMEOUT: Duration = Duration::from_mins(1);
-/// The first pause before something is tried again; each is twice as long as the one before.
-const PAUSE: Duration = Duration::from_millis(250);
-/// The longest pause.
-const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+/// How messages call it.
+const TARGET: &str = "the target";
 
 /// Where history goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +44,7 @@ impl fmt::Display for Target {
 pub struct Sink(Open);
 
 enum Open {
-    Http { client: Client, url: Url, token: Option<String>, patience: Duration },
+    Http { client: Client, url: Url, headers: HeaderMap, patience: Duration },
     File { path: PathBuf, file: BufWriter<File>, is_csv: bool },
 }
 
@@ -56,7 +53,9 @@ impl Sink {
     /// done already.
     pub(super) fn open(target: Target, patience: Duration, bytes: u64) -> Result<Self, ArchiveError> {
         Ok(Self(match target {
-            Target::RemoteWrite(url, token) => http(url, token.as_ref(), patience)?,
+            Target::RemoteWrite(url, token) => {
+                Open::Http { client: client()?, url, headers: bearer(token.as_deref())?, patience }
+            }
             Target::JsonLines(path) => file(path, bytes, false)?,
             Target::Csv(path) => file(path, bytes, true)?,
         }))
@@ -70,23 +69,16 @@ impl Sink {
                 let written = batch.iter().try_for_each(|series| file.write_all(&form(series)));
                 written.map_err(|e| ArchiveError::File(path.clone(), e))
             }
-            Open::Http { client, url, token, patience } => {
+            Open::Http { client, url, headers, patience } => {
                 let body = compress(Encoding::Snappy, &form::remote_write(batch))
                     .ok_or_else(|| ArchiveError::Target("the body could not be compressed".into()))?;
-                let (client, token) = (&*client, token.as_deref());
-                let ask = || {
-                    let request = client
-                        .post(url.clone())
-                        .header(CONTENT_TYPE, "application/x-protobuf")
-                        .header(CONTENT_ENCODING, "snappy")
-                        .header("x-prometheus-remote-write-version", "0.1.0")
-                        .body(body.clone());
-                    match token {
-                        Some(token) => request.header(AUTHORIZATION, format!("Bearer {token}")).send(),
-                        None => request.send(),
-                    }
-                };
-                persist(*patience, ask).await.map(drop)
+                let body = bytes::Bytes::from(body);
+                persist(*patience, async || {
+                    let request = remote_write(client, url, body.clone()).headers(headers.clone());
+                    success(TARGET, send(TARGET, request).await?).await
+                })
+                .await
+                .map(drop)
             }
         }
     }
@@ -103,30 +95,6 @@ impl Sink {
     }
 }
 
-fn http(url: Url, token: Option<&PathBuf>, patience: Duration) -> Result<Open, ArchiveError> {
-    let token = token.map(|path| {
-        let text = std::fs::read_to_string(path).map_err(|e| ArchiveError::File(path.clone(), e))?;
-        Ok::<_, ArchiveError>(text.trim().to_owned())
-    });
-    Ok(Open::Http { client: client()?, url, token: token.transpose()?, patience })
-}
-
-pub(super) fn client() -> Result<Client, ArchiveError> {
-    install_crypto();
-    let client = Client::builder()
-        .user_agent(concat!("noetl-metrics-export/", env!("CARGO_PKG_VERSION")))
-        .timeout(TIMEOUT)
-        .build();
-    client.map_err(|e| ArchiveError::Target(causes(&e)))
-}
-
-/// A path below a URL that may have a path of its own.
-pub(super) fn join(url: &Url, path: &str) -> Url {
-    let mut joined = url.clone();
-    joined.set_path(&format!("{}/{path}", url.path().trim_end_matches('/')));
-    joined
-}
-
 fn file(path: PathBuf, bytes: u64, is_csv: bool) -> Result<Open, ArchiveError> {
     let open = || {
         let mut file = OpenOptions::new().create(true).truncate(false).write(true).open(&path)?;
@@ -140,35 +108,4 @@ fn file(path: PathBuf, bytes: u64, is_csv: bool) -> Result<Open, ArchiveError> {
     };
     let file = open().map_err(|e| ArchiveError::File(path.clone(), e))?;
     Ok(Open::File { path, file, is_csv })
-}
-
-/// Asks until there is an answer of success; gives up after some time, at once where it is refused.
-pub(super) async fn persist<F>(patience: Duration, ask: impl Fn() -> F) -> Result<Response, ArchiveError>
-where
-    F: Future<Output = reqwest::Result<Response>>,
-{
-    let (began, mut pause) = (Instant::now(), PAUSE);
-    loop {
-        let why = match ask().await {
-            Ok(response) if response.status().is_success() => return Ok(response),
-            Ok(response) => {
-                let status = response.status();
-                let is_over = status.is_client_error()
-                    && !matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT);
-                let text: String = response.text().await.unwrap_or_default().chars().take(300).collect();
-                let why = format!("it answered {status}: {}", text.trim());
-                if is_over {
-                    return Err(ArchiveError::Target(why));
-                }
-                why
-            }
-            Err(e) => causes(&e.without_url()),
-        };
-        if began.elapsed() + pause > patience {
-            return Err(ArchiveError::Target(why));
-        }
-        tracing::warn!("{why}; trying again in {pause:?}");
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
-    }
 }

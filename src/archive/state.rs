@@ -1,4 +1,4 @@
-//! How far an export is, in a file that is replaced as a whole after each hour.
+//! How far an export or import is, in a file that is replaced as a whole after each hour.
 
 use std::fs;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use crate::model::Millis;
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Kept {
-    /// What was asked for; another export does not go on with it.
+    /// What was asked for; who asks for something else does not go on with it.
     asked: String,
     done_until: i64,
     /// Bytes of the file that belong to the hours that are done.
@@ -29,13 +29,13 @@ impl State {
         let Some(path) = path else { return Ok(Self { path: None, kept: fresh() }) };
         let kept = match fs::read(&path) {
             Ok(bytes) => serde_json::from_slice(&bytes).map_err(|e| {
-                ArchiveError::State(path.clone(), format!("is not a state of an export: {e}"))
+                ArchiveError::State(path.clone(), format!("is not a state of an export or import: {e}"))
             })?,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => fresh(),
             Err(e) => return Err(ArchiveError::File(path, e)),
         };
         if kept.asked != asked {
-            let why = "belongs to an export of another span, selection or target; name another file".into();
+            let why = "belongs to another span, selection, source or target; name another file".into();
             return Err(ArchiveError::State(path, why));
         }
         Ok(Self { path: Some(path), kept })

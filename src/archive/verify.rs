@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use reqwest::Url;
 
-use super::sink::{client, join, persist};
+use super::http::{Failure, client, join, persist, send, success};
 use super::{ArchiveError, Progress, Span, form, hours};
-use crate::client::causes;
 use crate::model::{Millis, labels_of_line};
 use crate::store::{Database, Past, past};
 
 /// How long VictoriaMetrics may be away.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How messages call it.
+const THERE: &str = "VictoriaMetrics";
 /// Differences that are shown.
 const SHOWN: usize = 20;
 /// By how much of itself a value may be another one: VictoriaMetrics keeps decimals, of fractions some 12
@@ -125,8 +126,11 @@ async fn theirs(
         .append_pair("match[]", matched)
         .append_pair("start", &seconds(from.0))
         .append_pair("end", &seconds(to.0 - 1));
-    let answer = persist(PATIENCE, || client.get(ask.clone()).send()).await?;
-    let text = answer.text().await.map_err(|e| ArchiveError::Target(causes(&e.without_url())))?;
+    let text = persist(PATIENCE, async || {
+        let answer = success(THERE, send(THERE, client.get(ask.clone())).await?).await?;
+        answer.text().await.map_err(|e| Failure::broken(THERE, e))
+    })
+    .await?;
     let mut all: BTreeMap<String, Samples> = BTreeMap::new();
     for line in text.lines().filter(|line| !line.is_empty()) {
         let (key, at, value) = read(line).ok_or_else(|| {

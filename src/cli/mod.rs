@@ -12,6 +12,7 @@ mod check;
 #[cfg(feature = "demo")]
 mod demo;
 mod forward;
+mod import;
 mod operator;
 mod rules;
 mod scrape;
@@ -33,6 +34,7 @@ pub use archive::{ExportArgs, VerifyArgs, shown};
 pub use check::CheckArgs;
 #[cfg(feature = "demo")]
 pub use demo::{DemoArgs, PostgresArgs};
+pub use import::ImportArgs;
 pub use operator::OperatorArgs;
 pub use rules::{RulesAction, RulesArgs};
 pub use scrape::ScrapeArgs;
@@ -94,6 +96,12 @@ pub enum Role {
     Export(Box<ExportArgs>),
     /// Compare history with what VictoriaMetrics has, sample by sample; ends with 1 where it differs.
     Verify(Box<VerifyArgs>),
+    /// Bring history of Prometheus or VictoriaMetrics into a running server, by remote write.
+    ///
+    /// Hour by hour, and by --state going on where it was ended. What arrives twice is the same sample. Labels
+    /// name components as they do for all remote write. It ends with 1 where the server refused some samples,
+    /// and says why.
+    Import(Box<ImportArgs>),
     /// Say what works of an installation, and what to do about the rest; ends with 1 where something
     /// fails.
     ///

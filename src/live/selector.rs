@@ -1,6 +1,8 @@
 //! `match[]` selectors, as Prometheus' federation takes them: `{job=~"a.*"}`, `noetl_up`.
 
-use promql_parser::label::Matcher;
+use std::fmt;
+
+use promql_parser::label::{MatchOp, Matcher};
 
 use crate::model::{labels_of_line, selector};
 
@@ -20,6 +22,15 @@ pub enum SelectorError {
     /// Not PromQL, or more than a selector.
     #[error("is not a series selector such as noetl_uptime_seconds or {{component=~\"worker-.*\"}}: {0}")]
     Invalid(String),
+}
+
+impl fmt::Display for Selector {
+    /// As text, all of it in braces: `{__name__="up",job=~"a.*"}`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.name.as_ref().map(|name| Matcher::new(MatchOp::Equal, "__name__", name));
+        let all: Vec<String> = name.iter().chain(&self.matchers).map(Matcher::to_string).collect();
+        write!(f, "{{{}}}", all.join(","))
+    }
 }
 
 impl Selector {
@@ -73,6 +84,18 @@ mod tests {
             (r#"up{missing=""}"#, true),
         ] {
             assert_eq!(Selector::parse(selector).unwrap().selects(line), expected, "{selector}");
+        }
+    }
+
+    #[test]
+    fn a_selector_is_written_as_one_that_selects_the_same() {
+        for (text, written) in [
+            ("up", r#"{__name__="up"}"#),
+            (r#"up{a!="x\"y\\",b=~"c|d.+"}"#, r#"{__name__="up",a!="x\"y\\",b=~"c|d.+"}"#),
+            (r#"{__name__=~"u.",a!~"b"}"#, r#"{__name__=~"u.",a!~"b"}"#),
+        ] {
+            assert_eq!(Selector::parse(text).unwrap().to_string(), written);
+            assert_eq!(Selector::parse(written).unwrap().to_string(), written);
         }
     }
 

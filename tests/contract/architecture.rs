@@ -14,7 +14,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("tls", &[]),
     ("crd", &["rules::Comparison", "rules::Function"]),
     ("rules", &["cli::values", "model"]),
-    ("archive", &["client", "live", "model", "store", "wire"]),
+    ("archive", &["client", "live", "model", "store", "tls", "wire"]),
     ("operator", &["crd", "rules"]),
     ("top", &["agent::ServerUrl", "client", "model", "server::page", "tls", "wire"]),
     ("server", &["cli::values", "client", "host", "live", "model", "rules", "store", "tls", "wire"]),

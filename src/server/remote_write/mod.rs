@@ -15,14 +15,14 @@ use super::reply::Reply;
 use super::request::Request;
 use crate::model::Millis;
 use crate::wire::encoding::Encoding;
-use crate::wire::remote_write::{Message, RemoteWriteError, read};
+use crate::wire::remote_write::{Message, RemoteWriteError, SAMPLES_WRITTEN, read};
 use take::Taken;
 
 /// Where senders write to.
 pub(super) const PATH: &str = "/api/v1/write";
 /// Headers of an answer that say what was written.
 pub(super) const WRITTEN: [&str; 3] = [
-    "x-prometheus-remote-write-samples-written",
+    SAMPLES_WRITTEN,
     "x-prometheus-remote-write-histograms-written",
     "x-prometheus-remote-write-exemplars-written",
 ];

@@ -27,6 +27,11 @@ pub struct Identity<'a> {
     pub labels: Vec<Label<'a>>,
 }
 
+/// Whether one of the labels names a component. A label without a value is as good as none.
+pub fn names_component<'a>(labels: impl IntoIterator<Item = (&'a str, &'a str)>) -> bool {
+    labels.into_iter().any(|(name, value)| !value.is_empty() && NAMING.contains(&name))
+}
+
 /// Takes the labels of a series apart. A label without a value is as good as none.
 pub fn identify<'a>(mut labels: Vec<Label<'a>>, limits: &Limits) -> Result<Identity<'a>, FieldError> {
     labels.retain(|(_, value)| !value.is_empty());
@@ -147,6 +152,18 @@ mod tests {
             (&[("__name__", "a"), ("component", "w"), ("component_type", "a b")], "labels"),
         ] {
             assert_eq!(identify(labels(given), &Limits::default()).unwrap_err().0, field, "{given:?}");
+        }
+    }
+
+    #[test]
+    fn whether_labels_name_a_component_is_known_before() {
+        for (given, expected) in [
+            (&[("job", "j")][..], true),
+            (&[("path", "/"), ("component_name", "w")], true),
+            (&[("component", ""), ("component_type", "broker")], false),
+        ] {
+            assert_eq!(names_component(given.iter().copied()), expected);
+            assert_eq!(named(given).0 != DEFAULT_COMPONENT, expected);
         }
     }
 

@@ -22,8 +22,11 @@ use fields::{Fields, Packed, Value};
 use crate::model::{Label, Limits, MetricType, Millis, SeriesKey};
 
 pub use decode::read;
-pub use identify::{DEFAULT_COMPONENT, DEFAULT_KIND, Identity, identify, infer};
+pub use identify::{DEFAULT_COMPONENT, DEFAULT_KIND, Identity, identify, infer, names_component};
 pub use made::{Made, Said, Text};
+
+/// Header of an answer that says how many samples were written.
+pub const SAMPLES_WRITTEN: &str = "x-prometheus-remote-write-samples-written";
 
 /// A message that a sender may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
