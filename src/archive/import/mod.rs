@@ -183,7 +183,9 @@ impl Imported {
         self.progress.samples += samples;
         self.progress.left_out += left_out;
         self.refused += refused;
-        reasons.into_iter().for_each(|reason| sender::note(&mut self.reasons, reason));
+        for reason in reasons {
+            sender::note(&mut self.reasons, reason);
+        }
     }
 }
 

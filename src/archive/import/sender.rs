@@ -99,7 +99,9 @@ impl<'a> Sender<'a> {
             }
             let mut series =
                 TimeSeries::new(labels.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-            part.iter().for_each(|(at, value)| series.push(*at, *value));
+            for (at, value) in part {
+                series.push(*at, *value);
+            }
             self.series.push(series);
             self.samples += part.len();
             self.label_bytes += label_bytes;
@@ -130,7 +132,9 @@ impl<'a> Sender<'a> {
         self.sent.samples += written;
         self.sent.refused += samples - written;
         let problem = answer.bytes().await.unwrap_or_default();
-        reasons(&problem).into_iter().for_each(|reason| note(&mut self.sent.reasons, reason));
+        for reason in reasons(&problem) {
+            note(&mut self.sent.reasons, reason);
+        }
         Ok(())
     }
 }
@@ -167,7 +171,9 @@ mod tests {
         let problem = br#"{"title":"t","errors":[{"index":1,"field":"labels","reason":"m{}: too many"},
             {"index":2,"field":"labels","reason":"m{}: too many"}]}"#;
         let mut told = Vec::new();
-        reasons(problem).into_iter().for_each(|reason| note(&mut told, reason));
+        for reason in reasons(problem) {
+            note(&mut told, reason);
+        }
         assert_eq!(told, ["labels: m{}: too many"]);
         (0..100).for_each(|number| note(&mut told, number.to_string()));
         assert_eq!(told.len(), TOLD);

@@ -14,6 +14,9 @@ use crate::model::Millis;
 const MOST_LINE: usize = 16 << 20;
 /// Samples in a line.
 const LINE_SAMPLES: &str = "10000";
+/// How the lists of a line begin, in whatever order they come.
+const VALUES: &str = "values\":[";
+const TIMES: &str = "timestamps\":[";
 /// Milliseconds more that are asked for at both ends.
 const MORE_MS: i64 = 1000;
 
@@ -64,8 +67,9 @@ pub(super) fn series(line: &[u8]) -> Option<Found> {
     let mut json = serde_json::Deserializer::from_slice(rest).into_iter::<BTreeMap<String, String>>();
     let labels = json.next()?.ok()?;
     let rest = str::from_utf8(rest.get(json.byte_offset()..)?).ok()?;
-    let rest = rest.trim_end().strip_prefix(",\"values\":[")?.strip_suffix("]}")?;
-    let (values, times) = rest.split_once("],\"timestamps\":[")?;
+    let (first, second) = rest.trim_end().strip_prefix(",\"")?.strip_suffix("]}")?.split_once("],\"")?;
+    let (values, times) = if first.starts_with(TIMES) { (second, first) } else { (first, second) };
+    let (values, times) = (values.strip_prefix(VALUES)?, times.strip_prefix(TIMES)?);
     let mut found = Found { labels, ..Found::default() };
     if values.is_empty() && times.is_empty() {
         return Some(found);
