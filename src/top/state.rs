@@ -63,6 +63,7 @@ impl Lines {
 
 /// All of it.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a thing of its own on the screen")]
 pub(super) struct State {
     /// The server's address.
     pub(super) server: String,

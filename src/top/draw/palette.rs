@@ -31,6 +31,7 @@ impl Palette {
         self.quiet().add_modifier(Modifier::BOLD)
     }
 
+    #[expect(clippy::unused_self, reason = "it is asked as the others are")]
     pub(super) fn chosen(self) -> Style {
         Style::new().add_modifier(Modifier::REVERSED)
     }
