@@ -24,7 +24,7 @@ fn component(id: i64, name: &str, kind: &str, status: &str, values: [Option<f64>
         name: name.into(),
         kind: kind.into(),
         status: status.into(),
-        heartbeat_age_seconds: heard.map(|s| s as i64),
+        heartbeat_age_seconds: heard.map(seconds),
         report_age_seconds: Some(3600),
         cpu_percent,
         memory_bytes,
@@ -33,6 +33,11 @@ fn component(id: i64, name: &str, kind: &str, status: &str, values: [Option<f64>
         series: 20 + id.unsigned_abs() * 411,
         samples_per_second: heard.map(|s| 20.0 / s),
     }
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "whole seconds of this file")]
+fn seconds(seconds: f64) -> i64 {
+    seconds as i64
 }
 
 pub(super) fn snapshot() -> Snapshot {
