@@ -85,8 +85,13 @@ def stage(installation: Installation, postgres: Postgres) -> Iterator[Stage]:
         "scrape": {"interval": "2s", "object": True},
     }
     installation.apply(agent=agent, server={"staleAfter": f"{STALE_AFTER}s"}).ready()
+    # The kinds may have come a moment ago, which the operator has to notice.
+    installation.condition("ScrapeReady", "True")
     victoria.start_single(space)
-    objects = [space.get("vmpodscrape", name) for name in ("noetl-server", "noetl-pods")]
+    objects = [
+        until(f"vmpodscrape/{name}", lambda name=name: space.get("vmpodscrape", name))
+        for name in ("noetl-server", "noetl-pods")
+    ]
     configs = [config for scrape in objects for config in victoria.scrape_configs(scrape)]
     victoria.start_agent(space, configs)
     made = Noetl(space, postgres).start()
