@@ -1,10 +1,13 @@
 //! What the HTTP clients in here share.
 
 pub(crate) mod backoff;
+mod remote_write;
+pub(crate) mod token;
 
 use reqwest::ClientBuilder;
 
 use crate::tls::{ClientTls, why_not_trusted};
+pub(crate) use remote_write::remote_write;
 
 /// Says which cryptography TLS uses, once for the process. Another part of it may have said so
 /// before, which is as good.

@@ -12,6 +12,7 @@ use reqwest::{Client, Response};
 use super::AgentError;
 use super::config::{AgentConfig, ServerUrl};
 use crate::client::backoff::retry_after;
+use crate::client::token;
 use crate::model::Millis;
 use crate::tls::ClientTls;
 
@@ -113,11 +114,7 @@ impl Api {
         let text = tokio::fs::read_to_string(path)
             .await
             .map_err(|source| NoAnswer::Token { path: path.clone(), source })?;
-        let token = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'));
-        let header = token.and_then(|token| HeaderValue::from_str(&format!("Bearer {token}")).ok());
-        let mut header = header.ok_or_else(|| NoAnswer::BadToken(path.clone()))?;
-        header.set_sensitive(true);
-        Ok(Some(header))
+        token::bearer(&text).map(Some).ok_or_else(|| NoAnswer::BadToken(path.clone()))
     }
 }
 

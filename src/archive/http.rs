@@ -3,14 +3,14 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::header::{AUTHORIZATION, HeaderMap, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use reqwest::{Client, ClientBuilder, RequestBuilder, Response, StatusCode, Url};
 use serde_json::Value;
 
 use super::ArchiveError;
 use crate::client::backoff::{Backoff, retry_after};
-use crate::client::{causes, install_crypto, with_tls};
+use crate::client::{causes, install_crypto, token, with_tls};
 use crate::model::Millis;
 use crate::tls::ClientTls;
 
@@ -79,23 +79,9 @@ pub(super) fn bearer(file: Option<&Path>) -> Result<HeaderMap, ArchiveError> {
     let mut headers = HeaderMap::new();
     let Some(path) = file else { return Ok(headers) };
     let text = std::fs::read_to_string(path).map_err(|e| ArchiveError::File(path.to_owned(), e))?;
-    let token = text.trim();
-    let value = HeaderValue::from_str(&format!("Bearer {token}")).ok().filter(|_| !token.is_empty());
-    let mut value =
-        value.ok_or_else(|| ArchiveError::Target(format!("{}: it holds no token", path.display())))?;
-    value.set_sensitive(true);
-    headers.insert(AUTHORIZATION, value);
+    let none = || ArchiveError::Target(format!("{}: it holds no token", path.display()));
+    headers.insert(AUTHORIZATION, token::bearer(&text).ok_or_else(none)?);
     Ok(headers)
-}
-
-/// A request of remote write 1.0; the body is compressed by snappy.
-pub(super) fn remote_write(client: &Client, url: &Url, body: bytes::Bytes) -> RequestBuilder {
-    client
-        .post(url.clone())
-        .header(CONTENT_TYPE, "application/x-protobuf")
-        .header(CONTENT_ENCODING, "snappy")
-        .header("x-prometheus-remote-write-version", "0.1.0")
-        .body(body)
 }
 
 /// The answer, whatever it says.

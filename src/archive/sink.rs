@@ -9,8 +9,9 @@ use std::time::Duration;
 use reqwest::header::HeaderMap;
 use reqwest::{Client, Url};
 
-use super::http::{bearer, client, persist, remote_write, send, success};
+use super::http::{bearer, client, persist, send, success};
 use super::{ArchiveError, form};
+use crate::client::remote_write;
 use crate::store::Past;
 use crate::wire::encoding::{Encoding, compress};
 

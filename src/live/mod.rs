@@ -30,7 +30,7 @@ pub use format::Format;
 pub use made::made_values;
 pub use render::RenderOptions;
 pub use selector::{Selector, SelectorError};
-pub use shard::{MOST_SHARDS, Shard};
+pub use shard::Shard;
 
 /// Bytes of text that are compressed at once.
 const PART: usize = 256 << 10;

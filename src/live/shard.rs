@@ -3,7 +3,7 @@
 use crate::model::RuntimeId;
 
 /// Parts that an exposition may have at most.
-pub const MOST_SHARDS: u16 = 64;
+const MOST_SHARDS: u16 = 64;
 
 /// The `index`-th of `count` parts: some of the components, with all of their series. Which part a
 /// component is in depends on its id alone, so that every server says the same.

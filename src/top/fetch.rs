@@ -11,6 +11,7 @@ use super::rates::{Rates, Totals};
 use super::reading::{self, Components, FAMILIES, Overview, Page};
 use super::snapshot::{Detail, Snapshot};
 use crate::client::backoff::retry_after;
+use crate::client::token;
 use crate::model::{Millis, Reading};
 use crate::tls::ClientTls;
 use crate::wire::exposition;
@@ -169,12 +170,8 @@ impl Server {
         let wrong =
             |why: String| Away { why: format!("--auth-token-file {}: {why}", path.display()), asked: None };
         let text = tokio::fs::read_to_string(path).await.map_err(|e| wrong(e.to_string()))?;
-        let token = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'));
-        let token = token.and_then(|line| line.split_whitespace().next());
-        let header = token.and_then(|token| HeaderValue::from_str(&format!("Bearer {token}")).ok());
-        let mut header = header.ok_or_else(|| wrong("holds no token that fits into a header".into()))?;
-        header.set_sensitive(true);
-        Ok(Some(header))
+        let header = token::bearer(&text);
+        header.map(Some).ok_or_else(|| wrong("holds no token that fits into a header".into()))
     }
 
     fn away(&self, why: &str) -> Away {

@@ -7,8 +7,9 @@ use reqwest::{Client, Response, StatusCode, Url};
 use serde::Deserialize;
 
 use super::super::ArchiveError;
-use super::super::http::{bearer, persist, remote_write, send, server_client, success};
+use super::super::http::{bearer, persist, send, server_client, success};
 use super::{Found, ImportConfig};
+use crate::client::remote_write;
 use crate::tls::ClientTls;
 use crate::wire::encoding::{Encoding, compress};
 use crate::wire::remote_write::SAMPLES_WRITTEN;

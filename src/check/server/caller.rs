@@ -66,8 +66,9 @@ impl Caller {
         let token = config.token_file.as_ref().map(|path| {
             let text =
                 std::fs::read_to_string(path).map_err(|e| format!("--token-file {}: {e}", path.display()))?;
-            let token = text.lines().map(str::trim).find(|l| !l.is_empty() && !l.starts_with('#'));
-            token.map(str::to_owned).ok_or_else(|| format!("--token-file {}: holds no token", path.display()))
+            crate::client::token::first(&text)
+                .map(str::to_owned)
+                .ok_or_else(|| format!("--token-file {}: holds no token", path.display()))
         });
         let client = client.build().map_err(|e| crate::client::causes(&e))?;
         Ok(Self { client, tls, server: config.url.clone(), token: token.transpose()? })

@@ -3,14 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use http::header::{
-    AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
-};
+use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Url};
 
 use super::batch::Request;
 use crate::client::backoff::retry_after;
-use crate::client::causes;
+use crate::client::{causes, remote_write, token};
 use crate::model::Millis;
 use crate::tls::{ClientTls, ClientTlsConfig, PemFile};
 
@@ -86,15 +84,7 @@ pub(super) fn client(target: &ForwardTarget) -> Result<Client, String> {
 pub(super) async fn post(client: &Client, target: &ForwardTarget, request: &Request) -> Result<(), Failure> {
     // A file may be half replaced.
     let headers = headers(target).map_err(|why| Failure::Passing(why.into(), None))?;
-    let sent = client
-        .post(target.url.clone())
-        .header(CONTENT_TYPE, "application/x-protobuf")
-        .header(CONTENT_ENCODING, "snappy")
-        .header("x-prometheus-remote-write-version", "0.1.0")
-        .headers(headers)
-        .body(request.body.clone())
-        .send()
-        .await;
+    let sent = remote_write(client, &target.url, request.body.clone()).headers(headers).send().await;
     let answer = sent.map_err(|e| Failure::Passing(causes(&e.without_url()).into(), None))?;
     let status = answer.status();
     if status.is_success() {
@@ -134,10 +124,9 @@ pub(super) fn headers(target: &ForwardTarget) -> Result<HeaderMap, String> {
         }
     }
     if let Some(path) = &target.token_file {
-        let token = read("--forward-token-file", path)?;
-        let bearer = secret(&format!("Bearer {}", token.trim()));
+        let bearer = token::bearer(&read("--forward-token-file", path)?);
         let wrong = || format!("--forward-token-file {}: it holds no token", path.display());
-        headers.insert(AUTHORIZATION, bearer.filter(|_| !token.trim().is_empty()).ok_or_else(wrong)?);
+        headers.insert(AUTHORIZATION, bearer.ok_or_else(wrong)?);
     }
     Ok(headers)
 }
