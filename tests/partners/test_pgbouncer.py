@@ -168,8 +168,10 @@ def test_the_tables_of_the_guide_behind_pgbouncer(bouncer_url: str, start_server
         for number in range(5):
             connection.execute(
                 "INSERT INTO noetl.metrics (metric_id, runtime_id, metric_name, metric_type,"
-                " metric_value, timestamp) VALUES (%s, %s, 'by_sql', 'gauge', %s, now())",
-                [number, runtime_id, number],
+                " metric_value, timestamp) VALUES (%s, %s, 'by_sql', 'gauge', %s,"
+                # A series has one sample a millisecond.
+                " now() - %s * interval '1 second')",
+                [number, runtime_id, number, number],
             )
         found = connection.execute(
             "SELECT count(*), count(DISTINCT metric_id), sum(metric_value) FROM noetl.metrics"
