@@ -44,13 +44,13 @@ checks! {
         CLOCK: "clock" "its clock agrees with this one", "set both clocks by NTP: samples more than --max-future ahead are refused", "limits.md#server";
         WRITING_CLOSED: "writing-closed" "writing needs a token", "give the server tokens (--auth-token-file, --auth-kubernetes-audience), or let only those reach it that may write", "authentication.md#tokens-of-a-file";
         WRONG_TOKEN: "wrong-token" "a wrong token is refused", "the server takes any token: is it the server itself that answers, or something before it?", "authentication.md#tokens-of-a-file";
-        TOKEN: "token" "this token may write", "401 and 403: send a token that may write (--token-file)", "authentication.md#tokens-of-a-file";
-        REGISTERS: "registers" "a component registers", "the detail says why not; 401 and 403: send a token that may write (--token-file)", "noetl.md#a-worker-does-not-report";
+        TOKEN: "token" "this token may write", "401 and 403: send a token that may write (--auth-token-file)", "authentication.md#tokens-of-a-file";
+        REGISTERS: "registers" "a component registers", "the detail says why not; 401 and 403: send a token that may write (--auth-token-file)", "noetl.md#a-worker-does-not-report";
         STORED: "stored" "a sample is stored", "the detail says why not; the server's log has more", "http-api.md#reporting";
         READ_BACK: "read-back" "it is read back", "401 and 403: send a token that may read; else the server stored it and does not find it: look at its log", "http-api.md#querying";
         EXPORTED: "exported" "scrapers get it", "look at /api/metrics/prometheus; 401 and 403: scrapers need a token that may read", "noetl.md#prometheus-or-victoriametrics-shows-nothing";
         LEAVES: "leaves" "the component leaves", "the detail says why not", "http-api.md#endpoints";
-        READING: "reading" "this token may read", "reading is closed here (--auth-read required): send a token that may read (--token-file)", "authentication.md#tokens-of-a-file";
+        READING: "reading" "this token may read", "reading is closed here (--auth-read required): send a token that may read (--auth-token-file)", "authentication.md#tokens-of-a-file";
         ACTIVE: "active" "a server is active", "look at the log of the servers: one of them has to take the lease in the database", "runbooks/NoetlMetricsNoActiveServer.md#diagnosis";
         SELF_REPORT: "self-report" "the server reports on itself", "look at NOETL_SERVER_METRICS_INTERVAL of the server and at its log: its sweeper reports", "noetl.md#metrics-of-the-server-are-missing";
         REPORTING: "reporting" "components report", "start an agent or a reporter with --server-url (NOETL_SERVER_URL) of this server, and look at its log", "noetl.md#a-worker-does-not-report";

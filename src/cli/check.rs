@@ -24,8 +24,8 @@ pub struct CheckArgs {
     #[command(flatten)]
     pub tls: ClientTlsArgs,
     /// File with the bearer token that is sent with writes, and with reads where these need one.
-    #[arg(long, env = "NOETL_METRICS_AGENT_TOKEN_FILE")]
-    pub token_file: Option<PathBuf>,
+    #[arg(long, env = "NOETL_METRICS_AUTH_TOKEN_FILE")]
+    pub auth_token_file: Option<PathBuf>,
     /// The database, to be looked at directly too.
     #[command(flatten)]
     pub database: DatabaseArgs,
@@ -53,7 +53,7 @@ impl CheckArgs {
         };
         let server = |url: ServerUrl| {
             let tls = self.tls.clone().into_config(&url)?;
-            Ok::<_, String>(ServerConfig { tls, url, token_file: self.token_file.clone() })
+            Ok::<_, String>(ServerConfig { tls, url, token_file: self.auth_token_file.clone() })
         };
         let cluster = ClusterConfig { namespace: self.namespace.clone(), resource: self.resource.clone() };
         Ok(CheckConfig {

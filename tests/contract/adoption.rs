@@ -44,6 +44,7 @@ fn command(database: &Database) -> Command {
         .args(["--pdeathsig", "KILL", "--", env!("CARGO_BIN_EXE_noetl-metrics"), "migrate"])
         .args(["--database-url", &database.url])
         .env_clear()
+        .envs(crate::harness::clock())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());

@@ -9,7 +9,11 @@ use crate::replicas::Pair;
 
 pub async fn check(url: &str, flags: &[&str]) -> (Output, Value) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_noetl-metrics"));
-    command.args(["check", "-o", "json", "--server-url", url]).args(flags).env_clear();
+    command
+        .args(["check", "-o", "json", "--server-url", url])
+        .args(flags)
+        .env_clear()
+        .envs(crate::harness::clock());
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
     let steps = serde_json::from_slice(&output.stdout).unwrap();
@@ -69,7 +73,7 @@ async fn it_says_what_is_wrong_and_what_to_do() {
     let (output, steps) = check(&url, &[]).await;
     assert!(!output.status.success());
     fails(&steps, "token", "401");
-    assert!(line(&steps, "token")["hint"].as_str().unwrap().contains("--token-file"), "{steps}");
-    let (output, steps) = check(&url, &["--token-file", tokens]).await;
+    assert!(line(&steps, "token")["hint"].as_str().unwrap().contains("--auth-token-file"), "{steps}");
+    let (output, steps) = check(&url, &["--auth-token-file", tokens]).await;
     assert!(output.status.success() && !steps.to_string().contains("secret"), "{steps}");
 }

@@ -17,7 +17,7 @@ use crate::maintenance::maintain;
 
 const HOUR: i64 = 3_600_000;
 /// Late samples are looked for every five seconds.
-const A_LOOK: Duration = Duration::from_secs(30);
+const A_LOOK: Duration = Duration::from_mins(1);
 
 /// All stored samples of component `w`, as texts: metric, label `n`, time, value. Values are whole.
 async fn stored(contract: &Contract) -> BTreeSet<String> {

@@ -152,7 +152,11 @@ async fn noetl_may_change_and_drop_its_own_table() {
 
 async fn migrate(database: &Database, flags: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_noetl-metrics"));
-    command.args(["migrate", "--database-url", &database.url]).args(flags).env_clear();
+    command
+        .args(["migrate", "--database-url", &database.url])
+        .args(flags)
+        .env_clear()
+        .envs(crate::harness::clock());
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = crate::harness::spawn(command);
     tokio::task::spawn_blocking(|| child.wait_with_output().unwrap()).await.unwrap()

@@ -11,7 +11,7 @@ use crate::replicas::Pair;
 
 pub async fn top(url: &str, flags: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_noetl-metrics"));
-    command.args(["top", "--server-url", url]).args(flags).env_clear();
+    command.args(["top", "--server-url", url]).args(flags).env_clear().envs(crate::harness::clock());
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
 }

@@ -109,6 +109,7 @@ fn maintenance(contract: &Contract) -> std::process::Child {
         .args(["--pdeathsig", "KILL", "--", env!("CARGO_BIN_EXE_noetl-metrics"), "maintenance"])
         .args(["--database-url", &contract.database.url, "--retention-raw", "90d"])
         .env_clear()
+        .envs(crate::harness::clock())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null());

@@ -162,7 +162,7 @@ def test_token_is_missing(start_server: StartServer, tokens: str) -> None:
 
 def test_token_is_wrong(start_server: StartServer, tokens: str, tmp_path: Path) -> None:
     wrong = write(tmp_path / "wrong", "wrong-token\n")
-    check(start_server("--auth-token-file", tokens), "--token-file", wrong).finds(
+    check(start_server("--auth-token-file", tokens), "--auth-token-file", wrong).finds(
         "token", "failed", "401"
     )
 
@@ -170,7 +170,7 @@ def test_token_is_wrong(start_server: StartServer, tokens: str, tmp_path: Path) 
 def test_token_may_only_read(start_server: StartServer, tmp_path: Path) -> None:
     readers = write(tmp_path / "readers", "a-token rights=read\n")
     given = write(tmp_path / "given", "a-token\n")
-    report = check(start_server("--auth-token-file", readers), "--token-file", given)
+    report = check(start_server("--auth-token-file", readers), "--auth-token-file", given)
     report.finds("token", "failed", "403")
 
 
@@ -178,14 +178,14 @@ def test_reading_is_closed(start_server: StartServer, tmp_path: Path) -> None:
     writers = write(tmp_path / "writers", "a-token rights=write\n")
     given = write(tmp_path / "given", "a-token\n")
     server = start_server("--auth-token-file", writers, "--auth-read", "required")
-    report = check(server, "--token-file", given)
+    report = check(server, "--auth-token-file", given)
     report.finds("reading", "failed", "403").finds("read-back", "failed", "403")
     assert "silent" in report.of("left-out")
 
 
 def test_reading_is_closed_and_the_token_may_read(start_server: StartServer, tokens: str) -> None:
     server = start_server("--auth-token-file", tokens, "--auth-read", "required")
-    report = check(server, "--token-file", tokens)
+    report = check(server, "--auth-token-file", tokens)
     report.finds("reading", "passed", "can be read").finds("exported", "passed", "")
 
 
@@ -238,7 +238,7 @@ def test_a_component_is_unknown(server: Server) -> None:
 def test_a_reporter_has_no_token(start_server: StartServer, tokens: str) -> None:
     server = start_server("--auth-token-file", tokens)
     assert server.http.post("/api/metrics/report", json={}).status_code == 401
-    report = check(server, "--token-file", tokens)
+    report = check(server, "--auth-token-file", tokens)
     report.finds("unauthorised-reports", "warning", "1 reports")
 
 

@@ -64,11 +64,11 @@ impl Caller {
             client = client.no_proxy();
         }
         let token = config.token_file.as_ref().map(|path| {
-            let text =
-                std::fs::read_to_string(path).map_err(|e| format!("--token-file {}: {e}", path.display()))?;
+            let text = std::fs::read_to_string(path)
+                .map_err(|e| format!("--auth-token-file {}: {e}", path.display()))?;
             crate::client::token::first(&text)
                 .map(str::to_owned)
-                .ok_or_else(|| format!("--token-file {}: holds no token", path.display()))
+                .ok_or_else(|| format!("--auth-token-file {}: holds no token", path.display()))
         });
         let client = client.build().map_err(|e| crate::client::causes(&e))?;
         Ok(Self { client, tls, server: config.url.clone(), token: token.transpose()? })

@@ -37,6 +37,7 @@ impl Agent {
             .args(["--server-url", url])
             .args(flags)
             .env_clear()
+            .envs(super::clock())
             .env("NOETL_METRICS_LOG", "noetl_metrics=debug,warn")
             .env("NOETL_METRICS_LOG_FORMAT", "json")
             .stdin(Stdio::null())

@@ -13,6 +13,7 @@ mod server;
 mod store;
 mod target;
 
+use std::ffi::OsString;
 use std::ops::Deref;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -41,6 +42,13 @@ pub const NOETL_RUNTIME: &str = "create schema noetl; create table noetl.runtime
     create unique index idx_runtime_kind_name on noetl.runtime (kind, name);
     insert into noetl.runtime (runtime_id, name, kind, status, runtime)
     values (42, 'w', 'worker_pool', 'ready', '{\"kind\": \"rust\", \"worker_public_key\": \"k\"}')";
+
+/// What gives the tests another clock than the machine's, where they are run with one: it is all that
+/// the programs under test are told of the environment.
+pub fn clock() -> impl Iterator<Item = (OsString, OsString)> {
+    std::env::vars_os()
+        .filter(|(name, _)| name.to_str().is_some_and(|name| name == "LD_PRELOAD" || name.contains("FAKE")))
+}
 
 /// How long tests wait for what has to happen soon; the machine may be busy.
 pub const SOON: Duration = Duration::from_secs(20);

@@ -29,6 +29,7 @@ impl Server {
             .args(["--database-url", database_url].iter().take(if database_url.is_empty() { 0 } else { 2 }))
             .args(flags)
             .env_clear()
+            .envs(super::clock())
             .env("NOETL_METRICS_LOG", "noetl_metrics=debug,warn")
             .env("RUST_BACKTRACE", "1")
             .stdin(Stdio::null())

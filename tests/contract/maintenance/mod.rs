@@ -20,6 +20,7 @@ pub fn command(contract: &Contract, flags: &[&str]) -> Command {
         .args(["--database-url", &contract.database.url])
         .args(flags)
         .env_clear()
+        .envs(crate::harness::clock())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());

@@ -121,7 +121,7 @@ async fn files_that_can_t_be_used_end_the_start_with_their_flag() {
         flags.extend(files.flag("--tls-client-ca-file", "ca.crt"));
         let mut command = Command::new(env!("CARGO_BIN_EXE_noetl-metrics"));
         command.args(["server", "--listen", "127.0.0.1:0", "--database-url", "postgres://nowhere/x"]);
-        command.args(flags).env_clear().stdin(Stdio::null());
+        command.args(flags).env_clear().envs(crate::harness::clock()).stdin(Stdio::null());
         async move {
             let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
             assert!(!output.status.success());

@@ -9,7 +9,11 @@ use crate::harness::{Authority, Cluster, SecretFiles, eventually};
 /// How `migrate` ends on a database, with the variables that the operator gives it; what it said.
 async fn migrate(url: &str, variables: &[(&str, String)]) -> (bool, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_noetl-metrics"));
-    command.args(["migrate", "--database-url", url]).env_clear().envs(variables.iter().cloned());
+    command
+        .args(["migrate", "--database-url", url])
+        .env_clear()
+        .envs(crate::harness::clock())
+        .envs(variables.iter().cloned());
     let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
     (output.status.success(), String::from_utf8(output.stderr).unwrap())
 }
