@@ -1,13 +1,16 @@
 //! What the HTTP clients in here share.
 
+pub(crate) mod answer;
 pub(crate) mod backoff;
 mod remote_write;
+mod server_url;
 pub(crate) mod token;
 
 use reqwest::ClientBuilder;
 
 use crate::tls::{ClientTls, why_not_trusted};
 pub(crate) use remote_write::remote_write;
+pub use server_url::ServerUrl;
 
 /// Says which cryptography TLS uses, once for the process. Another part of it may have said so
 /// before, which is as good.
@@ -26,6 +29,20 @@ pub(crate) fn with_tls(client: ClientBuilder, tls: Option<&ClientTls>) -> Result
         // Roots are for TLS only, and loading none works in an image that has none.
         None => client.tls_certs_only([]),
     })
+}
+
+/// The same for a client of a server of this program, which may be on this machine's loopback: that no
+/// proxy of the environment could reach.
+///
+/// # Errors
+/// As those of [`with_tls`].
+pub(crate) fn of_server(
+    client: ClientBuilder,
+    url: &ServerUrl,
+    tls: Option<&ClientTls>,
+) -> Result<ClientBuilder, String> {
+    let client = with_tls(client, tls)?;
+    Ok(if url.is_loopback() { client.no_proxy() } else { client })
 }
 
 /// An error with what caused it: reqwest's own text ends at "error sending request". Without the

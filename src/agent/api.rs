@@ -10,7 +10,8 @@ use reqwest::redirect::Policy;
 use reqwest::{Client, Response};
 
 use super::AgentError;
-use super::config::{AgentConfig, ServerUrl};
+use super::config::AgentConfig;
+use crate::client::ServerUrl;
 use crate::client::backoff::retry_after;
 use crate::client::token;
 use crate::model::Millis;
@@ -62,11 +63,8 @@ impl Api {
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(REQUEST_TIMEOUT)
             .redirect(Policy::none());
-        let mut client = crate::client::with_tls(client, tls.as_ref()).map_err(AgentError::Tls)?;
-        // A proxy of the environment could not reach this machine's own loopback.
-        if config.server_url.is_loopback() {
-            client = client.no_proxy();
-        }
+        let client = crate::client::of_server(client, &config.server_url, tls.as_ref());
+        let client = client.map_err(AgentError::Tls)?;
         Ok(Self {
             client: client.build().map_err(AgentError::Client)?,
             tls,

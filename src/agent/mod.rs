@@ -45,9 +45,10 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-pub use self::config::{AgentConfig, ServerUrl};
+pub use self::config::AgentConfig;
 pub use self::scrape::{Keep, PodsConfig, ScrapeConfig, TargetSpec};
 pub use self::spool::{SpoolConfig, prepare_spool};
+pub use crate::client::ServerUrl;
 
 use self::api::Api;
 use self::collect::Collector;

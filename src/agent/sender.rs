@@ -16,14 +16,16 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use super::api::Api;
-use super::config::{AgentConfig, ServerUrl};
+use super::config::AgentConfig;
 use super::counters::Counters;
 use super::outbox::{Outbox, Packed, Waiting};
 use super::pace::Pace;
 use super::quiet::Quiet;
 use super::registration::Registration;
 use super::spool::{Spool, Spooled};
-use super::verdict::{Rejected, Verdict, of_report, one_line};
+use super::verdict::{Rejected, Verdict, of_report};
+use crate::client::ServerUrl;
+use crate::client::answer::one_line;
 use crate::client::backoff::Backoff;
 
 const REPORT: &str = "/api/metrics/report";

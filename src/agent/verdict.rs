@@ -70,28 +70,12 @@ pub(super) fn of_report(answer: &Answer) -> Verdict {
 
 /// What the server said, in one line: the status, and the `detail` of its problem.
 pub(super) fn said(answer: &Answer) -> String {
-    #[derive(Deserialize)]
-    struct Problem {
-        detail: serde_json::Value,
-    }
-    let detail = match serde_json::from_slice::<Problem>(&answer.body) {
-        Ok(Problem { detail: serde_json::Value::String(detail) }) => detail,
-        Ok(Problem { detail }) => detail.to_string(),
-        Err(_) => String::from_utf8_lossy(&answer.body).into_owned(),
-    };
     let hint = match answer.status {
         401 | 403 => "; --auth-token-file names the token to send",
         300..=399 => "; redirects are not followed, --server-url should be the address itself",
         _ => "",
     };
-    format!("{} {}{hint}", answer.status, one_line(&detail))
-}
-
-/// What another program said, fit for a line of the log.
-pub(super) fn one_line(text: &str) -> String {
-    const MOST: usize = 300;
-    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MOST).collect();
-    line.trim().to_owned()
+    format!("{} {}{hint}", answer.status, crate::client::answer::said(&answer.body))
 }
 
 #[cfg(test)]

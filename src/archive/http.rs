@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use reqwest::header::{AUTHORIZATION, HeaderMap, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use reqwest::{Client, ClientBuilder, RequestBuilder, Response, StatusCode, Url};
-use serde_json::Value;
 
 use super::ArchiveError;
+use crate::client::answer::said;
 use crate::client::backoff::{Backoff, retry_after};
 use crate::client::{causes, install_crypto, token, with_tls};
 use crate::model::Millis;
@@ -19,8 +19,6 @@ const TIMEOUT: Duration = Duration::from_mins(1);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Bytes of a refusal that are read.
 const SAID_BYTES: usize = 64 << 10;
-/// Characters of it that are told.
-const TOLD: usize = 300;
 
 /// Why something was not done.
 #[derive(Debug)]
@@ -116,15 +114,6 @@ pub(super) async fn beginning(mut answer: Response, bytes: usize) -> Vec<u8> {
     read
 }
 
-/// What a refusal says: the sentence in it, where it is JSON of a server of this program or of
-/// Prometheus.
-fn said(body: &[u8]) -> String {
-    let json: Option<Value> = serde_json::from_slice(body).ok();
-    let sentence = json.as_ref().and_then(|json| json.get("detail").or_else(|| json.get("error"))?.as_str());
-    let text = sentence.map_or_else(|| String::from_utf8_lossy(body), Into::into);
-    text.trim().chars().take(TOLD).map(|c| if c.is_control() { ' ' } else { c }).collect()
-}
-
 /// Tries until it is done; gives up some time after the first failure, at once where that is lasting.
 pub(super) async fn persist<T>(
     patience: Duration,
@@ -150,18 +139,6 @@ pub(super) async fn persist<T>(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn refusals_are_told_in_their_own_words() {
-        for (body, words) in [
-            (r#"{"type":"/problems/forbidden","detail":"no right"}"#, "no right"),
-            (r#"{"status":"error","errorType":"bad_data","error":"unexpected end"}"#, "unexpected end"),
-            (" cannot parse\nit ", "cannot parse it"),
-            (r#"["x"]"#, r#"["x"]"#),
-        ] {
-            assert_eq!(said(body.as_bytes()), words);
-        }
-    }
 
     #[test]
     fn a_file_gives_its_token_and_what_is_wrong_is_named_without_what_it_holds() {

@@ -13,7 +13,7 @@ mod server;
 
 use std::path::PathBuf;
 
-use crate::agent::ServerUrl;
+use crate::client::ServerUrl;
 use crate::store::DatabaseSource;
 use crate::tls::ClientTlsConfig;
 

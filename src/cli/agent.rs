@@ -9,7 +9,8 @@ use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use super::scrape::ScrapeArgs;
 use super::tls::ClientTlsArgs;
 use super::values::{bytes, duration};
-use crate::agent::{AgentConfig, ServerUrl, SpoolConfig};
+use crate::agent::{AgentConfig, SpoolConfig};
+use crate::client::ServerUrl;
 use crate::host::HostPaths;
 use crate::model::is_component_kind;
 

@@ -7,8 +7,8 @@ use clap::Args;
 use super::admin::Output;
 use super::server::DatabaseArgs;
 use super::tls::ClientTlsArgs;
-use crate::agent::ServerUrl;
 use crate::check::{CheckConfig, ClusterConfig, ServerConfig};
+use crate::client::ServerUrl;
 
 /// The server that is checked where nothing else is said.
 const DEFAULT_URL: &str = "http://127.0.0.1:8082";

@@ -10,8 +10,8 @@ use super::admin::Output;
 use super::archive::SpanArgs;
 use super::tls::ClientTlsArgs;
 use super::values::{duration, http_url};
-use crate::agent::ServerUrl;
 use crate::archive::{ImportConfig, Source, SourceKind};
+use crate::client::ServerUrl;
 use crate::model::{Limits, is_component_kind};
 
 /// Flags of `import`.

@@ -5,7 +5,8 @@ use std::time::Duration;
 use clap::Args;
 
 use super::values::{bytes, duration};
-use crate::agent::{Keep, PodsConfig, ScrapeConfig, ServerUrl, TargetSpec};
+use crate::agent::{Keep, PodsConfig, ScrapeConfig, TargetSpec};
+use crate::client::ServerUrl;
 
 /// Flags of what is scraped.
 #[derive(Args, Clone, Debug)]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use rustls::pki_types::ServerName;
 
-use crate::agent::ServerUrl;
+use crate::client::ServerUrl;
 use crate::server::ServerTlsConfig;
 use crate::tls::{ClientTlsConfig, PairFiles, PemFile};
 

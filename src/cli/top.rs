@@ -8,7 +8,7 @@ use clap::Args;
 use super::admin::Output;
 use super::tls::ClientTlsArgs;
 use super::values::duration;
-use crate::agent::ServerUrl;
+use crate::client::ServerUrl;
 use crate::top::{Column, Form, TopConfig, has_terminal};
 
 /// More often would measure this program rather than the server.

@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::agent::{self, AgentConfig, ScrapeConfig, ServerUrl};
+use crate::agent::{self, AgentConfig, ScrapeConfig};
+use crate::client::ServerUrl;
 use crate::model::Limits;
 use crate::server::page::data::Flag;
 use crate::server::{self, AuthConfig, ServerConfig, ServerEvent};

@@ -10,6 +10,7 @@ use super::TopConfig;
 use super::rates::{Rates, Totals};
 use super::reading::{self, Components, FAMILIES, Overview, Page};
 use super::snapshot::{Detail, Snapshot};
+use crate::client::answer::said;
 use crate::client::backoff::retry_after;
 use crate::client::token;
 use crate::model::{Millis, Reading};
@@ -161,7 +162,7 @@ impl Server {
         if status == StatusCode::OK {
             return Ok(Answer { body, date });
         }
-        Err(Away { asked, ..self.away(&format!("{path} answers {}", said(status, &body))) })
+        Err(Away { asked, ..self.away(&format!("{path} answers {status}: {}", said(&body))) })
     }
 
     // Read each time: a mounted token is replaced while this runs.
@@ -186,19 +187,6 @@ fn client(config: &TopConfig, tls: Option<&ClientTls>) -> Result<Client, String>
         .connect_timeout(CONNECT_TIMEOUT)
         .timeout(TIMEOUT)
         .redirect(redirect::Policy::none());
-    let mut client = crate::client::with_tls(client, tls)?;
-    // A proxy of the environment could not reach this machine's own loopback.
-    if config.server_url.is_loopback() {
-        client = client.no_proxy();
-    }
+    let client = crate::client::of_server(client, &config.server_url, tls)?;
     client.build().map_err(|e| crate::client::causes(&e))
-}
-
-/// The status, and the detail of a problem.
-fn said(status: StatusCode, body: &[u8]) -> String {
-    let problem: Option<serde_json::Value> = serde_json::from_slice(body).ok();
-    match problem.as_ref().and_then(|problem| problem["detail"].as_str()) {
-        Some(detail) => format!("{status}: {detail}"),
-        None => status.to_string(),
-    }
 }

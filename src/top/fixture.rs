@@ -4,7 +4,7 @@ use super::TopConfig;
 use super::column::Column;
 use super::snapshot::{Alert, Component, Detail, Newest, Snapshot, Total};
 use super::state::{State, Update};
-use crate::agent::ServerUrl;
+use crate::client::ServerUrl;
 use crate::model::Millis;
 
 pub(super) fn config() -> TopConfig {

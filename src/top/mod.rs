@@ -23,7 +23,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use self::column::Column;
-use crate::agent::ServerUrl;
+use crate::client::ServerUrl;
 use crate::tls::ClientTlsConfig;
 
 /// What is looked at, and how.

@@ -12,11 +12,14 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("live", &["model", "wire"]),
     ("host", &["model"]),
     ("tls", &[]),
+    ("client", &["tls"]),
+    ("agent", &["client", "fuzzing", "host", "model", "tls", "wire"]),
+    ("check", &["cli::values", "client", "crd", "model", "operator", "store", "tls", "wire"]),
     ("crd", &["rules::Comparison", "rules::Function"]),
     ("rules", &["cli::values", "model"]),
     ("archive", &["client", "live", "model", "store", "tls", "wire"]),
     ("operator", &["crd", "rules"]),
-    ("top", &["agent::ServerUrl", "client", "model", "server::page", "tls", "wire"]),
+    ("top", &["client", "model", "server::page", "tls", "wire"]),
     ("server", &["cli::values", "client", "host", "live", "model", "rules", "store", "tls", "wire"]),
 ];
 

@@ -6,7 +6,7 @@ use reqwest::Url;
 
 use super::keep::Keep;
 use super::pods::{PodOf, PodsConfig};
-use crate::agent::ServerUrl;
+use crate::client::ServerUrl;
 use crate::model::is_component_kind;
 
 /// Kind of a NoETL server.

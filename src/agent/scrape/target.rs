@@ -21,7 +21,7 @@ use super::source::Source;
 use crate::agent::packing::{Reporter, pack};
 use crate::agent::registration::Scraped;
 use crate::agent::schedule::Schedule;
-use crate::agent::verdict::one_line;
+use crate::client::answer::one_line;
 use crate::model::{Millis, Reading};
 
 /// One target.

@@ -6,7 +6,8 @@ use reqwest::{Client, Method, StatusCode};
 use serde_json::Value;
 
 use super::super::ServerConfig;
-use crate::agent::ServerUrl;
+use crate::client::ServerUrl;
+use crate::client::answer::said;
 use crate::model::Millis;
 use crate::tls::ClientTls;
 
@@ -36,9 +37,7 @@ impl Answer {
 
     /// The status, and the detail of a problem.
     pub(super) fn said(&self) -> String {
-        let problem: Option<Value> = serde_json::from_str(&self.text).ok();
-        let detail = problem.as_ref().and_then(|problem| problem["detail"].as_str());
-        format!("{}: {}", self.status, detail.unwrap_or(self.text.trim()))
+        format!("{}: {}", self.status, said(self.text.as_bytes()))
     }
 
     /// Whether the caller lacks a right.
@@ -59,10 +58,7 @@ impl Caller {
         let client =
             Client::builder().timeout(TIMEOUT).pool_max_idle_per_host(0).user_agent("noetl-metrics-check");
         let tls = config.tls.clone().map(ClientTls::open).transpose()?;
-        let mut client = crate::client::with_tls(client, tls.as_ref())?;
-        if config.url.is_loopback() {
-            client = client.no_proxy();
-        }
+        let client = crate::client::of_server(client, &config.url, tls.as_ref())?;
         let token = config.token_file.as_ref().map(|path| {
             let text = std::fs::read_to_string(path)
                 .map_err(|e| format!("--auth-token-file {}: {e}", path.display()))?;

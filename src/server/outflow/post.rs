@@ -15,8 +15,6 @@ use crate::tls::{ClientTls, ClientTlsConfig, PemFile};
 /// How long a target may take for one request.
 const TIMEOUT: Duration = Duration::from_secs(30);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Characters of what a target says that are told.
-const TOLD: usize = 200;
 
 /// Where all that is stored is sent on to.
 #[derive(Clone, Debug)]
@@ -103,8 +101,7 @@ pub(super) async fn post(client: &Client, target: &ForwardTarget, request: &Requ
 /// The beginning of what it says.
 async fn said(mut answer: reqwest::Response) -> String {
     let first = answer.chunk().await.ok().flatten().unwrap_or_default();
-    let text = String::from_utf8_lossy(&first);
-    text.trim().chars().take(TOLD).map(|c| if c.is_control() { ' ' } else { c }).collect()
+    crate::client::answer::said(&first)
 }
 
 /// What its files say; an error names the file, and nothing of what is in it.
