@@ -107,6 +107,7 @@ mod tests {
             component: "w,1".into(),
             component_type: "worker_pool".into(),
             metric: "jobs".into(),
+            metric_type: "counter".into(),
             labels: BTreeMap::from([("path".into(), "a\"b".into())]),
             times: vec![1000, 2000, 3000],
             values: vec![1.0, f64::NAN, f64::INFINITY],

@@ -7,10 +7,13 @@
 mod form;
 mod http;
 mod import;
+mod parquet;
+mod parts;
 mod sink;
 mod state;
 mod verify;
 
+use std::mem;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -28,6 +31,7 @@ use crate::store::{Database, Past, StoreError, past};
 /// Samples that are sent at once, about.
 const BATCH: usize = 50_000;
 const HOUR_MS: i64 = 3_600_000;
+const DAY_MS: i64 = 24 * HOUR_MS;
 
 /// Which history, and what it is to be called.
 #[derive(Clone, Debug)]
@@ -51,7 +55,7 @@ pub struct Progress {
     pub all_hours: u64,
     /// Samples so far.
     pub samples: u64,
-    /// Samples that the other form can't hold: of an export NaN.
+    /// Samples that the other form can't hold: of an export NaN, but for Parquet.
     pub left_out: u64,
 }
 
@@ -83,7 +87,7 @@ pub async fn export(
 ) -> Result<Progress, ArchiveError> {
     let asked = format!("{span:?} to {target}");
     let mut state = State::open(state, &asked, span.start)?;
-    let mut sink = Sink::open(target, patience, state.bytes())?;
+    let mut sink = Sink::open(target, patience, state.extent())?;
     let mut progress =
         Progress { all_hours: hours(span.start, span.end).count() as u64, ..Progress::default() };
     for (from, to) in hours(span.start, span.end) {
@@ -98,27 +102,30 @@ pub async fn export(
                 return Ok(());
             }
             series.labels.extend(span.labels.iter().cloned());
-            progress.left_out += form::leave_out(&mut series);
+            if !sink.takes_nan() {
+                progress.left_out += form::leave_out(&mut series);
+            }
             if series.times.is_empty() {
                 return Ok(());
             }
             waiting += series.times.len();
             batch.push(series);
             if waiting >= BATCH {
-                sink.send(&batch).await?;
-                progress.samples += waiting as u64;
-                batch.clear();
-                waiting = 0;
+                sink.send(mem::take(&mut batch)).await?;
+                progress.samples += mem::take(&mut waiting) as u64;
             }
             Ok(())
         })
         .await?;
         if waiting > 0 {
-            sink.send(&batch).await?;
+            sink.send(batch).await?;
             progress.samples += waiting as u64;
         }
         progress.hours += 1;
-        state.done(to, sink.flush()?)?;
+        let kept = if to == span.end { sink.close()? } else { sink.flush(to.0 % DAY_MS == 0)? };
+        if let Some(extent) = kept {
+            state.done(to, extent)?;
+        }
         tell(progress);
     }
     Ok(progress)

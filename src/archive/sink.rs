@@ -10,6 +10,7 @@ use reqwest::header::HeaderMap;
 use reqwest::{Client, Url};
 
 use super::http::{bearer, client, persist, send, success};
+use super::parts::Parts;
 use super::{ArchiveError, form};
 use crate::client::remote_write;
 use crate::store::Past;
@@ -27,6 +28,8 @@ pub enum Target {
     JsonLines(PathBuf),
     /// A file of CSV.
     Csv(PathBuf),
+    /// A folder of files of Parquet.
+    Parquet(PathBuf),
 }
 
 impl fmt::Display for Target {
@@ -36,7 +39,7 @@ impl fmt::Display for Target {
             Self::RemoteWrite(url, _) => {
                 write!(f, "{}://{}{}", url.scheme(), url.host_str().unwrap_or_default(), url.path())
             }
-            Self::JsonLines(path) | Self::Csv(path) => path.display().fmt(f),
+            Self::JsonLines(path) | Self::Csv(path) | Self::Parquet(path) => path.display().fmt(f),
         }
     }
 }
@@ -47,31 +50,39 @@ pub struct Sink(Open);
 enum Open {
     Http { client: Client, url: Url, headers: HeaderMap, patience: Duration },
     File { path: PathBuf, file: BufWriter<File>, is_csv: bool },
+    Parquet(Parts),
 }
 
 impl Sink {
-    /// Opens a target, of which a failure is borne for so long; of a file so many bytes belong to what is
-    /// done already.
-    pub(super) fn open(target: Target, patience: Duration, bytes: u64) -> Result<Self, ArchiveError> {
+    /// Opens a target, of which a failure is borne for so long, and so much belongs to what is done already:
+    /// bytes of a file, files of a folder.
+    pub(super) fn open(target: Target, patience: Duration, extent: u64) -> Result<Self, ArchiveError> {
         Ok(Self(match target {
             Target::RemoteWrite(url, token) => {
                 Open::Http { client: client()?, url, headers: bearer(token.as_deref())?, patience }
             }
-            Target::JsonLines(path) => file(path, bytes, false)?,
-            Target::Csv(path) => file(path, bytes, true)?,
+            Target::JsonLines(path) => file(path, extent, false)?,
+            Target::Csv(path) => file(path, extent, true)?,
+            Target::Parquet(path) => Open::Parquet(Parts::open(path, extent)?),
         }))
     }
 
-    /// Sends series; returns once the other side has them.
-    pub(super) async fn send(&mut self, batch: &[Past]) -> Result<(), ArchiveError> {
+    /// Whether it has a form for NaN.
+    pub(super) const fn takes_nan(&self) -> bool {
+        matches!(self.0, Open::Parquet(_))
+    }
+
+    /// Sends series; returns once the other side has them, or they wait for `flush`.
+    pub(super) async fn send(&mut self, batch: Vec<Past>) -> Result<(), ArchiveError> {
         match &mut self.0 {
             Open::File { path, file, is_csv } => {
                 let form = if *is_csv { form::csv } else { form::json_line };
                 let written = batch.iter().try_for_each(|series| file.write_all(&form(series)));
                 written.map_err(|e| ArchiveError::File(path.clone(), e))
             }
+            Open::Parquet(parts) => parts.add(batch),
             Open::Http { client, url, headers, patience } => {
-                let body = compress(Encoding::Snappy, &form::remote_write(batch))
+                let body = compress(Encoding::Snappy, &form::remote_write(&batch))
                     .ok_or_else(|| ArchiveError::Target("the body could not be compressed".into()))?;
                 let body = bytes::Bytes::from(body);
                 persist(*patience, async || {
@@ -84,15 +95,28 @@ impl Sink {
         }
     }
 
-    /// Makes what was sent so far last; of a file, says how long it is then.
-    pub(super) fn flush(&mut self) -> Result<u64, ArchiveError> {
-        let Open::File { path, file, .. } = &mut self.0 else { return Ok(0) };
+    /// Makes what was sent so far last, and says how much of the target belongs to it. Nothing where a part
+    /// of it still waits, which it does not where the day ends.
+    pub(super) fn flush(&mut self, ends_day: bool) -> Result<Option<u64>, ArchiveError> {
+        let (path, file) = match &mut self.0 {
+            Open::Http { .. } => return Ok(Some(0)),
+            Open::Parquet(parts) => return parts.flush(ends_day),
+            Open::File { path, file, .. } => (path, file),
+        };
         let mut flush = || {
             file.flush()?;
             file.get_ref().sync_data()?;
             file.stream_position()
         };
-        flush().map_err(|e| ArchiveError::File(path.clone(), e))
+        flush().map(Some).map_err(|e| ArchiveError::File(path.clone(), e))
+    }
+
+    /// The same at the end: nothing waits any more.
+    pub(super) fn close(&mut self) -> Result<Option<u64>, ArchiveError> {
+        match &mut self.0 {
+            Open::Parquet(parts) => parts.close(),
+            _ => self.flush(true),
+        }
     }
 }
 

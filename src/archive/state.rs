@@ -13,8 +13,9 @@ struct Kept {
     /// What was asked for; who asks for something else does not go on with it.
     asked: String,
     done_until: i64,
-    /// Bytes of the file that belong to the hours that are done.
-    bytes: u64,
+    /// How much of the target belongs to the hours that are done: bytes of a file, files of a folder.
+    #[serde(alias = "bytes")]
+    extent: u64,
 }
 
 pub(super) struct State {
@@ -25,7 +26,7 @@ pub(super) struct State {
 impl State {
     /// Reads how far it is; from the start where there is no file yet, or none is wanted.
     pub(super) fn open(path: Option<PathBuf>, asked: &str, start: Millis) -> Result<Self, ArchiveError> {
-        let fresh = || Kept { asked: asked.to_owned(), done_until: start.0, bytes: 0 };
+        let fresh = || Kept { asked: asked.to_owned(), done_until: start.0, extent: 0 };
         let Some(path) = path else { return Ok(Self { path: None, kept: fresh() }) };
         let kept = match fs::read(&path) {
             Ok(bytes) => serde_json::from_slice(&bytes).map_err(|e| {
@@ -45,13 +46,13 @@ impl State {
         Millis(self.kept.done_until)
     }
 
-    pub(super) const fn bytes(&self) -> u64 {
-        self.kept.bytes
+    pub(super) const fn extent(&self) -> u64 {
+        self.kept.extent
     }
 
     /// Notes that all before `until` is with the other side.
-    pub(super) fn done(&mut self, until: Millis, bytes: u64) -> Result<(), ArchiveError> {
-        (self.kept.done_until, self.kept.bytes) = (until.0, bytes);
+    pub(super) fn done(&mut self, until: Millis, extent: u64) -> Result<(), ArchiveError> {
+        (self.kept.done_until, self.kept.extent) = (until.0, extent);
         let Some(path) = &self.path else { return Ok(()) };
         let new = path.with_extension("new");
         let text = serde_json::to_vec(&self.kept).unwrap_or_default();
@@ -71,10 +72,10 @@ mod tests {
         let path = folder.path().join("state.json");
         let open = |asked: &str| State::open(Some(path.clone()), asked, Millis(5));
         let mut state = open("a").unwrap();
-        assert_eq!((state.done_until(), state.bytes()), (Millis(5), 0));
+        assert_eq!((state.done_until(), state.extent()), (Millis(5), 0));
         state.done(Millis(9), 70).unwrap();
         let state = open("a").unwrap();
-        assert_eq!((state.done_until(), state.bytes()), (Millis(9), 70));
+        assert_eq!((state.done_until(), state.extent()), (Millis(9), 70));
         let refused = open("b").err().unwrap().to_string();
         assert!(refused.contains("--state") && refused.contains("another"), "{refused}");
         fs::write(&path, "{").unwrap();

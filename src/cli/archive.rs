@@ -64,7 +64,8 @@ pub struct ExportArgs {
     /// of this program.
     #[arg(long, group = "target")]
     pub remote_write_url: Option<Url>,
-    /// Or a file: .jsonl in VictoriaMetrics' form, or .csv.
+    /// Or a file: .jsonl in VictoriaMetrics' form, or .csv. Or a folder of Parquet: its name ends with
+    /// .parquet, and NaN is in it too.
     #[arg(long, group = "target")]
     pub file: Option<PathBuf>,
     /// File with the bearer token that is sent.
@@ -94,7 +95,8 @@ impl ExportArgs {
         match path.extension().and_then(|ending| ending.to_str()) {
             Some("jsonl") => Ok(Target::JsonLines(path)),
             Some("csv") => Ok(Target::Csv(path)),
-            _ => Err("--file must end with .jsonl or .csv".into()),
+            Some("parquet") => Ok(Target::Parquet(path)),
+            _ => Err("--file must end with .jsonl, .csv or .parquet".into()),
         }
     }
 }

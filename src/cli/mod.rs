@@ -92,7 +92,8 @@ pub enum Role {
     /// Write history to VictoriaMetrics or whatever else takes remote write, or to a file.
     ///
     /// Hour by hour, and by --state going on where it was ended. What arrives twice is the same sample.
-    /// Series have the labels of the export for scrapers. NaN is left out: the others have no form for it.
+    /// Series have the labels of the export for scrapers. NaN is left out where the form has none for it:
+    /// only Parquet has.
     Export(Box<ExportArgs>),
     /// Compare history with what VictoriaMetrics has, sample by sample; ends with 1 where it differs.
     Verify(Box<VerifyArgs>),

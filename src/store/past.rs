@@ -19,6 +19,8 @@ pub struct Past {
     pub component_type: String,
     /// Name of the metric.
     pub metric: String,
+    /// Its type, where history was asked for.
+    pub metric_type: String,
     /// The series' other labels.
     pub labels: BTreeMap<String, String>,
     /// When the samples were taken, in milliseconds since 1970.
@@ -55,6 +57,7 @@ impl<'r> sqlx::FromRow<'r, PgRow> for Past {
             component: row.try_get("component_name")?,
             component_type: row.try_get("component_type")?,
             metric: row.try_get("metric_name")?,
+            metric_type: String::new(),
             labels: labels.0,
             times: row.try_get("times")?,
             values: row.try_get("values")?,
@@ -86,11 +89,13 @@ pub async fn past<E: From<StoreError>>(
          samples as (select * from late union all \
                      select * from stored s where not exists \
                        (select from late l where l.series_id = s.series_id and l.\"timestamp\" = s.\"timestamp\")) \
-         {BY_SERIES}"
+         select r.*, n.metric_type from ({BY_SERIES}) r join noetl_metrics.metric_name n using (metric_name)"
     );
     let mut rows = sql_made(text).bind(from.0).bind(to.0).fetch(&mut *tx);
     while let Some(row) = rows.try_next().await.map_err(StoreError::from)? {
-        take(Past::from_row(&row).map_err(StoreError::from)?).await?;
+        let mut series = Past::from_row(&row).map_err(StoreError::from)?;
+        series.metric_type = row.try_get("metric_type").map_err(StoreError::from)?;
+        take(series).await?;
     }
     Ok(())
 }

@@ -24,6 +24,7 @@ CHECKED = [
     "kubectl",
     "curl",
     "psql",
+    "duckdb",
     "createdb",
     "pg_dump",
     "pg_restore",

@@ -2,14 +2,18 @@
 
 import csv
 import json
+import re
 import subprocess
 import time
 from datetime import datetime, timezone
 from pathlib import Path
 
+import duckdb
 import pytest
 
-from support.process import free_port, wait_for
+from support.postgres import Cluster
+from support.process import ROOT, Process, free_port, running, wait_for
+from support.relay import relaying
 from support.scrapers import VictoriaMetrics, scraping
 from support.server import Server, histogram, metric, program
 
@@ -111,7 +115,7 @@ def test_an_export_goes_on_where_it_was(
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     assert sum(len(line["values"]) for line in lines) == SAMPLES
     # Half an hour that a run left behind that was killed is not there twice.
-    length = json.loads((tmp_path / "file.json").read_text())["bytes"]
+    length = json.loads((tmp_path / "file.json").read_text())["extent"]
     path.write_text(path.read_text() + '{"metric":{"__name__":"half"')
     assert done(database_url, "export", *to_file)["samples"] == 0
     assert path.stat().st_size == length
@@ -132,6 +136,139 @@ def test_files_of_csv_have_a_row_for_each_sample(
     assert [float(row["value"]) for row in rows] == list(range(HOURS * 6))
     assert {row["metric"] for row in rows} == {"jobs_total"}
     assert json.loads(rows[0]["labels"]) == {"queue": 'a "quoted" one'}
+
+
+def moment(text: str) -> int:
+    return round(datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp() * 1000)
+
+
+def rows_of(server: Server, *components: str) -> list[tuple]:
+    """All samples of these components, as the query API has them."""
+    rows = [row for name in components for row in server.rows(component_name=name, limit=10_000)]
+    return sorted(
+        (
+            row["component_name"],
+            row["component_type"],
+            row["metric_name"],
+            row["metric_type"],
+            json.dumps(row["labels"] or {}, sort_keys=True),
+            round(
+                datetime.fromisoformat(row["timestamp"].replace("Z", "+00:00")).timestamp() * 1e3
+            ),
+            str(float(row["metric_value"])),
+        )
+        for row in rows
+        if not row["metric_name"].startswith("noetl_component_")
+    )
+
+
+def rows_of_parquet(folder: Path) -> list[tuple]:
+    """All rows of a folder, as DuckDB reads them."""
+    rows = duckdb.execute(
+        "select component, component_type, metric, metric_type, labels, epoch_ms(timestamp), value "
+        f"from '{folder}/*.parquet'"
+    ).fetchall()
+    return sorted(
+        (*names, json.dumps(labels, sort_keys=True), when, str(number))
+        for *names, labels, when, number in rows
+    )
+
+
+def test_duckdb_reads_the_same_of_parquet(
+    server: Server, database_url: str, span: list[str], tmp_path: Path
+) -> None:
+    folder = tmp_path / "history.parquet"
+    exported = done(database_url, "export", *span, "--file", str(folder))
+    # NaN is left out of other forms only.
+    assert (exported["samples"], exported["left_out"]) == (SAMPLES + HOURS * 6, 0)
+    rows = rows_of_parquet(folder)
+    assert len(rows) == SAMPLES + HOURS * 6
+    assert rows == rows_of(server, "w-1", "w-2")
+    assert {row[-1] for row in rows} > {"nan", "inf", "-1.0", "7.0"}
+    columns = duckdb.execute(f"describe from '{folder}/*.parquet'").fetchall()
+    assert [(name, kind) for name, kind, *_ in columns] == [
+        ("timestamp", "TIMESTAMP WITH TIME ZONE"),
+        ("metric", "VARCHAR"),
+        ("metric_type", "VARCHAR"),
+        ("component", "VARCHAR"),
+        ("component_type", "VARCHAR"),
+        ("labels", "MAP(VARCHAR, VARCHAR)"),
+        ("value", "DOUBLE"),
+    ]
+
+
+def test_what_the_page_asks_duckdb_is_answered(
+    server: Server,
+    database_url: str,
+    span: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    page = (ROOT / "docs" / "database.md").read_text()
+    (asked,) = re.findall(r'duckdb -c "([^"]+)"', page)
+    (folder,) = re.findall(r"--file (\S+\.parquet)", page)
+    monkeypatch.chdir(tmp_path)
+    done(database_url, "export", *span, "--file", folder)
+    rows = duckdb.execute(asked).fetchall()
+    # Both have w-1's queue, whose name the page has.
+    assert rows == [("jobs_total", HOURS * 6, float(HOURS * 6 - 1))]
+
+
+DAYS = 3
+
+
+@pytest.fixture
+def days(server: Server) -> list[str]:
+    """Some whole days of history; the flags that name them."""
+    day = 24 * 3600
+    start = (int(time.time()) // day - DAYS - 1) * day
+    server.register("w-1")
+    for turn in range(DAYS * 6):
+        moment = {"timestamp": at(start + turn * day / 6)}
+        labels = {"room": "naïve ☃"}
+        server.report(
+            "w-1",
+            metric("heat_celsius", "gauge", 0.1 + turn / 3, labels=labels, **moment),
+            metric("limit_ratio", "gauge", "-Inf", **moment),
+        )
+    return ["--start", at(start), "--end", at(start + DAYS * day), "--match", '{component="w-1"}']
+
+
+def test_a_kill_loses_nothing_of_parquet_and_doubles_nothing(
+    server: Server, postgres: Cluster, database_url: str, days: list[str], tmp_path: Path
+) -> None:
+    folder, state = tmp_path / "history.parquet", tmp_path / "state.json"
+    flags = [*days, "--file", str(folder), "--state", str(state)]
+    with relaying(postgres.port, lambda: any(folder.glob("_part-0002*"))) as relay:
+        url = database_url.replace(f":{postgres.port}/", f":{relay.port}/")
+        command = [program(), "export", "--database-url", url, *flags]
+        with running(Process(command, tmp_path / "export.log")) as export:
+            wait_for("it to be in the second file", relay.held.is_set, 60)
+            export.child.kill()
+            export.child.wait()
+    left = sorted(path.name for path in folder.iterdir())
+    assert left == ["_part-0002.parquet.new", "part-0001.parquet"]
+    noted = state.read_text()
+    assert json.loads(noted)["extent"] == 1
+    first = (folder / "part-0001.parquet").stat()
+
+    expected = rows_of(server, "w-1")
+    assert len(expected) == DAYS * 6 * 2
+    # The second time as if it had been killed before what it had done was noted.
+    for _ in range(2):
+        exported = done(database_url, "export", *flags)
+        assert exported["samples"] == len(expected) * (DAYS - 1) // DAYS
+        assert rows_of_parquet(folder) == expected
+        names = sorted(path.name for path in folder.iterdir())
+        assert names == [f"part-{number:04}.parquet" for number in range(1, DAYS + 1)]
+        assert (folder / "part-0001.parquet").stat().st_mtime_ns == first.st_mtime_ns
+        state.write_text(noted)
+
+    # What was done and is gone is not passed over.
+    (folder / "part-0001.parquet").unlink()
+    refused = call(database_url, "export", *flags)
+    assert refused.returncode == 1
+    assert "not there" in refused.stderr
 
 
 @pytest.mark.parametrize(
