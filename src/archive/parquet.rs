@@ -177,7 +177,9 @@ mod tests {
 
     fn written(groups: &[Vec<Past>]) -> bytes::Bytes {
         let mut file = begin(Vec::new()).unwrap();
-        groups.iter().for_each(|group| write(&mut file, group.clone()).unwrap());
+        for group in groups {
+            write(&mut file, group.clone()).unwrap();
+        }
         file.into_inner().unwrap().into()
     }
 

@@ -194,7 +194,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path();
         let others = ["part-0003.csv", "part-1.parquet", "readme"];
-        others.iter().for_each(|name| fs::write(folder.join(name), "theirs").unwrap());
+        for name in others {
+            fs::write(folder.join(name), "theirs").unwrap();
+        }
         let mut parts = open(folder, 0);
         parts.add(hour(0..3)).unwrap();
         assert_eq!(parts.flush(true).unwrap(), Some(1));
@@ -207,7 +209,9 @@ mod tests {
         assert_eq!(names(folder), ["part-0001.parquet", "part-0003.csv", "part-1.parquet", "readme"]);
         parts.add(hour(3..9)).unwrap();
         assert_eq!(parts.close().unwrap(), Some(2));
-        others.iter().for_each(|name| fs::remove_file(folder.join(name)).unwrap());
+        for name in others {
+            fs::remove_file(folder.join(name)).unwrap();
+        }
         assert_eq!(times(folder), (0..9).collect::<Vec<_>>());
         // Without a state it begins at the beginning.
         assert_eq!(open(folder, 0).close().unwrap(), Some(1));
