@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Metadata;
 use super::header::header;
 use super::render::RenderOptions;
-use crate::model::{AGGREGATES, Component, Millis, export_line};
+use crate::model::{AGGREGATES, Component, export_line};
 use crate::wire::value;
 
 /// Silent for longer than this, a component is not mentioned any more: 24 h.
@@ -18,7 +18,7 @@ pub(super) fn made_families(
     components: &[Arc<Component>],
 ) -> Vec<(&'static str, Vec<u8>)> {
     let family = |(name, help, unit)| {
-        let values = made_values(name, components, options.now, options.stale_after_ms);
+        let values = made_values(name, components, options.stale_after_ms);
         let values = values.into_iter().flatten().filter(|(c, _)| options.takes_component(c));
         made_family(name, help, unit, values, options)
     };
@@ -41,18 +41,17 @@ const UP: &str = "noetl_component_up";
 pub fn made_values<'a>(
     name: &str,
     components: &'a [Arc<Component>],
-    now: Millis,
     stale_after_ms: i64,
 ) -> Option<Vec<(&'a Arc<Component>, f64)>> {
-    let value: fn(&Component, Millis, i64, i64) -> Option<f64> = match name {
-        AGE => |component, now, _, _| Some(now.since(component.last_report()?).max(0) as f64 / 1000.0),
-        UP => |_, _, silent, stale_after_ms| Some(f64::from(u8::from(silent <= stale_after_ms))),
+    let value: fn(&Component, i64, i64) -> Option<f64> = match name {
+        AGE => |component, _, _| Some(component.silent_ms()? as f64 / 1000.0),
+        UP => |_, unseen, stale_after_ms| Some(f64::from(u8::from(unseen <= stale_after_ms))),
         _ => return None,
     };
     let of = |component: &'a Arc<Component>| {
-        let silent = now.since(component.last_seen()?);
-        let known = silent < FORGOTTEN_MS;
-        Some((component, value(component, now, silent, stale_after_ms).filter(|_| known)?))
+        let unseen = component.unseen_ms()?;
+        let known = unseen < FORGOTTEN_MS;
+        Some((component, value(component, unseen, stale_after_ms).filter(|_| known)?))
     };
     // Nobody waits for a component that said goodbye.
     let asked = components.iter().filter(|component| *component.kind != *AGGREGATES && !component.has_left());

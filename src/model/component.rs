@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, O
 
 use parking_lot::Mutex;
 
-use super::{Allowance, Millis};
+use super::{Allowance, Millis, Steady};
 
 /// Identity of a component's row in `noetl.runtime`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -33,17 +33,17 @@ pub struct Component {
     pub name: Box<str>,
     /// Its kind.
     pub kind: ComponentKind,
-    /// When its newest accepted report was committed, 0 if never.
-    last_report: AtomicI64,
-    /// When it last sent a heartbeat, 0 if never.
-    heartbeat: AtomicI64,
+    /// When its newest accepted report was committed.
+    last_report: Moment,
+    /// When it last sent a heartbeat.
+    heartbeat: Moment,
     /// The time that was given last to samples that came without one.
-    arrival: AtomicI64,
+    arrival: Mutex<Arrival>,
     /// Whether its series are exported.
     live: AtomicBool,
     /// One of the words of [`presence`].
     presence: AtomicU8,
-    /// When it said goodbye last.
+    /// When it said goodbye last, by [`Steady`].
     left: AtomicI64,
     /// Whether its row is gone, or another one took its name.
     purged: AtomicBool,
@@ -82,9 +82,9 @@ impl Component {
             id,
             name: name.into(),
             kind: kind.into(),
-            last_report: AtomicI64::new(0),
-            heartbeat: AtomicI64::new(heartbeat.0),
-            arrival: AtomicI64::new(i64::MIN),
+            last_report: Moment::default(),
+            heartbeat: Moment::at(heartbeat),
+            arrival: Mutex::default(),
             live: AtomicBool::new(false),
             presence: AtomicU8::new(presence::PRESENT),
             left: AtomicI64::new(i64::MIN),
@@ -100,41 +100,56 @@ impl Component {
 
     /// When its newest accepted report was committed.
     pub fn last_report(&self) -> Option<Millis> {
-        Some(self.last_report.load(Ordering::Relaxed)).filter(|t| *t > 0).map(Millis)
+        self.last_report.get()
     }
 
     /// When it last sent a heartbeat.
     pub fn heartbeat(&self) -> Option<Millis> {
-        Some(self.heartbeat.load(Ordering::Relaxed)).filter(|t| *t > 0).map(Millis)
+        self.heartbeat.get()
     }
 
-    /// The later of report and heartbeat.
-    pub fn last_seen(&self) -> Option<Millis> {
-        self.last_report().max(self.heartbeat())
+    /// For how many milliseconds it did not report, however the clock was set meanwhile; `None` if it never
+    /// did.
+    pub fn silent_ms(&self) -> Option<i64> {
+        self.last_report.age_ms()
     }
 
-    /// A report of `samples` was committed at `now`.
-    pub fn reported(&self, now: Millis, samples: u64) {
-        self.last_report.fetch_max(now.0, Ordering::Relaxed);
+    /// For how many milliseconds it neither reported nor sent a heartbeat, likewise.
+    pub fn unseen_ms(&self) -> Option<i64> {
+        [self.last_report.age_ms(), self.heartbeat.age_ms()].into_iter().flatten().min()
+    }
+
+    /// A report of `samples` was committed at `at`.
+    pub fn reported(&self, at: Millis, samples: u64) {
+        self.last_report.was(at);
         self.heard();
         self.accepted.fetch_add(samples, Ordering::Relaxed);
     }
 
     /// A heartbeat arrived at `now`.
     pub fn beat(&self, now: Millis) {
-        self.heartbeat.fetch_max(now.0, Ordering::Relaxed);
+        self.heartbeat.was(now);
     }
 
-    /// The time of samples that come at `now` without one. A clock that is set back gives no time a second
-    /// time, at which they would replace what came before: until it has caught up, each report has a
-    /// millisecond of its own after the last. One that was wrong by more than `most_ms` is forgotten.
-    pub fn arrival(&self, now: Millis, most_ms: i64) -> Millis {
-        let next = |last: i64| {
-            let is_ahead = last > now.0 && last.saturating_sub(now.0) <= most_ms;
-            Some(if is_ahead { last + 1 } else { now.0 })
-        };
-        let last = self.arrival.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
-        last.ok().and_then(next).map_or(now, Millis)
+    /// The database knows of a heartbeat at `at`.
+    pub fn has_beaten(&self, at: Millis) {
+        self.heartbeat.told(at);
+    }
+
+    /// The time of samples that come at `now` without one, for series of which `newest` is the newest sample.
+    /// A clock that is set back, or is behind that of the server that was active before, gives no time a
+    /// second time, at which they would replace what came before: until it has caught up, each report has a
+    /// millisecond of its own after the last. What is more than `most_ms` ahead is passed over.
+    pub fn arrival(&self, now: Millis, newest: Option<Millis>, most_ms: i64) -> Millis {
+        let mut arrival = self.arrival.lock();
+        let is_ahead = |at: Millis| at > now && at.since(now) <= most_ms;
+        let last = arrival.last.filter(|at| is_ahead(*at) || (arrival.is_late && *at == now));
+        // One that this server did not give.
+        let found = newest.filter(|at| arrival.last < Some(*at) && (is_ahead(*at) || *at == now));
+        let before = last.max(found);
+        let given = before.map_or(now, |at| at.plus(1));
+        *arrival = Arrival { last: Some(given), is_late: before.is_some() };
+        given
     }
 
     /// `count` samples were refused, the last one for `reason`.
@@ -146,7 +161,9 @@ impl Component {
 
     /// What the database remembers of it: newest report, samples accepted and refused.
     pub fn restore(&self, last_report: Option<Millis>, accepted: u64, rejected: u64) {
-        self.last_report.fetch_max(last_report.map_or(0, |t| t.0), Ordering::Relaxed);
+        if let Some(at) = last_report {
+            self.last_report.told(at);
+        }
         self.accepted.fetch_max(accepted, Ordering::Relaxed);
         self.rejected.fetch_max(rejected, Ordering::Relaxed);
     }
@@ -173,7 +190,7 @@ impl Component {
 
     /// It said goodbye.
     pub fn went_offline(&self) {
-        self.left.store(Millis::now().0, Ordering::Relaxed);
+        self.left.store(Steady::now().0, Ordering::Relaxed);
         self.presence.store(presence::LEFT, Ordering::Relaxed);
     }
 
@@ -198,21 +215,21 @@ impl Component {
     /// Its row says that it is offline, by a goodbye or not, or something else. A component that was
     /// heard since it was `asked` is here, one that was not seen for longer than `stale_after_ms` only
     /// silent, unless it said goodbye; one that did since is away.
-    pub fn row_says(&self, offline: bool, goodbye: bool, asked: Millis, stale_after_ms: i64) {
+    pub fn row_says(&self, offline: bool, goodbye: bool, asked: Steady, stale_after_ms: i64) {
         let word = match self.presence.load(Ordering::Relaxed) {
             presence::LEFT if !offline && self.left.load(Ordering::Relaxed) >= asked.0 => return,
             presence::OFFLINE | presence::SILENT | presence::LEFT if !offline => presence::PRESENT,
-            presence::PRESENT if offline && self.last_report() >= Some(asked) => presence::RETURNED,
+            presence::PRESENT if offline && self.last_report.since(asked) => presence::RETURNED,
             presence::PRESENT if offline && goodbye => presence::LEFT,
-            presence::PRESENT if offline && self.is_silent(asked, stale_after_ms) => presence::SILENT,
+            presence::PRESENT if offline && self.is_silent(stale_after_ms) => presence::SILENT,
             presence::PRESENT if offline => presence::OFFLINE,
             _ => return,
         };
         self.presence.store(word, Ordering::Relaxed);
     }
 
-    fn is_silent(&self, now: Millis, stale_after_ms: i64) -> bool {
-        self.last_seen().is_none_or(|seen| now.since(seen) > stale_after_ms)
+    fn is_silent(&self, stale_after_ms: i64) -> bool {
+        self.unseen_ms().is_none_or(|unseen| unseen > stale_after_ms)
     }
 
     /// Whether its row is gone, or another one took its name.
@@ -256,6 +273,66 @@ impl Component {
     }
 }
 
+/// The time that was given last to samples without one.
+#[derive(Clone, Copy, Debug, Default)]
+struct Arrival {
+    last: Option<Millis>,
+    /// Whether it was later than the clock.
+    is_late: bool,
+}
+
+/// When something was last: by the machine's clock, to be told and kept, and by one that nobody sets, to know
+/// how long ago that is.
+#[derive(Debug)]
+struct Moment {
+    /// 0 if never.
+    at: AtomicI64,
+    /// `i64::MIN` if never.
+    steady: AtomicI64,
+}
+
+impl Default for Moment {
+    fn default() -> Self {
+        Self { at: AtomicI64::new(0), steady: AtomicI64::new(i64::MIN) }
+    }
+}
+
+impl Moment {
+    fn at(at: Millis) -> Self {
+        let moment = Self::default();
+        moment.told(at);
+        moment
+    }
+
+    fn get(&self) -> Option<Millis> {
+        Some(self.at.load(Ordering::Relaxed)).filter(|t| *t > 0).map(Millis)
+    }
+
+    /// It was at `at`.
+    fn was(&self, at: Millis) {
+        let ago = Millis::now().since(at).max(0);
+        self.steady.fetch_max(Steady::now().0.saturating_sub(ago), Ordering::Relaxed);
+        self.at.fetch_max(at.0, Ordering::Relaxed);
+    }
+
+    /// Somebody says that it was at `at`: once more what is known is no news, however late the clock says
+    /// that it is.
+    fn told(&self, at: Millis) {
+        if self.at.load(Ordering::Relaxed) < at.0 {
+            self.was(at);
+        }
+    }
+
+    fn age_ms(&self) -> Option<i64> {
+        let steady = Some(self.steady.load(Ordering::Relaxed)).filter(|at| *at > i64::MIN);
+        steady.map(|at| Steady::now().since(Steady(at)).max(0))
+    }
+
+    fn since(&self, asked: Steady) -> bool {
+        self.steady.load(Ordering::Relaxed) >= asked.0
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -263,24 +340,52 @@ mod tests {
     #[test]
     fn what_its_row_said_before_it_left_does_not_bring_it_back() {
         let component = Component::new(RuntimeId(1), "w", "worker_pool", Millis::now());
-        let asked = Millis::now();
+        let asked = Steady::now();
         component.went_offline();
         component.row_says(false, false, asked, 60_000);
         assert!(component.is_offline());
         // What is asked later is news.
-        component.row_says(false, false, Millis::now().plus(1), 60_000);
+        component.row_says(false, false, Steady(Steady::now().0 + 1), 60_000);
         assert!(!component.is_offline() && !component.has_left());
     }
 
     #[test]
     fn a_clock_that_is_set_back_gives_no_time_twice() {
         let component = Component::new(RuntimeId(1), "w", "worker_pool", Millis(1));
-        let at = |now: i64| component.arrival(Millis(now), 1000).0;
+        let at = |now: i64| component.arrival(Millis(now), None, 1000).0;
         assert_eq!([at(5000), at(5000), at(5003)], [5000, 5000, 5003]);
         // By 900 ms, until it has caught up.
-        assert_eq!([at(4103), at(4104), at(5004), at(5007)], [5004, 5005, 5006, 5007]);
+        assert_eq!([at(4103), at(4104), at(5005), at(5006), at(5008)], [5004, 5005, 5006, 5007, 5008]);
         // It was far ahead.
         assert_eq!([at(9000), at(5100), at(5101)], [9000, 5100, 5101]);
+    }
+
+    #[test]
+    fn a_clock_behind_that_of_the_server_before_gives_no_time_twice() {
+        let component = Component::new(RuntimeId(1), "w", "worker_pool", Millis(1));
+        let at = |now: i64, newest: i64| component.arrival(Millis(now), Some(Millis(newest)), 1000).0;
+        assert_eq!([at(4100, 5000), at(4200, 5001), at(5002, 5002)], [5001, 5002, 5003]);
+        assert_eq!([at(5004, 5003), at(5004, 5004)], [5004, 5004], "in step again");
+        assert_eq!(at(5010, 5010), 5011, "that it was given by another one can't be told from a tie");
+        assert_eq!(at(5100, 9000), 5100, "far ahead");
+    }
+
+    #[test]
+    fn how_long_ago_it_was_does_not_move_with_the_clock() {
+        let component = Component::new(RuntimeId(1), "w", "worker_pool", Millis::now());
+        assert_eq!(component.silent_ms(), None);
+        let ahead = Millis::now().plus(90_000);
+        component.reported(ahead, 1);
+        let heard = component.silent_ms().unwrap();
+        assert!(heard < 60_000, "{heard}");
+        // The clock is right again: what is kept of then is no news.
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        component.restore(Some(ahead), 0, 0);
+        component.has_beaten(component.heartbeat().unwrap());
+        assert!(component.silent_ms().unwrap() >= heard + 5);
+        assert_eq!(component.last_report(), Some(ahead));
+        component.reported(Millis::now(), 1);
+        assert!(component.silent_ms().unwrap() < 60_000);
     }
 
     #[test]
@@ -288,7 +393,7 @@ mod tests {
         let at = Millis(1);
         let of_row = |goodbye| {
             let component = Component::new(RuntimeId(1), "w", "worker_pool", at);
-            component.row_says(true, goodbye, Millis::now(), 60_000);
+            component.row_says(true, goodbye, Steady::now(), 60_000);
             (component.is_offline(), component.has_left(), component)
         };
         let (offline, left, component) = of_row(true);

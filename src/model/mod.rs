@@ -22,4 +22,4 @@ pub use names::{Family, family_of, is_label_name, is_metric_name, is_reserved};
 pub use reading::{MetricType, Reading, STALE, is_stale};
 pub(crate) use selector::selector;
 pub use series::{Newest, Point, Series, SeriesId, SeriesKey};
-pub use time::{Millis, TimeError, parse_timestamp};
+pub use time::{Millis, Steady, TimeError, parse_timestamp};

@@ -2,7 +2,8 @@
 
 #[cfg(debug_assertions)]
 use std::cell::Cell;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::OnceLock;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 
@@ -14,6 +15,29 @@ pub struct Millis(pub i64);
 thread_local! {
     /// What this thread takes for the time, where a test says so.
     static PRETENDED: Cell<Option<Millis>> = const { Cell::new(None) };
+}
+
+/// Milliseconds by a clock that nobody sets, from a beginning of its own: for how long something takes or
+/// lasts. It is no time of the day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Steady(pub i64);
+
+impl Steady {
+    /// This moment.
+    pub fn now() -> Self {
+        #[cfg(debug_assertions)]
+        if let Some(now) = PRETENDED.get() {
+            return Self(now.0);
+        }
+        static BEGAN: OnceLock<Instant> = OnceLock::new();
+        let passed = BEGAN.get_or_init(Instant::now).elapsed().as_millis();
+        Self(i64::try_from(passed).unwrap_or(i64::MAX))
+    }
+
+    /// Milliseconds from `earlier` to this moment; negative if `earlier` is later.
+    pub const fn since(self, earlier: Self) -> i64 {
+        self.0.saturating_sub(earlier.0)
+    }
 }
 
 /// Why a timestamp of a report was refused.

@@ -57,11 +57,10 @@ pub(super) fn get(app: &Arc<App>, request: &Request) -> Result<Reply, Problem> {
 
 /// All components with their status.
 pub(super) fn statuses(core: &Core) -> Vec<ComponentStatus> {
-    let now = Millis::now();
     let status = |component: &Arc<crate::model::Component>| {
         let word = if component.is_offline() {
             "offline"
-        } else if core.is_up(component, now) {
+        } else if core.is_up(component) {
             "up"
         } else {
             "silent"

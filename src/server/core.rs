@@ -83,9 +83,8 @@ impl Core {
             }
         }
         let now = Millis::now();
-        let recent = |c: &Component| {
-            !c.is_offline() && c.last_report().is_some_and(|t| now.since(t) <= stale_after_ms)
-        };
+        let recent =
+            |c: &Component| !c.is_offline() && c.silent_ms().is_some_and(|silent| silent <= stale_after_ms);
         for component in reporting.iter().filter(|c| recent(c)) {
             component.set_live(true);
         }
@@ -169,8 +168,8 @@ impl Core {
     }
 
     /// Components that count as up now: they reported or sent a heartbeat in time.
-    pub fn is_up(&self, component: &Component, now: Millis) -> bool {
-        component.last_seen().is_some_and(|seen| now.since(seen) <= self.stale_after_ms)
+    pub fn is_up(&self, component: &Component) -> bool {
+        component.unseen_ms().is_some_and(|unseen| unseen <= self.stale_after_ms)
     }
 }
 
@@ -184,8 +183,7 @@ fn export(live: &Live, points: &[Point]) {
 
 /// Components that may be exported: they reported or registered recently, or sent a heartbeat.
 fn reporting(all: &[Arc<Component>], stale_after_ms: i64) -> Vec<Arc<Component>> {
-    let now = Millis::now();
-    let recent = |c: &&Arc<Component>| c.last_seen().is_some_and(|t| now.since(t) <= stale_after_ms);
+    let recent = |c: &&Arc<Component>| c.unseen_ms().is_some_and(|unseen| unseen <= stale_after_ms);
     all.iter().filter(recent).cloned().collect()
 }
 

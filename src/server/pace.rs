@@ -4,17 +4,11 @@ use std::time::Duration;
 
 use super::App;
 use super::problem::{Kind, Problem};
-use crate::model::{Component, KEPT_SECONDS, Millis};
+use crate::model::{Component, KEPT_SECONDS, Steady};
 
 /// Counts what a component sends against what it may; nothing of what is too much is taken.
-pub(super) fn admit(
-    app: &App,
-    component: &Component,
-    now: Millis,
-    samples: usize,
-    bytes: usize,
-) -> Result<(), Problem> {
-    let limits = &app.config.limits;
+pub(super) fn admit(app: &App, component: &Component, samples: usize, bytes: usize) -> Result<(), Problem> {
+    let (limits, now) = (&app.config.limits, Steady::now());
     let paces = [
         (&component.samples_pace, "samples", samples as u64, limits.component_samples),
         (&component.bytes_pace, "bytes", bytes as u64, limits.component_bytes),

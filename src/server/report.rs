@@ -12,8 +12,10 @@ use super::problem::{FieldError, Kind, Problem, ProblemBody};
 use super::reply::Reply;
 use super::request::Request;
 use crate::model::{Component, Exemplar, Millis, Point, RuntimeId, SeriesId, is_component_kind, is_stale};
-use crate::store::{IdempotentReply, Lookup, NewSample, Registration, StoreError};
-use crate::wire::report::{Checked, Entry, Exemplar as ReportExemplar, Rejected, Report, ReportError, read};
+use crate::store::{IdempotentReply, Lookup, NewSample, Registration, Resolved, StoreError};
+use crate::wire::report::{
+    Checked, Entry, Exemplar as ReportExemplar, Rejected, Report, ReportError, Sample as ReportSample, read,
+};
 
 /// The answer to a report of which at least one sample was stored, or that had none.
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
@@ -149,17 +151,17 @@ pub(super) async fn take(
     now: Millis,
     key: Option<String>,
 ) -> Result<ReportReply, Problem> {
-    pace::admit(app, component, now, report.len(), bytes)?;
+    pace::admit(app, component, report.len(), bytes)?;
     let mut checked = {
         let known = core.series.known(component);
         report.check(&app.config.limits, now, |fields| known.key(fields), |key| known.find(key))?
     };
     let mut rejected = std::mem::take(&mut checked.rejected);
     if !checked.exemplars.is_empty() {
-        pace::admit(app, component, now, checked.exemplars.len(), 0)?;
+        pace::admit(app, component, checked.exemplars.len(), 0)?;
     }
-    let arrival = component.arrival(now, app.config.limits.future_ms);
-    let (mut points, exemplars, refused) = resolve(core, component, checked, arrival).await?;
+    let (mut points, exemplars, refused) =
+        resolve(core, component, checked, now, app.config.limits.future_ms).await?;
     let ended: Vec<Point> = points.extract_if(.., |point| is_stale(point.value)).collect();
     rejected.extend(refused);
     rejected.sort_by_key(|r| r.index);
@@ -203,7 +205,8 @@ async fn resolve<'a>(
     core: &Core,
     component: &Arc<Component>,
     checked: Checked<'a>,
-    arrival: Millis,
+    now: Millis,
+    future_ms: i64,
 ) -> Result<(Vec<Point>, Vec<Exemplar<'a>>, Vec<Rejected>), Problem> {
     let Checked { entries, samples, exemplars, .. } = checked;
     let wanted: Vec<NewSample<'_>> = samples
@@ -229,6 +232,7 @@ async fn resolve<'a>(
         Entry::Known(known) => Some(known.series.id),
         Entry::Sample(place) => resolved[*place].as_ref().ok().map(|series| series.id),
     };
+    let arrival = arrival(component, &entries, &samples, &resolved, now, future_ms);
     let of_series = |one: ReportExemplar<'a>| {
         let series: SeriesId = series_of(entries.get(one.entry)?)?;
         Some(Exemplar { series, at: one.at.unwrap_or(arrival), value: one.value, labels: one.labels })
@@ -268,6 +272,23 @@ async fn resolve<'a>(
     // The parts of one histogram share their fate and their place in the list.
     refused.dedup_by_key(|r| r.index);
     Ok((points, exemplars, refused))
+}
+
+/// The time of those samples of a report that have none.
+fn arrival(
+    component: &Component,
+    entries: &[Entry],
+    samples: &[ReportSample<'_>],
+    resolved: &[Resolved],
+    now: Millis,
+    future_ms: i64,
+) -> Millis {
+    let untimed = entries.iter().filter_map(|entry| match entry {
+        Entry::Known(known) => known.at.is_none().then_some(&known.series),
+        Entry::Sample(place) => resolved[*place].as_ref().ok().filter(|_| samples[*place].at.is_none()),
+    });
+    let newest = untimed.filter_map(|series| Some(series.newest.get()?.0)).max();
+    component.arrival(now, newest, future_ms)
 }
 
 fn all_rejected(rejected: Vec<Rejected>) -> Problem {

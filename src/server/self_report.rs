@@ -131,8 +131,7 @@ fn labels<'a>(app: &App, reading: &'a Reading) -> Vec<Label<'a>> {
 
 /// Workers that reported or sent a heartbeat in time.
 fn active_workers(core: &Core) -> Reading {
-    let now = Millis::now();
-    let is_active = |c: &&Arc<Component>| &*c.kind == "worker_pool" && !c.is_offline() && core.is_up(c, now);
+    let is_active = |c: &&Arc<Component>| &*c.kind == "worker_pool" && !c.is_offline() && core.is_up(c);
     Reading {
         name: "noetl_server_active_workers".into(),
         kind: MetricType::Gauge,

@@ -153,16 +153,15 @@ async fn keep_retention(app: &App, core: &Core) {
 
 /// Series of silent components leave the exposition.
 fn expire(core: &Core) {
-    let now = Millis::now();
     let mut gone = core.components.all();
-    gone.retain(|c| is_silent(core, c, now) && c.set_live(false));
+    gone.retain(|c| is_silent(core, c) && c.set_live(false));
     if gone.is_empty() {
         return;
     }
     let ids: HashSet<RuntimeId> = gone.iter().map(|c| c.id).collect();
-    let series = core.live.remove(|s| ids.contains(&s.component.id) && is_silent(core, &s.component, now));
+    let series = core.live.remove(|s| ids.contains(&s.component.id) && is_silent(core, &s.component));
     // A report that is committed in this moment keeps its component's series, or brings them back.
-    for component in gone.iter().filter(|c| !is_silent(core, c, now)) {
+    for component in gone.iter().filter(|c| !is_silent(core, c)) {
         component.set_live(true);
     }
     for component in gone.iter().take(LOGGED) {
@@ -177,20 +176,19 @@ fn forget(core: &Core) {
     let stale = |s: &Series| s.idle_ms(now) > IDLE_SERIES_MS || s.component.is_purged();
     core.live.remove(stale);
     core.series
-        .forget(|s| !s.exported.load(Ordering::Acquire) && (is_silent(core, &s.component, now) || stale(s)));
+        .forget(|s| !s.exported.load(Ordering::Acquire) && (is_silent(core, &s.component) || stale(s)));
 }
 
-fn is_silent(core: &Core, component: &Component, now: Millis) -> bool {
-    component.last_report().is_none_or(|t| now.since(t) > core.stale_after_ms)
+fn is_silent(core: &Core, component: &Component) -> bool {
+    component.silent_ms().is_none_or(|silent| silent > core.stale_after_ms)
 }
 
 /// Writes down what components reported last, which are silent and which returned; and looks at
 /// what others wrote about them.
 async fn remember(core: &Core) -> Result<(), StoreError> {
-    let now = Millis::now();
     let all = core.components.all();
     let returned: Vec<_> = all.iter().filter(|c| c.take_returned()).collect();
-    let silent: Vec<_> = all.iter().filter(|c| !core.is_up(c, now)).map(|c| c.id).collect();
+    let silent: Vec<_> = all.iter().filter(|c| !core.is_up(c)).map(|c| c.id).collect();
     let ids: Vec<_> = returned.iter().map(|c| c.id).collect();
     if let Err(error) = core.components.mark(&core.database, &silent, &ids, core.stale_after_ms).await {
         for component in returned {

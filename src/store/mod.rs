@@ -59,7 +59,7 @@ pub use partitions::Partitions;
 pub use past::{Past, past};
 pub use points::{Points, points};
 pub use query::{Aggregate, Page, Query, QueryError, Row};
-pub use series::{KnownSeries, NewSample, Refused, SeriesIndex, WrittenSeries};
+pub use series::{KnownSeries, NewSample, Refused, Resolved, SeriesIndex, WrittenSeries};
 pub use source::{DatabaseSource, percent_encode};
 pub use stats::{PartitionSize, Sizes, TableSize};
 pub(crate) use writer::kept_reply;

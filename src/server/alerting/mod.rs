@@ -197,7 +197,7 @@ async fn look<'a>(
     now: Millis,
 ) -> Source<'a> {
     let began = Instant::now();
-    let mut source = Source::new(app, core, now);
+    let mut source = Source::new(app, core);
     for aggregate in &set.aggregates {
         if aggregates.may_make(core, aggregate) {
             source.make(aggregate).await;

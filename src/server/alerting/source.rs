@@ -10,7 +10,7 @@ use prometheus::proto::{Metric, MetricFamily, MetricType};
 use super::super::App;
 use super::super::core::Core;
 use crate::live::made_values;
-use crate::model::{Component, Millis, Series, labels_of_line};
+use crate::model::{Component, Series, labels_of_line};
 use crate::rules::{Aggregate, EvaluationError, Groups, Held, Labels, Rule};
 
 /// Samples that are gathered at once: then others get their turn.
@@ -19,7 +19,6 @@ const AT_ONCE: usize = 2000;
 /// All values of one moment.
 pub(super) struct Source<'a> {
     core: &'a Core,
-    now: Millis,
     components: Vec<Arc<Component>>,
     own: Vec<MetricFamily>,
     /// What aggregates came to, by the names of the metrics that they make.
@@ -52,9 +51,9 @@ impl Place<'_> {
 }
 
 impl<'a> Source<'a> {
-    pub(super) fn new(app: &App, core: &'a Core, now: Millis) -> Self {
+    pub(super) fn new(app: &App, core: &'a Core) -> Self {
         let (components, own) = (core.components.all(), app.own.families(app));
-        Self { core, now, components, own, made: BTreeMap::new() }
+        Self { core, components, own, made: BTreeMap::new() }
     }
 
     /// Of what a rule holds now.
@@ -80,7 +79,7 @@ impl<'a> Source<'a> {
         if let Some(groups) = self.made.get(name) {
             return groups.values.iter().map(|(labels, value)| (*value, Place::Group(labels))).collect();
         }
-        if let Some(made) = made_values(name, &self.components, self.now, self.core.stale_after_ms) {
+        if let Some(made) = made_values(name, &self.components, self.core.stale_after_ms) {
             return made.into_iter().map(|(component, value)| (value, Place::Component(component))).collect();
         }
         if let Some(family) = self.own.iter().find(|family| family.name() == name) {

@@ -95,7 +95,7 @@ pub(in crate::server) async fn take(
             Err((field, reason)) => brought.refuse(index, field, reason),
         }
     }
-    brought.admit(app, now)?;
+    brought.admit(app)?;
     brought.store(app, core).await
 }
 
@@ -214,7 +214,7 @@ impl<'w> Brought<'w> {
     }
 
     /// Counts its samples and exemplars against what their components may send. Its bytes are of all of them.
-    fn admit(&self, app: &App, now: Millis) -> Result<(), Problem> {
+    fn admit(&self, app: &App) -> Result<(), Problem> {
         let mut samples: HashMap<RuntimeId, (&Component, usize)> = HashMap::new();
         let same = |a: &Point, b: &Point| Arc::ptr_eq(&a.series.component, &b.series.component);
         for run in self.points.chunk_by(same) {
@@ -226,7 +226,7 @@ impl<'w> Brought<'w> {
         for (id, (component, count)) in &self.exemplars_of {
             samples.entry(*id).or_insert((component, 0)).1 += count;
         }
-        samples.into_values().try_for_each(|(component, count)| pace::admit(app, component, now, count, 0))
+        samples.into_values().try_for_each(|(component, count)| pace::admit(app, component, count, 0))
     }
 
     /// Stores all of it.

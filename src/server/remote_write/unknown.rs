@@ -117,8 +117,7 @@ async fn component(core: &Core, (name, kind): &Named) -> Result<Result<Arc<Compo
         }
         Lookup::Unknown => {}
     }
-    let now = crate::model::Millis::now();
-    if core.components.all().iter().filter(|c| core.is_up(c, now)).count() >= MOST_COMPONENTS {
+    if core.components.all().iter().filter(|c| core.is_up(c)).count() >= MOST_COMPONENTS {
         let reason =
             format!("component {name:?} is not registered, and {MOST_COMPONENTS} components are up already");
         return Ok(Err(("labels", reason)));

@@ -31,7 +31,7 @@ pub(super) fn list(core: &Core, query: ComponentsQuery) -> ComponentList {
 pub(super) fn status(core: &Core, component: &Component) -> ComponentStatus {
     if component.is_offline() {
         ComponentStatus::Offline
-    } else if core.is_up(component, Millis::now()) {
+    } else if core.is_up(component) {
         ComponentStatus::Up
     } else {
         ComponentStatus::Silent

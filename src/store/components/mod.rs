@@ -14,7 +14,7 @@ use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
 use super::db::{Database, StoreError, sql, sql_made};
-use crate::model::{Component, Millis, RuntimeId};
+use crate::model::{Component, Millis, RuntimeId, Steady};
 use row::{COLUMNS, of_noetl, runtime_row, upsert};
 pub use row::{Registration, RuntimeRow};
 
@@ -48,7 +48,7 @@ impl Components {
     /// changed or removed some; what this process heard since it began to ask counts for more.
     /// Returns how many are gone.
     pub async fn refresh(&self, database: &Database, stale_after_ms: i64) -> Result<usize, StoreError> {
-        let began = Millis::now();
+        let began = Steady::now();
         let before: Vec<Arc<Component>> = self.known.read().by_id.values().cloned().collect();
         let mut tx = database.begin().await?;
         let shared = sql("select noetl_metrics.runtime_is_shared()").fetch_one(&mut *tx).await?;
@@ -312,7 +312,7 @@ impl Components {
     fn hold(&self, id: RuntimeId, name: &str, kind: &str, heartbeat: Millis) -> Arc<Component> {
         let mut known = self.known.write();
         if let Some(component) = known.by_id.get(&id) {
-            component.beat(heartbeat);
+            component.has_beaten(heartbeat);
             return Arc::clone(component);
         }
         let component = Arc::new(Component::new(id, name, kind, heartbeat));

@@ -64,7 +64,8 @@ pub struct SeriesIndex {
     limits: Limits,
 }
 
-type Resolved = Result<Arc<Series>, Refused>;
+/// What became of a sample's series.
+pub type Resolved = Result<Arc<Series>, Refused>;
 
 impl SeriesIndex {
     /// An empty index.
