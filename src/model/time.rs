@@ -25,11 +25,11 @@ pub struct Steady(pub i64);
 impl Steady {
     /// This moment.
     pub fn now() -> Self {
+        static BEGAN: OnceLock<Instant> = OnceLock::new();
         #[cfg(debug_assertions)]
         if let Some(now) = PRETENDED.get() {
             return Self(now.0);
         }
-        static BEGAN: OnceLock<Instant> = OnceLock::new();
         let passed = BEGAN.get_or_init(Instant::now).elapsed().as_millis();
         Self(i64::try_from(passed).unwrap_or(i64::MAX))
     }
