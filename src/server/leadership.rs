@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::core::Core;
 use super::forward::Peer;
 use super::{App, alerting, outflow, sweeper};
-use crate::store::{Claim, Claimed, Database, Renewed, Tenure};
+use crate::store::{Claim, Claimed, Database, Renewed, Tenure, Watch};
 
 /// How often a server that is not active looks whether it may be.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -30,6 +30,7 @@ pub(super) async fn run(app: Arc<App>, database: Database, on_ready: impl Fn() +
     let claim = claim(&app);
     let mut prepared = false;
     let mut by_force = claim.url.is_none();
+    let mut watch = Watch::default();
     loop {
         let mut asked = Instant::now();
         let claimed = async {
@@ -38,7 +39,7 @@ pub(super) async fn run(app: Arc<App>, database: Database, on_ready: impl Fn() +
                 prepared = true;
             }
             asked = Instant::now();
-            claim.take(&database, by_force).await
+            claim.take(&database, &mut watch, by_force).await
         };
         match claimed.await {
             Ok(Claimed::Held(tenure)) => {

@@ -1,11 +1,12 @@
 //! The lease: which of several servers is active.
 //!
-//! One row, judged by the database's clock alone. Taking over locks the row, which waits for
+//! One row. Whoever wants it has to see for the lease's duration that it is not renewed, by a clock of
+//! its own that has no steps: the database's may be set. Taking over locks the row, which waits for
 //! transactions of the former holder that are about to be committed and makes all later ones fail
 //! ([`Database::under`]). Renewing needs no such lock, so it never waits for a write.
 
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::Row as _;
 
@@ -21,6 +22,39 @@ pub struct Claim {
     pub url: Option<String>,
     /// For how long it is held without being renewed.
     pub duration: Duration,
+}
+
+/// What one that waits for the lease has seen of it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Watch(Option<(State, Instant)>);
+
+/// What every renewal and every take-over changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct State {
+    epoch: i64,
+    renewals: i64,
+}
+
+impl Watch {
+    /// For how long nobody has renewed it, as far as this one has seen.
+    fn unchanged(&mut self, state: State) -> Duration {
+        match &self.0 {
+            Some((seen, since)) if *seen == state => since.elapsed(),
+            _ => {
+                self.0 = Some((state, Instant::now()));
+                Duration::ZERO
+            }
+        }
+    }
+}
+
+/// The row, as it was looked at.
+struct Row {
+    state: State,
+    duration: Duration,
+    /// Whether it was given back, or is one's own.
+    is_free: bool,
+    url: Option<String>,
 }
 
 /// What became of a claim.
@@ -46,19 +80,29 @@ pub enum Renewed {
 impl Claim {
     /// Takes the lease if it is free, or `by_force` whoever holds it. One that is its own is free: it
     /// comes here only after it gave it up, and what it had sent before may have renewed it since.
-    pub async fn take(&self, database: &Database, by_force: bool) -> Result<Claimed, StoreError> {
+    pub async fn take(
+        &self,
+        database: &Database,
+        watch: &mut Watch,
+        by_force: bool,
+    ) -> Result<Claimed, StoreError> {
         let mut tx = database.begin().await?;
-        let (free, url) = self.look(&mut tx, "").await?;
-        if !free && !by_force {
+        let row = self.look(&mut tx, "").await?;
+        let is_over = watch.unchanged(row.state) >= row.duration;
+        if !row.is_free && !is_over && !by_force {
             tx.commit().await?;
-            return Ok(Claimed::ByOther(url));
+            return Ok(Claimed::ByOther(row.url));
         }
-        end_leftovers(&mut tx).await?;
-        // Another one may have been faster: what counts is what the lock finds.
-        let (free, url) = self.look(&mut tx, " for update").await?;
-        if !free && !by_force {
+        if is_over {
+            end_leftovers(&mut tx).await?;
+        }
+        sql("set local lock_timeout = '1s'").execute(&mut *tx).await?;
+        // Another one may have been faster, or it was renewed after all: what counts is what the lock
+        // finds.
+        let locked = self.look(&mut tx, " for update").await?;
+        if !locked.is_free && locked.state != row.state && !by_force {
             tx.commit().await?;
-            return Ok(Claimed::ByOther(url));
+            return Ok(Claimed::ByOther(locked.url));
         }
         let row = sql("update noetl_metrics.lease set epoch = epoch + 1, holder = $1, url = $2, \
                          renewed_at = clock_timestamp(), renewals = renewals + 1, \
@@ -113,17 +157,23 @@ impl Claim {
         Ok(tx.commit().await?)
     }
 
-    /// Whether the lease is free, and where its holder is.
-    async fn look(&self, tx: &mut Transaction, lock: &str) -> Result<(bool, Option<String>), StoreError> {
+    async fn look(&self, tx: &mut Transaction, lock: &str) -> Result<Row, StoreError> {
         let text = format!(
-            "select renewed_at + duration < clock_timestamp() or holder = $1, url from noetl_metrics.lease{lock}"
+            "select epoch, renewals, (extract(epoch from duration) * 1000)::bigint, \
+               renewed_at = '-infinity' or holder = $1, url from noetl_metrics.lease{lock}"
         );
         let row = super::db::sql_made(text).bind(&self.holder).fetch_one(&mut **tx).await?;
-        Ok((row.try_get(0)?, row.try_get(1)?))
+        Ok(Row {
+            state: State { epoch: row.try_get(0)?, renewals: row.try_get(1)? },
+            duration: Duration::from_millis(row.try_get::<i64, _>(2)?.unsigned_abs()),
+            is_free: row.try_get(3)?,
+            url: row.try_get(4)?,
+        })
     }
 }
 
-/// Whether a server holds the lease now, and where it is.
+/// Whether a server holds the lease now, and where it is; by the database's clock, so it is not for those
+/// who want it.
 pub async fn held(database: &Database) -> Result<(bool, Option<String>), StoreError> {
     let mut tx = database.begin().await?;
     let row = sql("select renewed_at + duration >= clock_timestamp(), url from noetl_metrics.lease")
@@ -134,15 +184,34 @@ pub async fn held(database: &Database) -> Result<(bool, Option<String>), StoreEr
 }
 
 /// Ends transactions of a former holder that hangs, or is gone without its connections having
-/// noticed: the lock would wait for them. Their samples were not acknowledged.
+/// noticed: the lock would wait for them. Their samples were not acknowledged. One that seems to begin
+/// later than now began before the clock was set back.
 async fn end_leftovers(tx: &mut Transaction) -> Result<(), StoreError> {
-    sql("set local lock_timeout = '1s'").execute(&mut **tx).await?;
     sql("select pg_terminate_backend(l.pid) from pg_locks l join pg_stat_activity a using (pid), noetl_metrics.lease e \
          where l.database = (select oid from pg_database where datname = current_database()) \
            and l.relation = 'noetl_metrics.lease'::regclass and l.mode = 'RowShareLock' \
            and l.pid <> pg_backend_pid() and a.usename = current_user \
-           and e.renewed_at + e.duration < clock_timestamp() and a.xact_start < clock_timestamp() - e.duration / 2")
+           and (a.xact_start < clock_timestamp() - e.duration / 2 or a.xact_start > clock_timestamp())")
         .execute(&mut **tx)
         .await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_renewed_is_watched_anew() {
+        let mut watch = Watch::default();
+        let state = |renewals| State { epoch: 1, renewals };
+        assert_eq!(watch.unchanged(state(7)), Duration::ZERO);
+        let earlier = Instant::now().checked_sub(Duration::from_mins(1)).unwrap();
+        watch.0 = Some((state(7), earlier));
+        assert!(watch.unchanged(state(7)) >= Duration::from_mins(1));
+        assert_eq!(watch.unchanged(state(8)), Duration::ZERO);
+        // As where the database was put back.
+        assert_eq!(watch.unchanged(state(6)), Duration::ZERO);
+        assert!(watch.unchanged(state(6)) < Duration::from_mins(1));
+    }
 }

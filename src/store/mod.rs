@@ -46,7 +46,7 @@ pub use ended::{ended_series, store_ended};
 pub use exemplars::{ExemplarQuery, Exemplars, FoundExemplar};
 pub use feed::{FEED_SAMPLES, Fed, Feed};
 pub use inserted::Inserted;
-pub use lease::{Claim, Claimed, Renewed, held as lease_held};
+pub use lease::{Claim, Claimed, Renewed, Watch, held as lease_held};
 pub use maintenance::{MaintenanceReport, MaintenanceRun, Retention};
 pub(crate) use maintenance::{extend_component_ttl, runs as maintenance_runs, set_metric_ttl};
 pub use migrate::{

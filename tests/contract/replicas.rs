@@ -245,6 +245,38 @@ async fn a_lease_that_is_a_server_s_own_is_not_waited_for() {
     assert_eq!(is_active(&http).await, Some(true));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_lease_does_not_move_with_the_clock_of_the_database() {
+    let pair = Pair::start().await;
+    let epoch = "select epoch from noetl_metrics.lease";
+    let before: Vec<i64> = pair.database.column(epoch).await;
+    // What is renewed looks an hour old at once, as where the clock is an hour ahead now.
+    let sql = "create function shift() returns trigger language plpgsql as \
+                 'begin new.renewed_at := new.renewed_at + tg_argv[0]::interval; return new; end'; \
+               create trigger shift before update on noetl_metrics.lease for each row execute function shift('-1h')";
+    sqlx::raw_sql(sql).execute(&pair.database.pool).await.unwrap();
+    let renewals = "select renewals from noetl_metrics.lease";
+    let seen: i64 = pair.database.column(renewals).await[0];
+    eventually("it was renewed for two leases", SOON * 2, async || {
+        (pair.database.column::<i64>(renewals).await[0] >= seen + 8).then_some(())
+    })
+    .await;
+    assert_eq!(pair.database.column::<i64>(epoch).await, before, "nobody took it from one that renews it");
+    assert_eq!(is_active(&pair.https[0]).await, Some(true));
+    // An hour young, as where the clock was set back: nobody waits for an hour.
+    let sql = "drop trigger shift on noetl_metrics.lease; \
+               create trigger shift before update on noetl_metrics.lease for each row execute function shift('1h')";
+    sqlx::raw_sql(sql).execute(&pair.database.pool).await.unwrap();
+    eventually("it was renewed", SOON, async || {
+        let young = "select renewed_at > clock_timestamp() from noetl_metrics.lease";
+        (pair.database.column::<bool>(young).await == [true]).then_some(())
+    })
+    .await;
+    let mut pair = pair;
+    pair.servers[0].kill();
+    pair.becomes_active(1, LEASE + SOON).await;
+}
+
 #[tokio::test]
 async fn a_server_whose_lease_was_taken_stores_nothing_more() {
     let contract = Contract::start().await;
