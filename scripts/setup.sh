@@ -4,7 +4,7 @@
 #   scripts/setup.sh build   a C compiler and cargo
 #   scripts/setup.sh run     build, and PostgreSQL's programs
 #   scripts/setup.sh test    run, and the partners of the tests: Python packages, Prometheus,
-#                            Alertmanager, VictoriaMetrics, PgBouncer, Chromium
+#                            Alertmanager, VictoriaMetrics, PgBouncer, Chromium, libfaketime
 #   scripts/setup.sh fuzz    build, and what libFuzzer is built with
 #   scripts/setup.sh generate  build, and the Python packages
 #   scripts/setup.sh docs    build, the Python packages, mdBook
@@ -58,6 +58,7 @@ case ${1:-} in
         want_postgres
         want_python
         want_chromium
+        want_faketime
         install_wanted
         make_venv
         make_daemons

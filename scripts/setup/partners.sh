@@ -112,6 +112,20 @@ chromium_is_a_package() {
     [[ $(candidate chromium) != *snap* ]]
 }
 
+# The tests of faults set the clocks of servers and PostgreSQL with it. Where it can't be had they say so
+# and set none.
+want_faketime() {
+    local library
+    for library in /usr/lib/*/faketime/libfaketimeMT.so.1; do
+        [ ! -e "$library" ] || return 0
+    done
+    if command -v apt-get >/dev/null && known faketime; then
+        want faketime "the tests of faults set clocks by it"
+    else
+        say "there is no package faketime; the tests of faults will set no clocks"
+    fi
+}
+
 want_chromium() {
     has_chromium && return
     command -v apt-get >/dev/null || die "there is no browser for the tests." \

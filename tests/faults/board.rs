@@ -7,10 +7,12 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use crate::clock::Clock;
 use crate::harness::Answer;
 use crate::ledger::Ledger;
 use crate::pulse::Pulse;
 use crate::sight::{Sight, Window};
+use crate::system::SERVERS;
 
 /// No process may hold more. The servers hold a few hundred series, the program is not optimized.
 pub const MEMORY_BOUND: u64 = 256 << 20;
@@ -21,6 +23,8 @@ pub struct Board {
     began: Instant,
     pub go_on: AtomicBool,
     pub ledger: Ledger,
+    /// Those of the servers.
+    pub clocks: [Clock; SERVERS],
     pub pulse: Pulse,
     /// Samples that got a 200.
     pub acknowledged: AtomicU64,
@@ -44,6 +48,7 @@ impl Board {
             began: Instant::now(),
             go_on: AtomicBool::new(true),
             ledger: Ledger::default(),
+            clocks: std::array::from_fn(|number| Clock::new(&format!("server-{number}"))),
             pulse: Pulse::default(),
             acknowledged: AtomicU64::new(0),
             sight: Mutex::default(),

@@ -6,6 +6,7 @@ use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
 use tokio::time::sleep;
 
+use crate::clock;
 use crate::proxy::Way;
 use crate::schedule::{Fault, Kind};
 use crate::system::{LEASE, RECOVERY, SERVERS, System, TAKE_OVER};
@@ -34,6 +35,12 @@ impl System {
             Kind::CutConnections => Ok(self.cut_connections(fault).await),
             Kind::TerminateBackends => Ok(self.terminate_backends().await),
             Kind::SlowDatabase => Ok(self.slow(fault).await),
+            Kind::ServerClock | Kind::ServerClocks | Kind::PostgresClock if !self.has_clocks => {
+                Err(LeftOut(clock::missing().unwrap_or_default().to_owned()))
+            }
+            Kind::ServerClock => Ok(self.set_one_clock(fault).await),
+            Kind::ServerClocks => Ok(self.set_all_clocks(fault).await),
+            Kind::PostgresClock => Ok(self.set_the_database_s_clock(fault).await),
             Kind::DiskFull if self.primary.shares_disk().is_some() => {
                 Err(LeftOut(self.primary.shares_disk().unwrap_or_default().to_owned()))
             }
@@ -42,7 +49,7 @@ impl System {
     }
 
     /// The server that is meant: the active one, or another.
-    fn meant(&self, fault: &Fault) -> (usize, bool) {
+    pub(crate) fn meant(&self, fault: &Fault) -> (usize, bool) {
         let active = self.board.sight.lock().active().unwrap_or_default();
         let other = (active + 1 + (fault.pick % 2) as usize) % SERVERS;
         if fault.active { (active, true) } else { (other, false) }

@@ -1,5 +1,5 @@
 //! Faults from a seed: servers, PostgreSQL and what is between them are killed, stopped, starved and cut
-//! off, while components report and a scraper looks on. What was acknowledged is there, once; what is
+//! off, and their clocks are set, while components report and a scraper looks on. What was acknowledged is there, once; what is
 //! scraped has no overlap, no gap that no fault explains, no counter that falls; and all heals by itself.
 //!
 //! `FAULTS_SEED=7` makes another schedule, `FAULTS_SECONDS=300` a longer run, `FAULTS_ONLY=fail-over,…`
@@ -15,6 +15,7 @@
 #![allow(unreachable_pub, reason = "there is no crate around")]
 
 mod board;
+mod clock;
 mod faults;
 #[allow(dead_code, unused_imports, reason = "the contract's tests use the rest of it")]
 #[path = "../contract/harness/mod.rs"]
@@ -28,5 +29,6 @@ mod run;
 mod schedule;
 mod scraper;
 mod sight;
+mod steps;
 mod summary;
 mod system;

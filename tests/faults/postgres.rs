@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions as _, Row as _};
 
+use crate::clock::{self, Clock, For};
 use crate::harness::postgres::{programs, unprivileged_user};
 use crate::harness::{free_port, signal, spawn};
 
@@ -39,16 +40,20 @@ pub struct Instance {
     /// Why it has no file system of its own.
     shares_disk: Option<String>,
     postmaster: Option<Child>,
+    /// What it goes by, where that can be set.
+    pub clock: Option<Clock>,
 }
 
 impl Instance {
     /// A place for one; nothing runs yet.
-    pub fn new(name: &str) -> Self {
+    pub fn new(name: &str, has_clock: bool) -> Self {
         let dir = std::env::temp_dir().join(format!("noetl-faults-{}-{name}", std::process::id()));
         std::fs::create_dir_all(&dir).expect("a directory for PostgreSQL");
         let (user, port) = (unprivileged_user(), free_port());
         let (bin, seen) = (programs(), dir.clone());
-        let mut made = Self { bin, dir, seen, user, port, holder: None, shares_disk: None, postmaster: None };
+        let clock = has_clock.then(|| Clock::new(&format!("postgres-{name}")));
+        let (holder, shares_disk, postmaster) = (None, None, None);
+        let mut made = Self { bin, dir, seen, user, port, holder, shares_disk, postmaster, clock };
         if user.is_none() {
             made.shares_disk = Some("only root can give PostgreSQL a small disk".into());
         } else if let Err(why) = made.take_disk() {
@@ -88,6 +93,11 @@ impl Instance {
     }
 
     fn command(&self, program: &str) -> Command {
+        self.command_in(&[], program)
+    }
+
+    /// Runs a program as PostgreSQL's user, with these variables in its environment and in nobody else's.
+    fn command_in(&self, variables: &[(&str, String)], program: &str) -> Command {
         let mut command = match &self.holder {
             Some(holder) => {
                 let mut command = Command::new("nsenter");
@@ -99,7 +109,9 @@ impl Instance {
         if let Some((uid, gid)) = self.user {
             command.args([format!("--reuid={uid}"), format!("--regid={gid}"), "--clear-groups".into()]);
         }
-        command.args(["--pdeathsig", "KILL", "--"]).arg(self.bin.join(program));
+        command.args(["--pdeathsig", "KILL", "--", "env"]);
+        command.args(variables.iter().map(|(name, value)| format!("{name}={value}")));
+        command.arg(self.bin.join(program));
         command.current_dir("/").env("LC_ALL", "C").stdin(Stdio::null());
         command
     }
@@ -166,6 +178,21 @@ impl Instance {
         ask.await == Some(true)
     }
 
+    /// What its clock shows, in milliseconds since 1970.
+    pub async fn time(&self) -> Option<i64> {
+        self.number("select (extract(epoch from clock_timestamp()) * 1000)::bigint").await
+    }
+
+    /// How often a server took over.
+    pub async fn epoch(&self) -> Option<i64> {
+        self.number("select epoch from noetl_metrics.lease").await
+    }
+
+    async fn number(&self, text: &'static str) -> Option<i64> {
+        let mut connection = self.connect("noetl").await.ok()?;
+        sqlx::query(text).fetch_one(&mut connection).await.ok()?.try_get(0).ok()
+    }
+
     /// Starts it and waits until it takes clients.
     pub async fn start(&mut self) {
         let deadline = Instant::now() + Duration::from_mins(1);
@@ -177,12 +204,14 @@ impl Instance {
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+        self.postmaster.iter().for_each(|postmaster| clock::tidy(postmaster.id()));
     }
 
     fn start_once(&self) -> Child {
         let log = std::fs::OpenOptions::new().append(true).create(true).open(self.dir.with_extension("log"));
         let log = log.expect("a log");
-        let mut command = self.command("postgres");
+        let variables = self.clock.as_ref().map(|clock| clock.variables(For::OneThread));
+        let mut command = self.command_in(&variables.unwrap_or_default(), "postgres");
         command
             .arg("-D")
             .arg(self.dir.join("data"))

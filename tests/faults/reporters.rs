@@ -70,8 +70,8 @@ impl Reporter {
     async fn report(&mut self) {
         let (body, key, samples) = self.next();
         self.board.ledger.sent(&samples);
-        self.deliver("/api/metrics/report", &body, key.as_deref()).await;
-        self.board.ledger.acknowledged(&samples);
+        let tries = self.deliver("/api/metrics/report", &body, key.as_deref()).await;
+        self.board.ledger.acknowledged(&samples, tries);
         self.board.acknowledged.fetch_add(samples.len() as u64, Ordering::Relaxed);
     }
 
@@ -104,13 +104,15 @@ impl Reporter {
         (json!({"component_name": reporter(self.number), "metrics": metrics}), key, samples)
     }
 
-    /// Sends a request until it gets a 200.
-    async fn deliver(&mut self, path: &str, body: &Value, key: Option<&str>) {
+    /// Sends a request until it gets a 200; how often it was sent.
+    async fn deliver(&mut self, path: &str, body: &Value, key: Option<&str>) -> i64 {
         let body = body.to_string().into_bytes();
+        let mut tries = 0;
         loop {
+            tries += 1;
             let server = &self.servers[self.turn % self.servers.len()];
             match self.try_once(server, path, &body, key).await {
-                Ok(200) => return,
+                Ok(200) => return tries,
                 Ok(_) | Err(()) => self.turn += 1,
             }
             tokio::time::sleep(AGAIN).await;
@@ -151,7 +153,7 @@ impl Reporter {
         self.board.ledger.sent(&samples);
         let done = self.try_once(&self.servers[server], "/api/metrics/report", &body, key.as_deref()).await;
         if done == Ok(200) {
-            self.board.ledger.acknowledged(&samples);
+            self.board.ledger.acknowledged(&samples, 1);
         }
         done == Ok(200)
     }

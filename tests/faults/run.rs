@@ -39,7 +39,8 @@ async fn nothing_acknowledged_is_lost_and_no_series_breaks_whatever_fails() {
     let board = Arc::new(Board::new());
     board.say(format_args!("FAULTS_SEED={seed} FAULTS_SECONDS={seconds}"));
     Pulse::start(&board);
-    let mut system = System::start(&board).await;
+    let kinds = kinds();
+    let mut system = System::start(&board, kinds.iter().any(|kind| kind.sets_clocks())).await;
     let mut summary = Summary::new(seed);
     let mut tasks = vec![tokio::spawn({
         let board = Arc::clone(&board);
@@ -54,7 +55,7 @@ async fn nothing_acknowledged_is_lost_and_no_series_breaks_whatever_fails() {
         tasks.push(tokio::spawn(Reporter::new(number, &addresses, &board).run()));
     }
     let until = Instant::now() + Duration::from_secs(seconds);
-    for (done, fault) in schedule(seed, &kinds()).enumerate() {
+    for (done, fault) in schedule(seed, &kinds).enumerate() {
         tokio::time::sleep(fault.pause).await;
         if Instant::now() >= until {
             break;

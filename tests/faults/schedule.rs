@@ -26,10 +26,13 @@ pub enum Kind {
     TerminateBackends,
     FailOver,
     StandbyLost,
+    ServerClock,
+    ServerClocks,
+    PostgresClock,
 }
 
 impl Kind {
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 23] = [
         Self::KillServer,
         Self::StopServer,
         Self::RollServers,
@@ -50,6 +53,9 @@ impl Kind {
         Self::TerminateBackends,
         Self::FailOver,
         Self::StandbyLost,
+        Self::ServerClock,
+        Self::ServerClocks,
+        Self::PostgresClock,
     ];
 
     /// Its name, for people and for `FAULTS_ONLY`.
@@ -75,6 +81,9 @@ impl Kind {
             Self::TerminateBackends => "backends-terminated",
             Self::FailOver => "fail-over",
             Self::StandbyLost => "standby-lost",
+            Self::ServerClock => "server-clock",
+            Self::ServerClocks => "servers-clocks",
+            Self::PostgresClock => "postgres-clock",
         }
     }
 
@@ -92,12 +101,18 @@ impl Kind {
         )
     }
 
+    /// Whether a clock is set, which takes a library in those who go by it.
+    pub const fn sets_clocks(self) -> bool {
+        matches!(self, Self::ServerClock | Self::ServerClocks | Self::PostgresClock)
+    }
+
     /// For how many milliseconds it lasts.
     const fn lasts(self) -> Range<u64> {
         match self {
             // Around the duration of the lease.
             Self::KillServer | Self::StopServer | Self::Partition | Self::LeaseLocked => 500..6000,
             Self::BlackHole | Self::StopPostgres => 500..5000,
+            Self::ServerClock | Self::ServerClocks | Self::PostgresClock => 1000..6000,
             Self::CutConnections | Self::TerminateBackends | Self::RestartPostgres => 0..300,
             Self::FailOver => 300..2000,
             _ => 500..3000,
@@ -116,6 +131,24 @@ pub struct Fault {
     pub active: bool,
     /// Decides what else there is to decide.
     pub pick: u64,
+}
+
+impl Fault {
+    /// By how many milliseconds a clock is set, and in which direction: from less than a second over a
+    /// report's interval and a lease to more than half of an hour; `most` bounds it.
+    pub const fn step(&self, most: u64) -> i64 {
+        const SIZES: [u64; 8] = [300, 1_000, 4_000, 10_000, 40_000, 120_000, 290_000, 2_000_000];
+        let size = SIZES[(self.pick / 8 % SIZES.len() as u64) as usize];
+        let size = if size < most { size } else { most };
+        // A half to the whole of it.
+        let by = (size / 2 + self.pick / 64 % (size / 2 + 1)) as i64;
+        if self.pick.is_multiple_of(2) { by } else { -by }
+    }
+
+    /// Whether a server goes while a clock is wrong.
+    pub const fn goes(&self) -> bool {
+        self.pick / 2 % 4 < 2
+    }
 }
 
 /// The faults of a seed, without an end: all kinds in an order of chance, then all again in another.
@@ -168,4 +201,15 @@ fn a_seed_makes_the_same_schedule_with_each_kind_in_turn() {
         kinds.sort();
         assert_eq!(kinds, Kind::ALL);
     }
+}
+
+#[test]
+fn clocks_are_set_ahead_and_back_by_little_and_by_much() {
+    let faults: Vec<Fault> = schedule(7, &[Kind::ServerClock]).take(200).collect();
+    let steps: Vec<i64> = faults.iter().map(|fault| fault.step(290_000)).collect();
+    assert!(steps.iter().all(|step| (150..=290_000).contains(&step.abs())));
+    let any = |is: fn(i64) -> bool| steps.iter().any(|step| is(*step));
+    assert!(any(|s| (1..1000).contains(&s)) && any(|s| (-999..0).contains(&s)));
+    assert!(any(|s| s > 145_000) && any(|s| s < -145_000));
+    assert!(faults.iter().any(Fault::goes) && !faults.iter().all(Fault::goes));
 }

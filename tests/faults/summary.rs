@@ -66,6 +66,10 @@ impl Summary {
         for (kind, _) in self.kinds.iter().filter(|(kind, of)| kind.is_felt() && of.failed == 0) {
             board.violation(format_args!("{} was felt by no report: it did nothing", kind.name()));
         }
+        let sets = |kind: &Kind| matches!(kind, Kind::ServerClocks);
+        if self.kinds.keys().any(sets) && compared.by_wrong_clock == 0 {
+            board.violation("the servers' clocks were set, and no sample has a time of them");
+        }
         let mut text = String::new();
         let _ = writeln!(text, "\nseed {}: {} faults", self.seed, self.count());
         for (kind, of) in &self.kinds {
@@ -83,10 +87,11 @@ impl Summary {
         for (kind, why) in &self.left_out {
             let _ = writeln!(text, "  {:<20} left out: {why}", kind.name());
         }
-        let Compared { acknowledged, lost, doubled, foreign } = compared;
+        let Compared { acknowledged, lost, doubled, foreign, misdated, by_wrong_clock } = compared;
         let _ = writeln!(
             text,
             "samples acknowledged {acknowledged}, lost {lost}, doubled {doubled}, not as sent {foreign}; by an agent {by_agent}\n\
+             samples with a wrong clock's time {by_wrong_clock}, with a time of no clock {misdated}\n\
              answers {:?}, the slowest after {:.1} s",
             board.answers.lock(),
             board.slowest.lock().as_secs_f64()

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use tokio::time::timeout;
 
 use crate::board::Board;
+use crate::clock::{self, For};
 use crate::harness::{Agent, Http, Reply, Server, Target, free_port, signal};
 use crate::ledger::Compared;
 use crate::postgres::Instance;
@@ -50,6 +51,8 @@ pub struct System {
     probe: Reporter,
     agent: Watched,
     logs: PathBuf,
+    /// Whether clocks can be set.
+    pub has_clocks: bool,
 }
 
 /// An agent that scrapes a target, which counts how often; and what it needs.
@@ -61,9 +64,10 @@ struct Watched {
 }
 
 impl System {
-    /// All of it, running.
-    pub async fn start(board: &Arc<Board>) -> Self {
-        let (mut primary, spare) = (Instance::new("one"), Instance::new("two"));
+    /// All of it, running; with clocks that can be set, where that is asked for and can be.
+    pub async fn start(board: &Arc<Board>, has_clocks: bool) -> Self {
+        let has_clocks = has_clocks && clock::missing().is_none();
+        let (mut primary, spare) = (Instance::new("one", has_clocks), Instance::new("two", has_clocks));
         primary.init();
         primary.start().await;
         let made = primary.sql(&["create role noetl login", "create database metrics owner noetl"]).await;
@@ -81,7 +85,8 @@ impl System {
         let board = Arc::clone(board);
         let logs = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("faults-{}", std::process::id()));
         let _ = std::fs::create_dir_all(&logs);
-        let mut system = Self { board, replicas, primary, spare, probe: probe.clone(), agent, logs };
+        let mut system =
+            Self { board, replicas, primary, spare, probe: probe.clone(), agent, logs, has_clocks };
         for number in 0..SERVERS {
             system.start_server(number).await;
         }
@@ -108,8 +113,12 @@ impl System {
         let (here, lease) = (format!("http://{}", replica.address), format!("{}s", LEASE.as_secs()));
         let flags = ["--advertise-url".into(), here, "--lease-duration".into(), lease];
         let listen = replica.address.to_string();
-        let started = Server::start(&listen, &url, &flags);
-        replica.server = Some(timeout(PROCESS, started).await.expect("a server listens"));
+        let clock = &self.board.clocks[number];
+        let variables = if self.has_clocks { clock.variables(For::Threads) } else { Vec::new() };
+        let started = Server::start_in(&variables, &listen, &url, &flags);
+        let server = timeout(PROCESS, started).await.expect("a server listens");
+        clock::tidy(server.pid());
+        replica.server = Some(server);
         self.note_processes();
     }
 
@@ -244,8 +253,9 @@ impl System {
     /// Compares what was acknowledged with what is stored.
     pub async fn compare(&self, when: &str) -> Compared {
         let mut connection = self.primary.connect("noetl").await.expect("PostgreSQL is there");
-        let found = self.board.ledger.compare(&mut connection).await.expect("noetl.metrics can be read");
-        if (found.lost, found.doubled, found.foreign) != (0, 0, 0) {
+        let found = self.board.ledger.compare(&mut connection, &self.board.clocks).await;
+        let found = found.expect("noetl.metrics can be read");
+        if !found.is_right() {
             self.board.violation(format_args!("{when}: {found:?}"));
         }
         found

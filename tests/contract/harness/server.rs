@@ -22,6 +22,16 @@ type Log = Arc<Mutex<Vec<String>>>;
 impl Server {
     /// Starts one and waits until it listens; it may not be ready yet.
     pub async fn start(listen: &str, database_url: &str, flags: &[String]) -> Self {
+        Self::start_in(&[], listen, database_url, flags).await
+    }
+
+    /// The same, with these variables in its environment.
+    pub async fn start_in(
+        variables: &[(&str, String)],
+        listen: &str,
+        database_url: &str,
+        flags: &[String],
+    ) -> Self {
         let mut command = Command::new("setpriv");
         command
             .args(["--pdeathsig", "KILL", "--", env!("CARGO_BIN_EXE_noetl-metrics"), "server"])
@@ -32,6 +42,7 @@ impl Server {
             .envs(super::clock())
             .env("NOETL_METRICS_LOG", "noetl_metrics=debug,warn")
             .env("RUST_BACKTRACE", "1")
+            .envs(variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
