@@ -10,7 +10,7 @@ use super::super::textfile::TextfileDir;
 use super::body::{Body, PER_RUN};
 use super::keep::Keep;
 use crate::model::{MetricType, Reading, family_of, is_label_name, is_metric_name, is_reserved};
-use crate::wire::exposition::parse;
+use crate::wire::exposition::{Sample, parse, samples};
 use crate::wire::value;
 
 #[path = "../tests/contract/harness/exposition.rs"]
@@ -32,13 +32,15 @@ const MOST: usize = 50;
 pub(crate) fn exposition(data: &[u8]) {
     let end = data.iter().position(|byte| *byte == b'\n').map_or(data.len(), |at| at + 1);
     let (patterns, bytes) = data.split_at(end);
-    let whole = str::from_utf8(bytes).ok().and_then(|text| parse(text, MOST, "None.").ok());
-    from_a_file(bytes, whole.as_deref());
-    let Some(readings) = whole else { return };
+    let whole = str::from_utf8(bytes).ok().and_then(|text| samples(text, MOST, "None.").ok());
+    let readings: Option<Vec<Reading>> =
+        whole.clone().map(|samples| samples.into_iter().map(Sample::into_reading).collect());
+    from_a_file(bytes, readings.as_deref());
+    let (Some(samples), Some(readings)) = (whole, readings) else { return };
     keeps_rules(&readings);
     comes_back(&readings);
     if let Ok(patterns) = str::from_utf8(patterns) {
-        are_kept(patterns, readings);
+        are_kept(patterns, samples, &readings);
     }
 }
 
@@ -155,11 +157,10 @@ fn from_a_file(bytes: &[u8], whole: Option<&[Reading]>) {
 }
 
 /// Of what a target exposes each sample is kept or counted, as the patterns say.
-fn are_kept(patterns: &str, readings: Vec<Reading>) {
+fn are_kept(patterns: &str, samples: Vec<Sample<'_>>, all: &[Reading]) {
     let patterns: Vec<&str> = patterns.trim().split(',').collect();
     let Ok(keep) = Keep::parse(&patterns) else { return };
-    let all = readings.clone();
-    let body = Body::sort_out(readings, &keep);
+    let body = Body::sort_out(samples, &keep);
     assert_eq!(body.kept.len() + body.not_kept + body.per_run, all.len());
     let has_run = |reading: &Reading| reading.labels.iter().any(|(name, _)| PER_RUN.contains(&name.as_ref()));
     for reading in &body.kept {

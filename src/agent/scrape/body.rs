@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use super::keep::Keep;
 use super::own::{Fault, Reason};
 use crate::model::{Reading, family_of, is_reserved};
-use crate::wire::exposition::{ParseError, parse};
+use crate::wire::exposition::{ParseError, Sample, samples};
 
 /// Labels that name one run of something.
 pub(super) const PER_RUN: [&str; 12] = [
@@ -41,8 +41,8 @@ pub(super) struct Body {
 
 impl Body {
     /// Reads a text of at most `most` samples.
-    pub(super) fn read(text: &str, most: usize) -> Result<Vec<Reading>, Fault> {
-        parse(text, most, NO_HELP).map_err(|e| {
+    pub(super) fn read(text: &str, most: usize) -> Result<Vec<Sample<'_>>, Fault> {
+        samples(text, most, NO_HELP).map_err(|e| {
             let reason = match e {
                 ParseError::TooMany(_) => Reason::TooManySamples,
                 ParseError::Line { .. } | ParseError::Unfinished => Reason::BadText,
@@ -53,32 +53,32 @@ impl Body {
     }
 
     /// Sorts out what is kept.
-    pub(super) fn sort_out(readings: Vec<Reading>, keep: &Keep) -> Self {
+    pub(super) fn sort_out(samples: Vec<Sample<'_>>, keep: &Keep) -> Self {
         let mut body = Self::default();
         // The first sample of a family has its help; where that is left out, the next gets it.
         let mut help = HashMap::new();
         // Samples of one family come one after the other, and there are many patterns.
-        let mut last = (String::new(), false);
-        for mut reading in readings {
-            let family = family_of(&reading.name, reading.kind).name;
+        let mut last = ("", false);
+        for mut sample in samples {
+            let family = family_of(sample.name, sample.kind).name;
             if last.0 != family {
-                last = (family.to_owned(), keep.keeps(family));
+                last = (family, keep.keeps(family));
             }
-            if !last.1 || is_reserved(&reading.name) {
+            if !last.1 || is_reserved(sample.name) {
                 body.not_kept += 1;
-            } else if reading.labels.iter().any(|(name, _)| PER_RUN.contains(&name.as_ref())) {
+            } else if sample.labels.iter().any(|(name, _)| PER_RUN.contains(name)) {
                 body.per_run += 1;
-                if !reading.help.is_empty() {
-                    help.insert(family.to_owned(), reading.help);
+                if !sample.help.is_empty() {
+                    help.insert(family, sample.help);
                 }
             } else {
-                reading.timestamp_ms = None;
+                sample.timestamp_ms = None;
                 if !help.is_empty()
                     && let Some(help) = help.remove(family)
                 {
-                    reading.help = help;
+                    sample.help = help;
                 }
-                body.kept.push(reading);
+                body.kept.push(sample.into_reading());
             }
         }
         body

@@ -11,6 +11,7 @@ use super::noetl::{Status, Workers};
 use super::queues::{Queue, Queues};
 use crate::host::Readings;
 use crate::model::Reading;
+use crate::wire::exposition::Sample;
 
 const IN_FLIGHT: &str = "noetl_worker_concurrent_dispatches";
 const PENDING: &str = "noetl_worker_nats_consumer_pending";
@@ -162,18 +163,18 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    pub(super) fn of(readings: &[Reading]) -> Self {
+    pub(super) fn of(samples: &[Sample<'_>]) -> Self {
         let mut signals = Self::default();
-        for reading in readings {
-            let label = |name| reading.labels.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str());
-            let text = |name| label(name).unwrap_or_default().to_owned();
-            match reading.name.as_ref() {
-                IN_FLIGHT => signals.in_flight = Some(reading.value),
-                TOTAL_LAG => signals.total_lag = Some(reading.value),
+        for sample in samples {
+            let text = |name| sample.label(name).unwrap_or_default();
+            match sample.name {
+                IN_FLIGHT => signals.in_flight = Some(sample.value),
+                TOTAL_LAG => signals.total_lag = Some(sample.value),
                 PENDING if signals.pending.len() < MAX_QUEUES => {
-                    signals.pending.push((text("consumer"), text("stream"), reading.value));
+                    let (consumer, stream) = (text("consumer").to_owned(), text("stream").to_owned());
+                    signals.pending.push((consumer, stream, sample.value));
                 }
-                SUBJECT_LAG => signals.add_lag(label("subject").unwrap_or_default(), reading.value),
+                SUBJECT_LAG => signals.add_lag(text("subject"), sample.value),
                 name => signals.exposed.extend(RULES.iter().map(|r| r.metric).find(|metric| *metric == name)),
             }
         }
@@ -366,10 +367,10 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::wire::exposition::parse;
+    use crate::wire::exposition::samples;
 
     fn signals(text: &str) -> Signals {
-        Signals::of(&parse(text, 100, "").unwrap())
+        Signals::of(&samples(text, 100, "").unwrap())
     }
 
     fn queues() -> Queues {

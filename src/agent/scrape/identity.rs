@@ -5,7 +5,7 @@
 //! worker it is. So a target of which nothing is known goes by its address.
 
 use super::config::{SERVER, TargetSpec, WORKER};
-use crate::model::Reading;
+use crate::wire::exposition::Sample;
 
 /// Kind of the command bus.
 const BROKER: &str = "broker";
@@ -36,9 +36,9 @@ pub(super) struct Told {
 
 /// The kind that these families are of; `None` where there are none, as with a server that was just
 /// started.
-pub(super) fn kind_of(readings: &[Reading]) -> Option<&'static str> {
-    let any = |prefix: &str| readings.iter().any(|reading| reading.name.starts_with(prefix));
-    if readings.is_empty() {
+pub(super) fn kind_of(samples: &[Sample<'_>]) -> Option<&'static str> {
+    let any = |prefix: &str| samples.iter().any(|sample| sample.name.starts_with(prefix));
+    if samples.is_empty() {
         None
     } else if any("noetl_worker_") {
         Some(WORKER)
@@ -69,10 +69,10 @@ pub(super) fn identify(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::exposition::parse;
+    use crate::wire::exposition::samples;
 
     fn kind(text: &str) -> Option<&'static str> {
-        kind_of(&parse(text, 10, "").unwrap())
+        kind_of(&samples(text, 10, "").unwrap())
     }
 
     #[test]

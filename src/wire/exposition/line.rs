@@ -2,8 +2,6 @@
 
 use std::borrow::Cow;
 
-use crate::model::{is_label_name, is_metric_name};
-
 /// The most labels that a sample may have: far more than any server takes.
 const MAX_LABELS: usize = 64;
 /// Characters of a text that are shown where something is wrong with it.
@@ -11,14 +9,14 @@ const SHOWN: usize = 120;
 
 /// A sample as its line has it.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Sample<'a> {
+pub(super) struct Line<'a> {
     pub(super) name: &'a str,
     pub(super) labels: Vec<(&'a str, Cow<'a, str>)>,
     pub(super) value: f64,
     pub(super) timestamp_ms: Option<i64>,
 }
 
-impl Sample<'_> {
+impl Line<'_> {
     /// Whether it has a label of this name.
     pub(super) fn has_label(&self, name: &str) -> bool {
         self.labels.iter().any(|(label, _)| *label == name)
@@ -26,10 +24,10 @@ impl Sample<'_> {
 }
 
 /// Reads `name{label="value",…} value [timestamp]`. The error says what is wrong.
-pub(super) fn sample(line: &str) -> Result<Sample<'_>, String> {
+pub(super) fn line(line: &str) -> Result<Line<'_>, String> {
     let mut rest = Cursor(line);
     let name = rest.take_while(|c| c.is_ascii_alphanumeric() || c == b'_' || c == b':');
-    if !is_metric_name(name) {
+    if !is_begun(name) {
         return Err(format!("it does not start with a metric name: {:?}", shown(line)));
     }
     rest.skip_blanks();
@@ -44,7 +42,12 @@ pub(super) fn sample(line: &str) -> Result<Sample<'_>, String> {
             Some(text.parse().map_err(|_| format!("{:?} is not a timestamp in milliseconds", shown(text)))?)
         }
     };
-    Ok(Sample { name, labels, value, timestamp_ms })
+    Ok(Line { name, labels, value, timestamp_ms })
+}
+
+/// Whether what was taken of a name's characters is a name.
+fn is_begun(name: &str) -> bool {
+    name.bytes().next().is_some_and(|first| !first.is_ascii_digit())
 }
 
 /// What stands between `{` and `}`. A comma may follow the last label.
@@ -56,7 +59,7 @@ fn labels<'a>(rest: &mut Cursor<'a>) -> Result<Vec<(&'a str, Cow<'a, str>)>, Str
             return Ok(labels);
         }
         let name = rest.take_while(|c| c.is_ascii_alphanumeric() || c == b'_');
-        if !is_label_name(name) {
+        if !is_begun(name) {
             return Err(format!("no label name at {:?}", shown(rest.0)));
         }
         if labels.iter().any(|(seen, _)| *seen == name) {
@@ -99,7 +102,10 @@ fn label_value<'a>(name: &str, rest: &mut Cursor<'a>) -> Result<Cow<'a, str>, St
 }
 
 /// Help with `\\` and `\n` undone; other backslashes stand for themselves.
-pub(super) fn unescape_help(text: &str) -> String {
+pub(super) fn unescape_help(text: &str) -> Cow<'_, str> {
+    if !text.contains('\\') {
+        return Cow::Borrowed(text);
+    }
     let mut plain = String::with_capacity(text.len());
     let mut rest = Cursor(text);
     while !rest.0.is_empty() {
@@ -113,7 +119,7 @@ pub(super) fn unescape_help(text: &str) -> String {
             }
         }
     }
-    plain
+    Cow::Owned(plain)
 }
 
 /// The beginning of a text, short enough for a line of a log.
@@ -154,7 +160,7 @@ impl<'a> Cursor<'a> {
     }
 
     fn skip_blanks(&mut self) {
-        self.0 = self.0.trim_start_matches([' ', '\t']);
+        self.take_while(is_blank);
     }
 }
 
@@ -164,17 +170,17 @@ mod tests {
 
     #[test]
     fn a_long_line_is_not_repeated_whole() {
-        assert!(sample(&"é".repeat(100_000)).unwrap_err().len() < 400);
+        assert!(line(&"é".repeat(100_000)).unwrap_err().len() < 400);
     }
 
     fn labels_of(line: &str) -> Vec<(String, String)> {
-        let sample = sample(line).unwrap();
+        let sample = super::line(line).unwrap();
         sample.labels.into_iter().map(|(name, value)| (name.to_owned(), value.into_owned())).collect()
     }
 
     #[test]
     fn blanks_may_stand_between_all_parts() {
-        let sample = sample("a { x = \"1\" , y=\"\"\t, }\t2  -3").unwrap();
+        let sample = line("a { x = \"1\" , y=\"\"\t, }\t2  -3").unwrap();
         assert_eq!(sample.labels, [("x", "1".into()), ("y", "".into())]);
         assert!((sample.value - 2.0).abs() < f64::EPSILON);
         assert_eq!(sample.timestamp_ms, Some(-3));
@@ -209,7 +215,7 @@ mod tests {
             ("a.b 1", "not a number"),
             (&many_labels, "more than 64"),
         ] {
-            let error = sample(line).unwrap_err();
+            let error = super::line(line).unwrap_err();
             assert!(error.contains(part), "{line}: {error}");
         }
     }

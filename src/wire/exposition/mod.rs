@@ -14,7 +14,7 @@ use std::hash::BuildHasher;
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
-use self::line::{Sample, sample, shown, unescape_help};
+use self::line::{Line, line as read_line, shown, unescape_help};
 use crate::model::is_metric_name;
 use crate::model::{MetricType, Reading};
 
@@ -37,19 +37,68 @@ pub enum ParseError {
     TooMany(usize),
 }
 
+/// A sample of a text, of which it borrows what it can.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sample<'a> {
+    /// Metric name.
+    pub name: &'a str,
+    /// Type of the metric.
+    pub kind: MetricType,
+    /// The value.
+    pub value: f64,
+    /// Label names and values; names differ from each other.
+    pub labels: Vec<(&'a str, Cow<'a, str>)>,
+    /// Help, with the first sample of a family only.
+    pub help: Cow<'a, str>,
+    /// Milliseconds since the epoch, where the text has a time.
+    pub timestamp_ms: Option<i64>,
+}
+
+impl Sample<'_> {
+    /// The value of a label, where it has it.
+    pub fn label(&self, name: &str) -> Option<&str> {
+        self.labels.iter().find(|(label, _)| *label == name).map(|(_, value)| value.as_ref())
+    }
+
+    /// The same, without the text.
+    pub fn into_reading(self) -> Reading {
+        // The bounds of buckets are most of all labels.
+        let own = |name: &str| if name == "le" { Cow::Borrowed("le") } else { name.to_owned().into() };
+        let label = |(name, value): (&str, Cow<'_, str>)| (own(name), value.into_owned());
+        Reading {
+            name: self.name.to_owned().into(),
+            kind: self.kind,
+            value: self.value,
+            labels: self.labels.into_iter().map(label).collect(),
+            // Nearly all have none, and that takes no memory.
+            help: if self.help.is_empty() { "".into() } else { self.help.into_owned().into() },
+            unit: None,
+            timestamp_ms: self.timestamp_ms,
+        }
+    }
+}
+
 /// Reads `text`, which may hold at most `most` samples, and speak of as many families. The first
 /// sample of each family has its help, `default_help` where it has none.
 ///
 /// # Errors
 /// [`ParseError`], for the first rule that is broken.
 pub fn parse(text: &str, most: usize, default_help: &str) -> Result<Vec<Reading>, ParseError> {
+    Ok(samples(text, most, default_help)?.into_iter().map(Sample::into_reading).collect())
+}
+
+/// As [`parse`], for who needs few of the samples.
+///
+/// # Errors
+/// As [`parse`].
+pub fn samples<'a>(text: &'a str, most: usize, default_help: &'a str) -> Result<Vec<Sample<'a>>, ParseError> {
     if !text.is_empty() && !text.ends_with('\n') {
         return Err(ParseError::Unfinished);
     }
     let mut families = Families::default();
-    let mut readings = Vec::new();
+    let mut samples: Vec<Sample<'a>> = Vec::new();
     let mut seen = Seen::default();
-    for (number, line) in text.lines().enumerate() {
+    for (number, line) in lines(text).enumerate() {
         let at = |what| ParseError::Line { line: number + 1, what };
         let line = line.trim_matches([' ', '\t']);
         if let Some(comment) = line.strip_prefix('#') {
@@ -58,24 +107,25 @@ pub fn parse(text: &str, most: usize, default_help: &str) -> Result<Vec<Reading>
                 return Err(ParseError::TooMany(most));
             }
         } else if !line.is_empty() {
-            let sample = sample(line).map_err(at)?;
-            if !seen.insert(&sample, &readings) {
-                return Err(at(format!("{} with these labels was there before", sample.name)));
+            let line = read_line(line).map_err(at)?;
+            if !seen.insert(&line, &samples) {
+                return Err(at(format!("{} with these labels was there before", line.name)));
             }
-            readings.push(families.reading(sample, readings.len()).map_err(at)?);
-            if readings.len() > most {
+            let kind = families.kind_of(&line, samples.len()).map_err(at)?;
+            let Line { name, labels, value, timestamp_ms } = line;
+            samples.push(Sample { name, kind, value, labels, help: "".into(), timestamp_ms });
+            if samples.len() > most {
                 return Err(ParseError::TooMany(most));
             }
         }
     }
     for (family, first) in families.begun {
-        let help = families.help.remove(family).unwrap_or_else(|| default_help.to_owned());
-        readings[first].help = help.into();
+        samples[first].help = families.help.remove(family).unwrap_or(Cow::Borrowed(default_help));
     }
-    Ok(readings)
+    Ok(samples)
 }
 
-/// The series so far, by their places among the readings.
+/// The series so far, by their places among the samples.
 #[derive(Default)]
 struct Seen {
     places: HashTable<(u64, usize)>,
@@ -83,29 +133,26 @@ struct Seen {
 }
 
 impl Seen {
-    /// Whether the series of the sample, which becomes the next reading, was not there before. The
+    /// Whether the series of the line, which becomes the next sample, was not there before. The
     /// order of its labels says nothing.
-    fn insert(&mut self, sample: &Sample<'_>, readings: &[Reading]) -> bool {
-        let labels = sample.labels.iter().map(|label| self.hasher.hash_one(label));
-        let hash = labels.fold(self.hasher.hash_one(sample.name), u64::wrapping_add);
+    fn insert(&mut self, line: &Line<'_>, samples: &[Sample<'_>]) -> bool {
+        let labels = line.labels.iter().map(|label| self.hasher.hash_one(label));
+        let hash = labels.fold(self.hasher.hash_one(line.name), u64::wrapping_add);
         let is_same = |(other, place): &(u64, usize)| {
-            *other == hash && readings.get(*place).is_some_and(|reading| is_series_of(sample, reading))
+            *other == hash && samples.get(*place).is_some_and(|sample| is_series_of(line, sample))
         };
         if self.places.find(hash, is_same).is_some() {
             return false;
         }
-        self.places.insert_unique(hash, (hash, readings.len()), |(hash, _)| *hash);
+        self.places.insert_unique(hash, (hash, samples.len()), |(hash, _)| *hash);
         true
     }
 }
 
 /// Whether both have the same name and labels; none has a label twice.
-fn is_series_of(sample: &Sample<'_>, reading: &Reading) -> bool {
-    let has =
-        |(name, value): &(&str, Cow<'_, str>)| reading.labels.iter().any(|(n, v)| n == name && v == value);
-    reading.name == sample.name
-        && reading.labels.len() == sample.labels.len()
-        && sample.labels.iter().all(has)
+fn is_series_of(line: &Line<'_>, sample: &Sample<'_>) -> bool {
+    let has = |(name, value): &(&str, Cow<'_, str>)| sample.label(name) == Some(value.as_ref());
+    sample.name == line.name && sample.labels.len() == line.labels.len() && line.labels.iter().all(has)
 }
 
 /// What comments said of metric families.
@@ -113,11 +160,23 @@ fn is_series_of(sample: &Sample<'_>, reading: &Reading) -> bool {
 struct Families<'a> {
     /// `None` for `untyped`.
     types: HashMap<&'a str, Option<MetricType>, RandomState>,
-    help: HashMap<&'a str, String, RandomState>,
+    help: HashMap<&'a str, Cow<'a, str>, RandomState>,
     /// Families that have a sample, and the place of the first.
     begun: HashMap<&'a str, usize, RandomState>,
     /// Names of samples, and the type of the first.
     named: HashMap<&'a str, MetricType, RandomState>,
+    /// The name of the sample before, and what it is of, unless a type came since: samples of one
+    /// name come one after the other.
+    last: Option<(&'a str, Member<'a>)>,
+}
+
+/// What a sample is of.
+#[derive(Clone, Copy)]
+struct Member<'a> {
+    family: &'a str,
+    kind: MetricType,
+    /// The label that it needs, and what is wrong without it.
+    needs: Option<(&'static str, &'static str)>,
 }
 
 impl<'a> Families<'a> {
@@ -134,7 +193,7 @@ impl<'a> Families<'a> {
         if keyword == "HELP" { self.add_help(name, rest) } else { self.add_type(name, rest) }
     }
 
-    fn add_help(&mut self, name: &'a str, text: &str) -> Result<(), String> {
+    fn add_help(&mut self, name: &'a str, text: &'a str) -> Result<(), String> {
         match self.help.insert(name, unescape_help(text)) {
             None => Ok(()),
             Some(_) => Err(format!("a second HELP for {name}")),
@@ -152,59 +211,70 @@ impl<'a> Families<'a> {
         if self.begun.contains_key(name) {
             return Err(format!("the TYPE of {name} comes after its first sample"));
         }
+        self.last = None;
         match self.types.insert(name, kind) {
             None => Ok(()),
             Some(_) => Err(format!("a second TYPE for {name}")),
         }
     }
 
-    /// The reading of a sample, at its place; help comes at the end, as it may be further down.
-    fn reading(&mut self, sample: Sample<'a>, place: usize) -> Result<Reading, String> {
-        let (family, kind) = self.family(&sample)?;
-        // As where the sum of what turns out to be a histogram came before its type.
-        if *self.named.entry(sample.name).or_insert(kind) != kind {
-            return Err(format!("the TYPE that {} is of comes after its first sample", sample.name));
+    /// The type of a sample, which has this place; help comes at the end, as it may be further down.
+    fn kind_of(&mut self, line: &Line<'a>, place: usize) -> Result<MetricType, String> {
+        let before = self.last.filter(|(name, _)| *name == line.name).map(|(_, member)| member);
+        let member = match before {
+            Some(member) => member,
+            None => self.member(line.name)?,
+        };
+        if let Some((_, what)) = member.needs.filter(|(label, _)| !line.has_label(label)) {
+            return Err(format!("{} {what}", line.name));
         }
-        self.begun.entry(family).or_insert(place);
-        let label = |(name, value): (&str, Cow<'_, str>)| (name.to_owned().into(), value.into_owned());
-        Ok(Reading {
-            name: sample.name.to_owned().into(),
-            kind,
-            value: sample.value,
-            labels: sample.labels.into_iter().map(label).collect(),
-            help: "".into(),
-            unit: None,
-            timestamp_ms: sample.timestamp_ms,
-        })
+        if before.is_none() {
+            // As where the sum of what turns out to be a histogram came before its type.
+            if *self.named.entry(line.name).or_insert(member.kind) != member.kind {
+                return Err(format!("the TYPE that {} is of comes after its first sample", line.name));
+            }
+            self.begun.entry(member.family).or_insert(place);
+            self.last = Some((line.name, member));
+        }
+        Ok(member.kind)
     }
 
-    /// The family a sample belongs to, and its type.
-    fn family(&self, sample: &Sample<'a>) -> Result<(&'a str, MetricType), String> {
-        let name = sample.name;
+    /// What samples of a name are of.
+    fn member(&self, name: &'a str) -> Result<Member<'a>, String> {
+        let plain = |kind| Member { family: name, kind, needs: None };
         match self.types.get(name) {
             Some(Some(MetricType::Histogram)) => {
                 return Err(format!("{name} is a histogram: its samples are _bucket, _sum and _count"));
             }
-            Some(Some(MetricType::Summary)) if !sample.has_label("quantile") => {
-                return Err(format!("{name} is a summary: its samples need a quantile"));
+            Some(Some(kind @ MetricType::Summary)) => {
+                let needs = Some(("quantile", "is a summary: its samples need a quantile"));
+                return Ok(Member { needs, ..plain(*kind) });
             }
-            Some(kind) => return Ok((name, kind.unwrap_or(MetricType::Gauge))),
+            Some(kind) => return Ok(plain(kind.unwrap_or(MetricType::Gauge))),
             None => {}
         }
         for (suffix, of_summary) in [("_bucket", false), ("_sum", true), ("_count", true)] {
-            let Some(base) = name.strip_suffix(suffix) else { continue };
-            let kind = match self.types.get(base) {
+            let Some(family) = name.strip_suffix(suffix) else { continue };
+            let kind = match self.types.get(family) {
                 Some(Some(kind @ MetricType::Histogram)) => *kind,
                 Some(Some(kind @ MetricType::Summary)) if of_summary => *kind,
                 _ => continue,
             };
-            if suffix == "_bucket" && !sample.has_label("le") {
-                return Err(format!("{name} is a bucket and needs le"));
-            }
-            return Ok((base, kind));
+            let needs = (suffix == "_bucket").then_some(("le", "is a bucket and needs le"));
+            return Ok(Member { family, kind, needs });
         }
-        Ok((name, MetricType::Gauge))
+        Ok(plain(MetricType::Gauge))
     }
+}
+
+/// As [`str::lines`], and quicker: a text is mostly lines.
+fn lines(text: &str) -> impl Iterator<Item = &str> {
+    let mut begin = 0;
+    memchr::memchr_iter(b'\n', text.as_bytes()).filter_map(move |end| {
+        let line = text.get(begin..end)?;
+        begin = end + 1;
+        Some(line.strip_suffix('\r').unwrap_or(line))
+    })
 }
 
 /// The first word, and what follows it.
