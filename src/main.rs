@@ -41,7 +41,7 @@ fn is_live(role: &Role) -> bool {
 fn runtime(role: &Role) -> tokio::runtime::Builder {
     match role {
         // An agent does little, and each thread takes memory of its own. Its work that blocks is its
-        // readings, one scrape's text at a time, its spool, and looking up names.
+        // readings, one long text of a scrape at a time, its spool, and looking up names.
         Role::Agent(_) => {
             let mut builder = tokio::runtime::Builder::new_current_thread();
             builder.max_blocking_threads(4);

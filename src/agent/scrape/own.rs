@@ -117,8 +117,12 @@ pub(super) struct Scoreboard(Mutex<BTreeMap<String, Score>>);
 
 impl Scoreboard {
     /// A target was scraped.
-    pub(super) fn note(&self, target: &str, score: Score) {
-        self.0.lock().insert(target.to_owned(), score);
+    pub(super) fn note(&self, target: &str, score: &Score) {
+        let mut scores = self.0.lock();
+        match scores.get_mut(target) {
+            Some(known) => known.clone_from(score),
+            None => drop(scores.insert(target.to_owned(), score.clone())),
+        }
     }
 
     /// A target is none any more.
@@ -181,7 +185,7 @@ mod tests {
         let scores = Scoreboard::default();
         let mut score = Score { samples: 5, up: true, ..Score::default() };
         score.failed(Reason::TooLarge, Duration::from_millis(500));
-        scores.note("http://h/metrics", score);
+        scores.note("http://h/metrics", &score);
         let readings = scores.readings();
         let value = |name: &str, label: &str| {
             let found = readings.iter().find(|r| r.name == name && r.labels.iter().any(|(_, v)| v == label));

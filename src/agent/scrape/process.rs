@@ -84,6 +84,15 @@ impl ProcessLook {
         Seen { told, readings: Some(out.into_vec()) }
     }
 
+    /// Whether there is anything to look at or for.
+    pub(super) fn is_due(&self) -> bool {
+        self.process.is_some() || !self.looked_lately()
+    }
+
+    fn looked_lately(&self) -> bool {
+        self.looked.is_some_and(|looked| looked.elapsed() < LOOK_EVERY)
+    }
+
     /// What answers next may be another process: where none is known, it is looked for at once.
     pub(super) fn may_be_another(&mut self) {
         self.looked = None;
@@ -96,7 +105,7 @@ impl ProcessLook {
         place: &Place,
         asked: Instant,
     ) -> Option<ListeningProcess> {
-        if self.looked.is_some_and(|looked| looked.elapsed() < LOOK_EVERY) {
+        if self.looked_lately() {
             return None;
         }
         let oldest = if self.looked.is_none() { Duration::ZERO } else { LOOK_EVERY };

@@ -4,12 +4,12 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::task::spawn_blocking;
+use tokio::task::{spawn, spawn_blocking};
 use tokio::time::sleep;
 
 use super::Shared;
 use super::body::Body;
-use super::config::{SERVER, TargetSpec};
+use super::config::{SERVER, ScrapeConfig, TargetSpec};
 use super::ended::Had;
 use super::fetch::{Expected, Fetched};
 use super::guide::{Absence, Facts, Signals, Synthesised, all_absent, synthesise};
@@ -23,6 +23,9 @@ use crate::agent::registration::Scraped;
 use crate::agent::schedule::Schedule;
 use crate::client::answer::one_line;
 use crate::model::{Millis, Reading};
+
+/// A body that takes about a millisecond to read, or less.
+const QUICK_BYTES: usize = 64 << 10;
 
 /// One target.
 #[derive(Debug)]
@@ -52,13 +55,22 @@ struct Component {
     source: Arc<Source>,
 }
 
-/// What a scrape gave.
+/// A body that was read.
 #[derive(Debug)]
 struct Scrape {
     body: Body,
     kind: Option<&'static str>,
     signals: Signals,
-    read_at: Millis,
+    /// When that was done.
+    done: Instant,
+}
+
+impl Scrape {
+    fn of(text: &str, config: &ScrapeConfig) -> Result<Self, Fault> {
+        let samples = Body::read(text, config.sample_limit)?;
+        let (kind, signals) = (kind_of(&samples), Signals::of(&samples));
+        Ok(Self { body: Body::sort_out(samples, &config.keep), kind, signals, done: Instant::now() })
+    }
 }
 
 /// What NoETL's server answers beside its metrics.
@@ -100,19 +112,23 @@ impl Target {
     pub(super) async fn scrape_once(&mut self) {
         let shared = self.shared.clone();
         let place = shared.lanes.enter(self.fault.is_some()).await;
-        let begun = Instant::now();
-        let (scraped, answers) = tokio::join!(self.scrape(), self.ask());
-        let took = begun.elapsed();
+        let (begun, read_at) = (Instant::now(), Millis::now());
+        let fetch = shared.fetcher.fetch(&self.spec.url, Expected::Text);
+        let (fetched, answers) = tokio::join!(fetch, self.ask());
+        let scraped = match fetched {
+            Ok(fetched) => self.read(fetched.body).await,
+            Err(fault) => Err(fault),
+        };
         drop(place);
         match scraped {
-            Ok(scrape) => {
-                let seen = self.look_at_process().await;
-                self.succeeded(scrape, &answers, &seen, took);
+            Ok((scrape, seen)) => {
+                let took = scrape.done.duration_since(begun);
+                self.succeeded(scrape, read_at, &answers, &seen, took);
             }
-            Err(fault) => self.failed(&fault, took),
+            Err(fault) => self.failed(&fault, begun.elapsed()),
         }
         self.score.rejected = self.component.as_ref().map_or(0, |c| c.source.rejected_so_far());
-        shared.scores.note(&self.label, self.score.clone());
+        shared.scores.note(&self.label, &self.score);
     }
 
     /// Whether it is NoETL's server that was named as such.
@@ -120,18 +136,36 @@ impl Target {
         self.shared.config.noetl_server.as_ref().is_some_and(|server| self.spec.is_of(server))
     }
 
-    async fn scrape(&self) -> Result<Scrape, Fault> {
-        let read_at = Millis::now();
-        let fetched = self.shared.fetcher.fetch(&self.spec.url, Expected::Text).await?;
+    /// Reads a body, and where it is good looks at the process behind it.
+    async fn read(&mut self, text: String) -> Result<(Scrape, Seen), Fault> {
+        let place = self.place().filter(|_| self.process.is_due());
+        let is_quick = text.len() <= QUICK_BYTES && place.is_none();
+        let (shared, asked) = (self.shared.clone(), Instant::now());
+        let mut process = std::mem::take(&mut self.process);
+        let work = move || {
+            let read = Scrape::of(&text, &shared.config);
+            let seen = match &place {
+                Some(place) if read.is_ok() => process.look(&shared.paths, &shared.listeners, place, asked),
+                _ => Seen::default(),
+            };
+            (read.map(|scrape| (scrape, seen)), process)
+        };
+        // One at a time needs one thread, each of which keeps memory of its own.
         let _turn = self.shared.lanes.read().await;
-        let shared = self.shared.clone();
-        // On a thread that may take its time, which also keeps a panic from ending the task.
-        let read = spawn_blocking(move || {
-            let readings = Body::read(&fetched.body, shared.config.sample_limit)?;
-            let (kind, signals) = (kind_of(&readings), Signals::of(&readings));
-            Ok(Scrape { body: Body::sort_out(readings, &shared.config.keep), kind, signals, read_at })
-        });
-        read.await.unwrap_or_else(|e| Err(Fault::new(Reason::Internal, e.to_string())))
+        // A task of its own keeps a panic from ending this one. What may take its time, or block as
+        // reading files may, gets a thread; short texts, as nearly all are, are not worth waking one.
+        let working = if is_quick { spawn(async { work() }) } else { spawn_blocking(work) };
+        let (read, process) = working.await.map_err(|e| Fault::new(Reason::Internal, e.to_string()))?;
+        self.process = process;
+        read
+    }
+
+    /// Where its process may be seen.
+    fn place(&self) -> Option<Place> {
+        match &self.spec.pod {
+            Some(pod) => Some(Place::Pod(pod.uid.clone())),
+            None => self.spec.is_loopback().then(|| Place::Port(self.spec.port())),
+        }
     }
 
     /// Asks a NoETL server for what its metrics do not say; any other target is asked nothing.
@@ -174,26 +208,6 @@ impl Target {
         self.spec.kind.as_deref().or(known) == Some(SERVER)
     }
 
-    /// Looks at the process, on a thread that may block.
-    async fn look_at_process(&mut self) -> Seen {
-        let place = match &self.spec.pod {
-            Some(pod) => Place::Pod(pod.uid.clone()),
-            None if self.spec.is_loopback() => Place::Port(self.spec.port()),
-            None => return Seen::default(),
-        };
-        let (shared, asked) = (self.shared.clone(), Instant::now());
-        // One at a time needs one thread, each of which keeps memory of its own.
-        let _turn = shared.lanes.read().await;
-        let (mut process, shared) = (std::mem::take(&mut self.process), self.shared.clone());
-        let looked = spawn_blocking(move || {
-            let seen = process.look(&shared.paths, &shared.listeners, &place, asked);
-            (process, seen)
-        });
-        let Ok((process, seen)) = looked.await else { return Seen::default() };
-        self.process = process;
-        seen
-    }
-
     fn failed(&mut self, fault: &Fault, took: Duration) {
         self.score.failed(fault.reason, took);
         self.process.may_be_another();
@@ -207,7 +221,7 @@ impl Target {
         }
     }
 
-    fn succeeded(&mut self, scrape: Scrape, answers: &Answers, seen: &Seen, took: Duration) {
+    fn succeeded(&mut self, scrape: Scrape, read_at: Millis, answers: &Answers, seen: &Seen, took: Duration) {
         if self.fault.take().is_some() {
             tracing::info!(url = %self.label, "scraped again");
         }
@@ -227,7 +241,7 @@ impl Target {
         if let Some(component) = &self.component
             && !readings.is_empty()
         {
-            self.report(component, &readings, scrape.read_at);
+            self.report(component, &readings, read_at);
         }
     }
 
