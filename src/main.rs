@@ -1,14 +1,36 @@
 //! `noetl-metrics`: parse the command line, start the role, turn its result into an exit code.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is the command line's own output")]
 
-use std::io::IsTerminal as _;
+use std::fmt;
+use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
 use clap::{CommandFactory, FromArgMatches};
 use noetl_metrics::cli::{self, Cli, Role};
 use noetl_metrics::server::page::data::Flag;
 use noetl_metrics::store::{self, Database, MaintenanceReport, Retention};
 use noetl_metrics::{agent, archive, crd, operator, server, telemetry, top};
+
+/// As `print!`, whose panic nobody wants who writes `| head`.
+macro_rules! tell {
+    ($($text:tt)*) => { tell(format_args!($($text)*)) };
+}
+
+/// As `println!`, likewise.
+macro_rules! tell_line {
+    ($($text:tt)*) => { tell(format_args!("{}\n", format_args!($($text)*))) };
+}
+
+/// Why something could not be told.
+static UNTOLD: OnceLock<io::Error> = OnceLock::new();
+
+/// Writes to the standard output. What fails is known at the end: the work goes on.
+fn tell(text: fmt::Arguments<'_>) {
+    let mut out = io::stdout().lock();
+    if let Err(error) = out.write_fmt(text).and_then(|()| out.flush()) {
+        UNTOLD.get_or_init(|| error);
+    }
+}
 
 fn main() -> ExitCode {
     let matches = Cli::command().get_matches();
@@ -23,13 +45,14 @@ fn main() -> ExitCode {
         let runtime = runtime(&cli.role).enable_all().build().map_err(|e| e.to_string())?;
         runtime.block_on(run(cli.role, changed))
     });
-    match result {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("noetl-metrics: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    let why = match (result, UNTOLD.get()) {
+        (Ok(code), None) => return code,
+        (Err(error), _) => error,
+        (Ok(_), Some(error)) => format!("the standard output can't be written to: {error}"),
+    };
+    // Where that can't be told either, the exit code says it.
+    let _ = writeln!(io::stderr(), "noetl-metrics: {why}");
+    ExitCode::FAILURE
 }
 
 /// Whether the role has the terminal for itself.
@@ -63,13 +86,13 @@ async fn run(role: Role, changed: Vec<Flag>) -> Result<ExitCode, String> {
         #[cfg(feature = "demo")]
         Role::Demo(args) => {
             let config = args.into_config(changed)?;
-            Box::pin(noetl_metrics::demo::run(config, |line| println!("{line}"), told_to_stop()))
+            Box::pin(noetl_metrics::demo::run(config, |line| tell_line!("{line}"), told_to_stop()))
                 .await
                 .map_err(|e| e.to_string())
         }
         #[cfg(feature = "demo")]
         Role::EmbeddedPostgres(args) => {
-            noetl_metrics::demo::postgres::serve(args.data_dir, args.pg_bin, |url| println!("{url}")).await
+            noetl_metrics::demo::postgres::serve(args.data_dir, args.pg_bin, |url| tell_line!("{url}")).await
         }
         Role::Operator(args) => {
             operator::run(args.into_config(), told_to_stop()).await.map_err(|e| e.to_string())
@@ -90,17 +113,14 @@ async fn run(role: Role, changed: Vec<Flag>) -> Result<ExitCode, String> {
             }
             Ok(())
         }
-        Role::Completions(args) => {
-            use std::io::Write as _;
-            std::io::stdout().write_all(&args.script()).map_err(|e| e.to_string())
-        }
+        Role::Completions(args) => io::stdout().write_all(&args.script()).map_err(|e| e.to_string()),
         Role::Man(args) => args.write(),
         Role::Openapi => {
-            print!("{}", server::openapi_document());
+            tell!("{}", server::openapi_document());
             Ok(())
         }
         Role::Crd => {
-            print!("{}", crd::yaml().map_err(|e| e.to_string())?);
+            tell!("{}", crd::yaml().map_err(|e| e.to_string())?);
             Ok(())
         }
     };
@@ -113,12 +133,12 @@ const FIRED: u8 = 3;
 async fn rules(action: &cli::RulesAction) -> Result<ExitCode, String> {
     match action {
         cli::RulesAction::Check(args) => {
-            print!("{}", args.run()?);
+            tell!("{}", args.run()?);
             Ok(ExitCode::SUCCESS)
         }
         cli::RulesAction::Test(args) => {
             let (report, fired) = args.run().await?;
-            print!("{report}");
+            tell!("{report}");
             Ok(if fired { ExitCode::from(FIRED) } else { ExitCode::SUCCESS })
         }
     }
@@ -128,12 +148,12 @@ async fn check(args: &cli::CheckArgs) -> Result<(), String> {
     let is_text = args.output == cli::Output::Text;
     let steps = noetl_metrics::check::run(&args.config()?, |step| {
         if is_text {
-            println!("{step}");
+            tell_line!("{step}");
         }
     })
     .await;
     if !is_text {
-        println!("{}", serde_json::to_string(&steps).map_err(|e| e.to_string())?);
+        tell_line!("{}", serde_json::to_string(&steps).map_err(|e| e.to_string())?);
     }
     if steps.iter().all(|step| step.ok) { Ok(()) } else { Err("the check failed".into()) }
 }
@@ -143,13 +163,13 @@ async fn migrate(args: &cli::MigrateArgs) -> Result<(), String> {
     database.wait(args.wait.unwrap_or_default()).await.map_err(|e| e.to_string())?;
     let applied = store::migrate(&database, args.runtime).await.map_err(|e| e.to_string())?;
     match applied.as_slice() {
-        [] => println!("the schema is up to date"),
-        versions => println!("applied {versions:?}"),
+        [] => tell_line!("the schema is up to date"),
+        versions => tell_line!("applied {versions:?}"),
     }
     if args.adopt_later {
         return Ok(());
     }
-    cli::adopt(&database, |line| println!("{line}")).await.map_err(|e| e.to_string())
+    cli::adopt(&database, |line| tell_line!("{line}")).await.map_err(|e| e.to_string())
 }
 
 async fn export(args: &cli::ExportArgs) -> Result<(), String> {
@@ -160,9 +180,9 @@ async fn export(args: &cli::ExportArgs) -> Result<(), String> {
         .await
         .map_err(|e| e.to_string())?;
     match args.output {
-        cli::Output::Json => println!("{}", serde_json::to_string(&done).map_err(|e| e.to_string())?),
+        cli::Output::Json => tell_line!("{}", serde_json::to_string(&done).map_err(|e| e.to_string())?),
         cli::Output::Text => {
-            println!("{} samples of {} hours; {} NaN left out", done.samples, done.hours, done.left_out);
+            tell_line!("{} samples of {} hours; {} NaN left out", done.samples, done.hours, done.left_out);
         }
     }
     Ok(())
@@ -175,11 +195,11 @@ async fn verify(args: &cli::VerifyArgs) -> Result<(), String> {
         .await
         .map_err(|e| e.to_string())?;
     match args.output {
-        cli::Output::Json => println!("{}", serde_json::to_string(&found).map_err(|e| e.to_string())?),
+        cli::Output::Json => tell_line!("{}", serde_json::to_string(&found).map_err(|e| e.to_string())?),
         cli::Output::Text => {
-            found.examples.iter().for_each(|example| println!("{example}"));
+            found.examples.iter().for_each(|example| tell_line!("{example}"));
             let archive::Comparison { same, missing, different, more, .. } = found;
-            println!("{same} samples are the same, {missing} missing, {different} different, {more} more");
+            tell_line!("{same} samples are the same, {missing} missing, {different} different, {more} more");
         }
     }
     if found.agrees() { Ok(()) } else { Err("VictoriaMetrics does not have the same".into()) }
@@ -190,11 +210,11 @@ async fn import(args: cli::ImportArgs) -> Result<(), String> {
     let done =
         archive::import(&args.into_config()?, cli::shown("imported")).await.map_err(|e| e.to_string())?;
     match output {
-        cli::Output::Json => println!("{}", serde_json::to_string(&done).map_err(|e| e.to_string())?),
+        cli::Output::Json => tell_line!("{}", serde_json::to_string(&done).map_err(|e| e.to_string())?),
         cli::Output::Text => {
-            done.reasons.iter().for_each(|reason| println!("refused: {reason}"));
+            done.reasons.iter().for_each(|reason| tell_line!("refused: {reason}"));
             let archive::Progress { hours, samples, left_out, .. } = done.progress;
-            println!("{samples} samples of {hours} hours; {} refused, {left_out} left out", done.refused);
+            tell_line!("{samples} samples of {hours} hours; {} refused, {left_out} left out", done.refused);
         }
     }
     if done.refused == 0 { Ok(()) } else { Err(format!("the server refused {} samples", done.refused)) }
@@ -206,7 +226,7 @@ async fn maintain(args: &cli::MaintenanceArgs) -> Result<(), String> {
     let report =
         retention.run(&database, |step| tracing::info!("{step}")).await.map_err(|e| e.to_string())?;
     match args.output {
-        cli::Output::Json => println!("{}", serde_json::to_string(&report).map_err(|e| e.to_string())?),
+        cli::Output::Json => tell_line!("{}", serde_json::to_string(&report).map_err(|e| e.to_string())?),
         cli::Output::Text => print_report(&report, args.dry_run),
     }
     Ok(())
@@ -218,27 +238,33 @@ fn print_report(report: &MaintenanceReport, dry_run: bool) {
         if all.is_empty() { "none".to_owned() } else { all.join(", ") }
     };
     let verb = if dry_run { "would drop" } else { "dropped" };
-    println!("{verb} {} partitions {:?}", report.dropped_partitions.len(), report.dropped_partitions);
-    println!("{verb} bytes: {}", by_kind(report.freed.by_kind()));
+    tell_line!("{verb} {} partitions {:?}", report.dropped_partitions.len(), report.dropped_partitions);
+    tell_line!("{verb} bytes: {}", by_kind(report.freed.by_kind()));
     if !report.over_size_partitions.is_empty() {
-        println!("of these, since all tables take more than they may: {:?}", report.over_size_partitions);
+        tell_line!("of these, since all tables take more than they may: {:?}", report.over_size_partitions);
     }
-    println!("rolled up {} hours that were sealed without", report.rolled_up_hours);
-    println!(
+    tell_line!("rolled up {} hours that were sealed without", report.rolled_up_hours);
+    tell_line!(
         "sealed {} samples, brought {} late ones into their hours",
-        report.sealed_samples, report.merged_samples
+        report.sealed_samples,
+        report.merged_samples
     );
-    println!(
+    tell_line!(
         "deleted {} samples one by one, kept {} longer, deleted {} roll-ups and {} exemplars",
-        report.deleted_samples, report.kept_samples, report.deleted_rollups, report.deleted_exemplars
+        report.deleted_samples,
+        report.kept_samples,
+        report.deleted_rollups,
+        report.deleted_exemplars
     );
     let store = &report.store;
-    println!("there are {} samples and {} hourly roll-ups", store.samples, store.rollups);
-    println!("bytes: {} in all: {}", store.bytes.total(), by_kind(store.bytes.by_kind()));
+    tell_line!("there are {} samples and {} hourly roll-ups", store.samples, store.rollups);
+    tell_line!("bytes: {} in all: {}", store.bytes.total(), by_kind(store.bytes.by_kind()));
     let partitions = &store.partitions;
-    println!(
+    tell_line!(
         "partitions: {} of hours, {} of days, {} of months of roll-ups",
-        partitions.hours, partitions.days, partitions.months
+        partitions.hours,
+        partitions.days,
+        partitions.months
     );
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
-use std::io::{BufWriter, Seek as _, SeekFrom, Write as _};
+use std::io::{self, BufWriter, Seek as _, SeekFrom, Write as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -123,6 +123,11 @@ impl Sink {
 fn file(path: PathBuf, bytes: u64, is_csv: bool) -> Result<Open, ArchiveError> {
     let open = || {
         let mut file = OpenOptions::new().create(true).truncate(false).write(true).open(&path)?;
+        let there = file.metadata()?.len();
+        if there < bytes {
+            let why = format!("{bytes} bytes are done by --state, of which {} are not there", bytes - there);
+            return Err(io::Error::other(why));
+        }
         // What an hour that was not done has left.
         file.set_len(bytes)?;
         file.seek(SeekFrom::End(0))?;

@@ -136,20 +136,27 @@ impl Component {
         self.heartbeat.told(at);
     }
 
-    /// The time of samples that come at `now` without one, for series of which `newest` is the newest sample.
-    /// A clock that is set back, or is behind that of the server that was active before, gives no time a
-    /// second time, at which they would replace what came before: until it has caught up, each report has a
-    /// millisecond of its own after the last. What is more than `most_ms` ahead is passed over.
-    pub fn arrival(&self, now: Millis, newest: Option<Millis>, most_ms: i64) -> Millis {
-        let mut arrival = self.arrival.lock();
+    /// The times of samples that come at `now` without one. A clock that is set back, or is behind that of
+    /// the server that was active before, gives no time a second time, at which they would replace what came
+    /// before: until it has caught up, each report has a millisecond of its own after the last. Of series
+    /// that have samples ahead of that, `newest` is the newest. What is more than `most_ms` ahead is passed
+    /// over.
+    pub fn arrival(&self, now: Millis, newest: impl IntoIterator<Item = Millis>, most_ms: i64) -> Arrivals {
+        let mut given = self.arrival.lock();
         let is_ahead = |at: Millis| at > now && at.since(now) <= most_ms;
-        let last = arrival.last.filter(|at| is_ahead(*at) || (arrival.is_late && *at == now));
-        // One that this server did not give.
-        let found = newest.filter(|at| arrival.last < Some(*at) && (is_ahead(*at) || *at == now));
-        let before = last.max(found);
-        let given = before.map_or(now, |at| at.plus(1));
-        *arrival = Arrival { last: Some(given), is_late: before.is_some() };
-        given
+        let last = given.last.filter(|at| is_ahead(*at) || (given.is_late && *at == now));
+        let at = last.map_or(now, |at| at.plus(1));
+        (given.last, given.is_late) = (Some(at), last.is_some());
+        // Those that this server gave itself are before it.
+        let found = newest.into_iter().filter(|newest| *newest >= at && newest.since(now) <= most_ms).max();
+        let behind = found.map_or(at, |found| {
+            let last = given.behind.filter(|at| is_ahead(*at)).max(Some(found));
+            last.unwrap_or(found).plus(1)
+        });
+        if found.is_some() {
+            given.behind = Some(behind);
+        }
+        Arrivals { at, behind, most: now.plus(most_ms) }
     }
 
     /// `count` samples were refused, the last one for `reason`.
@@ -273,12 +280,32 @@ impl Component {
     }
 }
 
-/// The time that was given last to samples without one.
+/// The times that were given last to samples without one.
 #[derive(Clone, Copy, Debug, Default)]
 struct Arrival {
     last: Option<Millis>,
     /// Whether it was later than the clock.
     is_late: bool,
+    /// That of series which had samples ahead.
+    behind: Option<Millis>,
+}
+
+/// The times of one report's samples that have none.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrivals {
+    at: Millis,
+    behind: Millis,
+    most: Millis,
+}
+
+impl Arrivals {
+    /// That of a series with this newest sample.
+    pub fn of(&self, newest: Option<Millis>) -> Millis {
+        match newest {
+            Some(newest) if newest >= self.at && newest <= self.most => self.behind,
+            _ => self.at,
+        }
+    }
 }
 
 /// When something was last: by the machine's clock, to be told and kept, and by one that nobody sets, to know
@@ -352,7 +379,7 @@ mod tests {
     #[test]
     fn a_clock_that_is_set_back_gives_no_time_twice() {
         let component = Component::new(RuntimeId(1), "w", "worker_pool", Millis(1));
-        let at = |now: i64| component.arrival(Millis(now), None, 1000).0;
+        let at = |now: i64| component.arrival(Millis(now), None, 1000).of(None).0;
         assert_eq!([at(5000), at(5000), at(5003)], [5000, 5000, 5003]);
         // By 900 ms, until it has caught up.
         assert_eq!([at(4103), at(4104), at(5005), at(5006), at(5008)], [5004, 5005, 5006, 5007, 5008]);
@@ -363,11 +390,21 @@ mod tests {
     #[test]
     fn a_clock_behind_that_of_the_server_before_gives_no_time_twice() {
         let component = Component::new(RuntimeId(1), "w", "worker_pool", Millis(1));
-        let at = |now: i64, newest: i64| component.arrival(Millis(now), Some(Millis(newest)), 1000).0;
-        assert_eq!([at(4100, 5000), at(4200, 5001), at(5002, 5002)], [5001, 5002, 5003]);
-        assert_eq!([at(5004, 5003), at(5004, 5004)], [5004, 5004], "in step again");
-        assert_eq!(at(5010, 5010), 5011, "that it was given by another one can't be told from a tie");
-        assert_eq!(at(5100, 9000), 5100, "far ahead");
+        let both = |now: i64, newest: i64| {
+            let newest = Some(Millis(newest));
+            let arrival = component.arrival(Millis(now), newest, 1000);
+            (arrival.of(newest).0, arrival.of(None).0)
+        };
+        // Series that had nothing ahead have the time of the clock.
+        assert_eq!(
+            [both(4100, 5000), both(4200, 5000)],
+            [(5001, 4100), (5002, 4200)],
+            "both are on their way"
+        );
+        assert_eq!(both(4300, 5002), (5003, 4300));
+        assert_eq!(both(5003, 5003), (5004, 5003));
+        assert_eq!(both(5006, 5004), (5006, 5006), "in step again");
+        assert_eq!(both(5100, 9000), (5100, 5100), "far ahead");
     }
 
     #[test]

@@ -12,7 +12,7 @@ mod series;
 mod time;
 
 pub use allowance::{Allowance, KEPT_SECONDS};
-pub use component::{AGGREGATES, Component, ComponentKind, RuntimeId, is_component_kind};
+pub use component::{AGGREGATES, Arrivals, Component, ComponentKind, RuntimeId, is_component_kind};
 pub use exemplar::{EXECUTION_ID, EXEMPLAR_CHARS, Exemplar, TRACE_ID, chars_of, check_exemplar};
 pub use labels::{
     Label, LabelError, can_be, check_labels, export_line, labels_of_line, write_bound, write_label,

@@ -11,7 +11,9 @@ use super::pace;
 use super::problem::{FieldError, Kind, Problem, ProblemBody};
 use super::reply::Reply;
 use super::request::Request;
-use crate::model::{Component, Exemplar, Millis, Point, RuntimeId, SeriesId, is_component_kind, is_stale};
+use crate::model::{
+    Arrivals, Component, Exemplar, Millis, Point, RuntimeId, Series, is_component_kind, is_stale,
+};
 use crate::store::{IdempotentReply, Lookup, NewSample, Registration, Resolved, StoreError};
 use crate::wire::report::{
     Checked, Entry, Exemplar as ReportExemplar, Rejected, Report, ReportError, Sample as ReportSample, read,
@@ -229,13 +231,19 @@ async fn resolve<'a>(
     let keys = samples.iter().zip(&resolved);
     core.series.remember(keys.filter_map(|(sample, series)| Some((sample.key?, series.as_ref().ok()?))));
     let series_of = |entry: &Entry| match entry {
-        Entry::Known(known) => Some(known.series.id),
-        Entry::Sample(place) => resolved[*place].as_ref().ok().map(|series| series.id),
+        Entry::Known(known) => Some(Arc::clone(&known.series)),
+        Entry::Sample(place) => resolved[*place].as_ref().ok().cloned(),
     };
     let arrival = arrival(component, &entries, &samples, &resolved, now, future_ms);
+    let at = |series: &Series| arrival.of(newest(series));
     let of_series = |one: ReportExemplar<'a>| {
-        let series: SeriesId = series_of(entries.get(one.entry)?)?;
-        Some(Exemplar { series, at: one.at.unwrap_or(arrival), value: one.value, labels: one.labels })
+        let series = series_of(entries.get(one.entry)?)?;
+        Some(Exemplar {
+            series: series.id,
+            at: one.at.unwrap_or_else(|| at(&series)),
+            value: one.value,
+            labels: one.labels,
+        })
     };
     let exemplars = exemplars.into_iter().filter_map(of_series).collect();
     let mut points = Vec::with_capacity(entries.len());
@@ -243,7 +251,7 @@ async fn resolve<'a>(
     for entry in entries {
         let place = match entry {
             Entry::Known(known) => {
-                let at = known.at.unwrap_or(arrival);
+                let at = known.at.unwrap_or_else(|| at(&known.series));
                 points.push(Point { series: known.series, at, value: known.value });
                 continue;
             }
@@ -261,7 +269,8 @@ async fn resolve<'a>(
                     );
                 }
                 let series = Arc::clone(series);
-                points.push(Point { series, at: sample.at.unwrap_or(arrival), value: sample.value });
+                let at = sample.at.unwrap_or_else(|| at(&series));
+                points.push(Point { series, at, value: sample.value });
             }
             Err(why) => {
                 let reason = why.reason.clone();
@@ -274,7 +283,7 @@ async fn resolve<'a>(
     Ok((points, exemplars, refused))
 }
 
-/// The time of those samples of a report that have none.
+/// The times of those samples of a report that have none.
 fn arrival(
     component: &Component,
     entries: &[Entry],
@@ -282,13 +291,17 @@ fn arrival(
     resolved: &[Resolved],
     now: Millis,
     future_ms: i64,
-) -> Millis {
+) -> Arrivals {
     let untimed = entries.iter().filter_map(|entry| match entry {
         Entry::Known(known) => known.at.is_none().then_some(&known.series),
         Entry::Sample(place) => resolved[*place].as_ref().ok().filter(|_| samples[*place].at.is_none()),
     });
-    let newest = untimed.filter_map(|series| Some(series.newest.get()?.0)).max();
-    component.arrival(now, newest, future_ms)
+    component.arrival(now, untimed.filter_map(|series| newest(series)), future_ms)
+}
+
+/// When a series had its newest sample.
+fn newest(series: &Series) -> Option<Millis> {
+    series.newest.get().map(|(at, _)| at)
 }
 
 fn all_rejected(rejected: Vec<Rejected>) -> Problem {

@@ -30,6 +30,7 @@ mod maintenance;
 mod noetl;
 mod otlp;
 mod outage;
+mod output;
 mod paces;
 mod plans;
 mod query;

@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 
+use noetl_metrics::model::parse_timestamp;
 use serde_json::{Value, json};
 
 use crate::harness::{Contract, SOON, eventually, gauge, gauge_at, now, time};
@@ -96,6 +97,30 @@ async fn a_sample_without_timestamp_gets_the_time_of_its_arrival() {
     contract.report("w", json!([gauge("m", 1.0)])).await.ok();
     let at = contract.query("metric_name=m").await[0]["timestamp"].as_str().unwrap().to_owned();
     assert!((time(before)..=time(now())).contains(&at), "{at}");
+}
+
+#[tokio::test]
+async fn one_sample_ahead_takes_no_other_series_with_it() {
+    let contract = Contract::start().await;
+    contract.register("w").await;
+    let ahead = now() + 300_000;
+    contract.report("w", json!([gauge_at("ahead", 1.0, ahead)])).await.ok();
+    let begun = now();
+    contract.report("w", json!([gauge("ahead", 2.0), gauge("other", 2.0)])).await.ok();
+    contract.report("w", json!([gauge("other", 3.0), gauge("third", 3.0)])).await.ok();
+    let end = now();
+    let times = async |name: &str| {
+        let rows = contract.query(&format!("metric_name={name}&end_time={}", time(ahead + 1000))).await;
+        let at = |row: &Value| parse_timestamp(row["timestamp"].as_str().unwrap()).unwrap().0;
+        rows.iter().map(at).collect::<Vec<_>>()
+    };
+    assert_eq!(times("ahead").await, [ahead + 1, ahead]);
+    for (name, count) in [("other", 1..=2), ("third", 1..=1)] {
+        let found = times(name).await;
+        // Two reports of one millisecond have one row.
+        assert!(count.contains(&found.len()), "{name}: {found:?}");
+        assert!(found.iter().all(|at| (begun..=end).contains(at)), "{name}: {found:?}");
+    }
 }
 
 #[tokio::test]

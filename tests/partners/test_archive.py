@@ -119,6 +119,12 @@ def test_an_export_goes_on_where_it_was(
     path.write_text(path.read_text() + '{"metric":{"__name__":"half"')
     assert done(database_url, "export", *to_file)["samples"] == 0
     assert path.stat().st_size == length
+    # A file that is gone, or has less, is not what the state says.
+    path.write_text(path.read_text()[:100])
+    refused = call(database_url, "export", *to_file)
+    assert refused.returncode == 1
+    assert f"{length} bytes are done by --state" in refused.stderr
+    assert path.stat().st_size == 100
     # Another span does not go on with this one's state.
     refused = call(database_url, "export", "--match", "jobs_total", *to_file)
     assert refused.returncode == 1
