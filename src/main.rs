@@ -173,7 +173,7 @@ async fn migrate(args: &cli::MigrateArgs) -> Result<(), String> {
 }
 
 async fn export(args: &cli::ExportArgs) -> Result<(), String> {
-    let (span, target) = (args.span.span()?, args.target()?);
+    let (span, target) = (args.span.span_of_here()?, args.target()?);
     let database = Database::new(args.database.source()?, 2).map_err(|e| e.to_string())?;
     let (patience, state) = (args.retry_for, args.state.clone());
     let done = archive::export(&database, &span, target, patience, state, cli::shown("exported"))
@@ -189,7 +189,7 @@ async fn export(args: &cli::ExportArgs) -> Result<(), String> {
 }
 
 async fn verify(args: &cli::VerifyArgs) -> Result<(), String> {
-    let span = args.span.span()?;
+    let span = args.span.span_of_here()?;
     let database = Database::new(args.database.source()?, 2).map_err(|e| e.to_string())?;
     let found = archive::verify(&database, &span, &args.victoriametrics_url, cli::shown("compared"))
         .await

@@ -30,7 +30,8 @@ pub struct SpanArgs {
     /// '{__name__=~"noetl_worker_.*",component="w-1"}'; any number of them.
     #[arg(long = "match", value_parser = Selector::parse)]
     pub selectors: Vec<Selector>,
-    /// A label that each series gets beside its own, as name=value; any number of them.
+    /// A label that each series gets beside its own, or instead of one of that name, as name=value; any
+    /// number of them.
     #[arg(long = "label", value_parser = label)]
     pub labels: Vec<(String, String)>,
 }
@@ -47,6 +48,17 @@ impl SpanArgs {
         }
         let (selectors, labels) = (self.selectors.clone(), self.labels.clone());
         Ok(Span { start: self.start, end, selectors, labels })
+    }
+
+    /// The same of history that is stored here: each series says whose it is.
+    ///
+    /// # Errors
+    /// As [`Self::span`].
+    pub fn span_of_here(&self) -> Result<Span, String> {
+        match self.labels.iter().find(|(name, _)| ["component", "component_type"].contains(&name.as_str())) {
+            Some((name, _)) => Err(format!("--label {name}: each series has that label of its own")),
+            None => self.span(),
+        }
     }
 }
 
@@ -124,8 +136,13 @@ fn time(text: &str) -> Result<Millis, String> {
 
 fn label(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("must be name=value")?;
-    if !is_label_name(name) {
-        return Err(format!("{name:?} is not a label name ([a-zA-Z_][a-zA-Z0-9_]*)"));
+    if !is_label_name(name) || name.starts_with("__") {
+        return Err(format!(
+            "{name:?} is not a label name ([a-zA-Z_][a-zA-Z0-9_]*, not with __ at its start)"
+        ));
+    }
+    if value.is_empty() {
+        return Err(format!("{name} has no value"));
     }
     Ok((name.to_owned(), value.to_owned()))
 }
@@ -159,6 +176,9 @@ mod tests {
     fn labels_are_names_with_values() {
         assert_eq!(label("job=a=b"), Ok(("job".into(), "a=b".into())));
         assert!(label("job").unwrap_err().contains("name=value"));
-        assert!(label("1=b").unwrap_err().contains("label name"));
+        for wrong in ["1=b", "__name__=b"] {
+            assert!(label(wrong).unwrap_err().contains("label name"), "{wrong}");
+        }
+        assert_eq!(label("a="), Err("a has no value".into()));
     }
 }

@@ -42,7 +42,9 @@ impl DatabaseArgs {
     /// Where the database is, from the flags or from NoETL's variables.
     pub fn source(&self) -> Result<DatabaseSource, String> {
         match (self.database_url.as_ref().filter(|u| !u.is_empty()), &self.database_url_file) {
-            (Some(_), Some(_)) => Err("--database-url and --database-url-file exclude each other".into()),
+            (Some(_), Some(_)) => {
+                Err("--database-url (or DATABASE_URL) and --database-url-file exclude each other".into())
+            }
             (Some(url), None) => Ok(DatabaseSource::Url(url.clone())),
             (None, Some(path)) => {
                 let source = DatabaseSource::File(path.clone());
