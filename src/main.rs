@@ -174,7 +174,7 @@ async fn migrate(args: &cli::MigrateArgs) -> Result<(), String> {
 
 async fn export(args: &cli::ExportArgs) -> Result<(), String> {
     let (span, target) = (args.span.span_of_here()?, args.target()?);
-    let database = Database::new(args.database.source()?, 2).map_err(|e| e.to_string())?;
+    let database = args.database.connect().await?;
     let (patience, state) = (args.retry_for, args.state.clone());
     let done = archive::export(&database, &span, target, patience, state, cli::shown("exported"))
         .await
@@ -190,7 +190,7 @@ async fn export(args: &cli::ExportArgs) -> Result<(), String> {
 
 async fn verify(args: &cli::VerifyArgs) -> Result<(), String> {
     let span = args.span.span_of_here()?;
-    let database = Database::new(args.database.source()?, 2).map_err(|e| e.to_string())?;
+    let database = args.database.connect().await?;
     let found = archive::verify(&database, &span, &args.victoriametrics_url, cli::shown("compared"))
         .await
         .map_err(|e| e.to_string())?;
@@ -221,7 +221,7 @@ async fn import(args: cli::ImportArgs) -> Result<(), String> {
 }
 
 async fn maintain(args: &cli::MaintenanceArgs) -> Result<(), String> {
-    let database = Database::new(args.database.source()?, 2).map_err(|e| e.to_string())?;
+    let database = args.database.connect().await?;
     let retention = Retention { dry_run: args.dry_run, ..args.retention.with_raw(args.retention_raw)? };
     let report =
         retention.run(&database, |step| tracing::info!("{step}")).await.map_err(|e| e.to_string())?;

@@ -153,7 +153,7 @@ impl TestRulesArgs {
         if looks.start > looks.end {
             return Err("--start is after --end".into());
         }
-        let database = Database::new(self.database.source()?, 2).map_err(|e| e.to_string())?;
+        let database = self.database.connect().await?;
         let mut tested = Vec::new();
         for rule in &rules {
             tested.push(Tested { rule, fired: test(&database, rule, &aggregates, looks).await? });

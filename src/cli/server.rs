@@ -15,7 +15,10 @@ use super::values::{base_url, duration};
 use crate::model::Limits;
 use crate::server::page::data::Flag;
 use crate::server::{ServerConfig, TraceUrl};
-use crate::store::{DatabaseSource, RuntimeOwner, percent_encode};
+use crate::store::{Database, DatabaseSource, RuntimeOwner, percent_encode};
+
+/// For so long a command tries to reach PostgreSQL.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How to reach PostgreSQL.
 #[derive(Args, Clone, Debug)]
@@ -53,6 +56,16 @@ impl DatabaseArgs {
             }
             (None, None) => from_noetl_variables(|name| std::env::var(name).ok().filter(|v| !v.is_empty())),
         }
+    }
+
+    /// The database, once it can be reached.
+    ///
+    /// # Errors
+    /// A sentence that says why it can't.
+    pub async fn connect(&self) -> Result<Database, String> {
+        let database = Database::new(self.source()?, 2).map_err(|e| e.to_string())?;
+        database.wait(PATIENCE).await.map_err(|e| e.to_string())?;
+        Ok(database)
     }
 }
 

@@ -235,12 +235,12 @@ impl Database {
         Ok(connection.close().await?)
     }
 
-    /// Whether the database answers; where it can't be reached it is asked again for so long.
+    /// Whether the database can be reached, and why not; it is tried again for so long.
     pub async fn wait(&self, within: Duration) -> Result<(), StoreError> {
         let deadline = Instant::now() + within;
         let mut said = false;
         loop {
-            match self.ping().await {
+            match self.reach().await {
                 Err(StoreError::Unavailable(why)) if Instant::now() < deadline => {
                     if !std::mem::replace(&mut said, true) {
                         tracing::warn!("waits {within:?} at most for the database: {why}");
@@ -265,6 +265,10 @@ impl Database {
 
 /// How connections are made. Startup parameters that a PgBouncer would refuse are left out.
 fn options(url: &str) -> Result<PgConnectOptions, StoreError> {
+    // The driver takes any.
+    if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
+        return Err(StoreError::Url("must begin with postgres:// or postgresql://".into()));
+    }
     let options: PgConnectOptions = url.parse().map_err(|e: sqlx::Error| StoreError::Url(e.to_string()))?;
     Ok(options.extra_float_digits(None).statement_cache_capacity(0).application_name("noetl-metrics"))
 }

@@ -11,7 +11,7 @@ use crate::report::values;
 /// Ends the connection that detaches a partition, as the end of its client would in time.
 async fn end_detaching(contract: &Contract) {
     contract
-        .run("select pg_terminate_backend(pid) from pg_stat_activity where query like '%detach partition%' and pid <> pg_backend_pid() and datname = current_database()")
+        .run("select pg_terminate_backend(pid) from pg_stat_activity where state = 'active' and query like 'alter table % detach partition %' and datname = current_database()")
         .await;
 }
 

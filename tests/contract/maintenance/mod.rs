@@ -341,7 +341,7 @@ async fn of_two_runs_at_once_one_is_told_to_come_back() {
     let first = run(&contract, &["--retention-raw", "1d"]);
     let others = async {
         eventually("the first waits for the reader", SOON, async || {
-            let waits = "select count(*) from pg_stat_activity where query like '%detach%' and wait_event is not null and pid <> pg_backend_pid() and datname = current_database()";
+            let waits = "select count(*) from pg_stat_activity where state = 'active' and query like 'alter table % detach %' and datname = current_database()";
             (contract.value::<i64>(waits).await > 0).then_some(())
         })
         .await;
