@@ -66,12 +66,22 @@ impl Server {
     /// Looks at the server. Components have to be known; what else can't be read is a notice. One
     /// request after the other, so that all are of one connection, and of one server.
     pub(super) async fn look(&mut self) -> Result<Snapshot, Away> {
-        let own = self.own().await;
+        let mut own = self.own().await;
         let listed = self.get("/api/metrics/components", "").await?;
         let now = listed.date.unwrap_or_else(Millis::now);
         let components: Components = self.parsed("/api/metrics/components", &listed.body)?;
         let families: Vec<String> = FAMILIES.iter().map(|family| format!("match[]={family}")).collect();
-        let exported = self.readings("/api/metrics/prometheus", &families.join("&")).await;
+        let mut exported = self.readings("/api/metrics/prometheus", &families.join("&")).await;
+        for _ in 0..MOST_CONNECTIONS {
+            let is_active = own.as_ref().is_ok_and(|own| !reading::is_standby(own));
+            if !is_active || !exported.as_ref().is_ok_and(|exported| components.are_missing_in(exported)) {
+                break;
+            }
+            // It took another connection, as where the one before was not free yet.
+            self.client = client(&self.config, self.tls.as_ref()).map_err(|why| self.away(&why))?;
+            own = self.own().await;
+            exported = self.readings("/api/metrics/prometheus", &families.join("&")).await;
+        }
         // The mean of the last minute, until there is one of ours.
         let overview: Option<Overview> =
             if self.rates.is_fresh() { self.json("/", "format=json").await.ok() } else { None };
