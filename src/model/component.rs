@@ -138,17 +138,18 @@ impl Component {
 
     /// The times of samples that come at `now` without one. A clock that is set back, or is behind that of
     /// the server that was active before, gives no time a second time, at which they would replace what came
-    /// before: until it has caught up, each report has a millisecond of its own after the last. Of series
-    /// that have samples ahead of that, `newest` is the newest. What is more than `most_ms` ahead is passed
-    /// over.
+    /// before: until it has caught up, each report has a millisecond of its own after the last. `newest` are
+    /// the newest samples of the series that they are of: those which have one ahead of that go on behind it,
+    /// the others do not. What is more than `most_ms` ahead is passed over.
     pub fn arrival(&self, now: Millis, newest: impl IntoIterator<Item = Millis>, most_ms: i64) -> Arrivals {
-        let mut given = self.arrival.lock();
         let is_ahead = |at: Millis| at > now && at.since(now) <= most_ms;
+        let newest = newest.into_iter().filter(|newest| newest.since(now) <= most_ms).max();
+        let mut given = self.arrival.lock();
         let last = given.last.filter(|at| is_ahead(*at) || (given.is_late && *at == now));
         let at = last.map_or(now, |at| at.plus(1));
         (given.last, given.is_late) = (Some(at), last.is_some());
         // Those that this server gave itself are before it.
-        let found = newest.into_iter().filter(|newest| *newest >= at && newest.since(now) <= most_ms).max();
+        let found = newest.filter(|newest| *newest >= at);
         let behind = found.map_or(at, |found| {
             let last = given.behind.filter(|at| is_ahead(*at)).max(Some(found));
             last.unwrap_or(found).plus(1)
@@ -299,9 +300,12 @@ pub struct Arrivals {
 }
 
 impl Arrivals {
-    /// That of a series with this newest sample.
-    pub fn of(&self, newest: Option<Millis>) -> Millis {
-        match newest {
+    /// That of a series with this newest sample, which is seldom asked for.
+    pub fn of(&self, newest: impl FnOnce() -> Option<Millis>) -> Millis {
+        if self.behind == self.at {
+            return self.at;
+        }
+        match newest() {
             Some(newest) if newest >= self.at && newest <= self.most => self.behind,
             _ => self.at,
         }
@@ -379,7 +383,7 @@ mod tests {
     #[test]
     fn a_clock_that_is_set_back_gives_no_time_twice() {
         let component = Component::new(RuntimeId(1), "w", "worker_pool", Millis(1));
-        let at = |now: i64| component.arrival(Millis(now), None, 1000).of(None).0;
+        let at = |now: i64| component.arrival(Millis(now), None, 1000).of(|| None).0;
         assert_eq!([at(5000), at(5000), at(5003)], [5000, 5000, 5003]);
         // By 900 ms, until it has caught up.
         assert_eq!([at(4103), at(4104), at(5005), at(5006), at(5008)], [5004, 5005, 5006, 5007, 5008]);
@@ -393,7 +397,7 @@ mod tests {
         let both = |now: i64, newest: i64| {
             let newest = Some(Millis(newest));
             let arrival = component.arrival(Millis(now), newest, 1000);
-            (arrival.of(newest).0, arrival.of(None).0)
+            (arrival.of(|| newest).0, arrival.of(|| None).0)
         };
         // Series that had nothing ahead have the time of the clock.
         assert_eq!(

@@ -235,7 +235,7 @@ async fn resolve<'a>(
         Entry::Sample(place) => resolved[*place].as_ref().ok().cloned(),
     };
     let arrival = arrival(component, &entries, &samples, &resolved, now, future_ms);
-    let at = |series: &Series| arrival.of(newest(series));
+    let at = |series: &Series| arrival.of(|| newest(series));
     let of_series = |one: ReportExemplar<'a>| {
         let series = series_of(entries.get(one.entry)?)?;
         Some(Exemplar {
