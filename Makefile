@@ -32,7 +32,7 @@ run: ## Install what is missing, build, start the demo (ARGS="--listen 127.0.0.1
 
 test: ## Install what is missing, run all tests: unit, contract, and against real partners
 	@scripts/setup.sh test
-	cargo test --locked
+	scripts/rust-tests.sh
 	@$(MAKE) partners chart pages
 
 soak: ## An hour of faults, then the store against its model for hours (FAULTS, HISTORIES, KILLS, BUSY seconds), then fuzz; goes on where it was ended

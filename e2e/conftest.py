@@ -116,10 +116,12 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item):
-    """Remembers a failure, for the fixtures that tell why."""
+    """Remembers a failure, for the fixtures that tell why; a second run begins without one."""
     report = yield
-    if report.when in ("setup", "call") and report.failed:
-        item.stash[FAILED] = True
+    if report.when == "setup":
+        item.stash[FAILED] = report.failed
+    elif report.when == "call":
+        item.stash[FAILED] |= report.failed
     return report
 
 
