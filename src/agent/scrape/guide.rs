@@ -9,16 +9,9 @@ use std::time::Instant;
 use super::config::{SERVER, WORKER};
 use super::noetl::{Status, Workers};
 use super::queues::{Queue, Queues};
+use super::signals::{IN_FLIGHT, PENDING, SUBJECT_LAG, Signals, TOTAL_LAG};
 use crate::host::Readings;
 use crate::model::Reading;
-use crate::wire::exposition::Sample;
-
-const IN_FLIGHT: &str = "noetl_worker_concurrent_dispatches";
-const PENDING: &str = "noetl_worker_nats_consumer_pending";
-const SUBJECT_LAG: &str = "ehdb_feed_subject_lag";
-const TOTAL_LAG: &str = "ehdb_feed_total_lag";
-/// The most queues of one worker.
-const MAX_QUEUES: usize = 64;
 
 /// One of the guide's metrics, and where it comes from: the first source that has a value.
 #[derive(Debug)]
@@ -149,51 +142,6 @@ impl Absence {
     }
 }
 
-/// What a target's body says of the guide's metrics, kept family or not.
-#[derive(Debug, Default, PartialEq)]
-pub(super) struct Signals {
-    /// The guide's names that the target exposes itself.
-    exposed: Vec<&'static str>,
-    in_flight: Option<f64>,
-    /// Consumer, stream, what waits.
-    pending: Vec<(String, String, f64)>,
-    /// Lags of the command bus by pool.
-    pub(super) pool_lags: Vec<(String, f64)>,
-    pub(super) total_lag: Option<f64>,
-}
-
-impl Signals {
-    pub(super) fn of(samples: &[Sample<'_>]) -> Self {
-        let mut signals = Self::default();
-        for sample in samples {
-            let text = |name| sample.label(name).unwrap_or_default();
-            match sample.name {
-                IN_FLIGHT => signals.in_flight = Some(sample.value),
-                TOTAL_LAG => signals.total_lag = Some(sample.value),
-                PENDING if signals.pending.len() < MAX_QUEUES => {
-                    let (consumer, stream) = (text("consumer").to_owned(), text("stream").to_owned());
-                    signals.pending.push((consumer, stream, sample.value));
-                }
-                SUBJECT_LAG => signals.add_lag(text("subject"), sample.value),
-                name => signals.exposed.extend(RULES.iter().map(|r| r.metric).find(|metric| *metric == name)),
-            }
-        }
-        signals
-    }
-
-    /// A subject is `commands.<pool>.shard.<number>`.
-    fn add_lag(&mut self, subject: &str, lag: f64) {
-        let Some(pool) = subject.strip_prefix("commands.").and_then(|rest| rest.split('.').next()) else {
-            return;
-        };
-        if let Some((_, sum)) = self.pool_lags.iter_mut().find(|(known, _)| known == pool) {
-            *sum += lag;
-        } else if self.pool_lags.len() < MAX_QUEUES {
-            self.pool_lags.push((pool.to_owned(), lag));
-        }
-    }
-}
-
 /// All that a target's metrics of the guide can be made from.
 #[derive(Debug)]
 pub(super) struct Facts<'a> {
@@ -232,7 +180,7 @@ pub(super) fn synthesise(facts: &Facts<'_>) -> Synthesised {
     }
     let mut readings = out.into_vec();
     // What else is read of a process goes along.
-    let is_ruled = |name: &str| RULES.iter().any(|rule| rule.metric == name);
+    let is_ruled = |name: &str| metrics().any(|metric| metric == name);
     readings.extend(facts.process.unwrap_or_default().iter().filter(|r| !is_ruled(&r.name)).cloned());
     Synthesised { readings, absent }
 }
@@ -240,6 +188,11 @@ pub(super) fn synthesise(facts: &Facts<'_>) -> Synthesised {
 /// The guide's metrics of a target that is down: all absent.
 pub(super) fn all_absent(kind: &str) -> Vec<(&'static str, Absence)> {
     rules_of(kind).map(|rule| (rule.metric, Absence::TargetDown)).collect()
+}
+
+/// The guide's metrics.
+pub(super) fn metrics() -> impl Iterator<Item = &'static str> {
+    RULES.iter().map(|rule| rule.metric)
 }
 
 fn rules_of(kind: &str) -> impl Iterator<Item = &'static Rule> {

@@ -27,6 +27,7 @@ mod own;
 mod pods;
 mod process;
 mod queues;
+mod signals;
 mod source;
 mod target;
 
