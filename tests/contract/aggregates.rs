@@ -188,8 +188,7 @@ async fn a_name_that_is_reported_is_not_made_and_the_others_are() {
     become_so(&contract, "only the other is made", &[("most{}", "99")]).await;
     let clashing = "noetl_metrics_aggregates_clashing";
     assert_eq!(number(&contract, clashing, &[]).await, Some(1.0));
-    let said = ["ERROR", "component reports a metric of this name", "heat", "w1"];
-    assert!(contract.server.logged(&said), "{}", contract.server.log());
+    contract.server.says(&["ERROR", "component reports a metric of this name", "heat", "w1"]).await;
     rules.write(&file("heat_of_all"));
     become_so(&contract, "both are made", &[("heat_of_all{}", "109"), ("most{}", "99")]).await;
     assert_eq!(number(&contract, clashing, &[]).await, Some(0.0));

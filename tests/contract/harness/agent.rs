@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
-use super::spawn;
+use super::{SOON, eventually, spawn};
 
 /// A running agent; it is killed when the value goes, or when the test binary does.
 pub struct Agent {
@@ -81,7 +81,14 @@ impl Agent {
         self.log.lock().unwrap().join("\n")
     }
 
-    /// Whether a line of its log holds all of these.
+    /// Waits for a line of its log with all of these: what it writes may be read later than what it
+    /// answers.
+    pub async fn says(&self, parts: &[&str]) {
+        let what = format!("a line of its log has {parts:?}");
+        eventually(&what, SOON, async || self.logged(parts).then_some(())).await;
+    }
+
+    /// Whether a line of its log holds all of these by now.
     pub fn logged(&self, parts: &[&str]) -> bool {
         self.log.lock().unwrap().iter().any(|line| parts.iter().all(|part| line.contains(part)))
     }

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use super::eventually;
+use super::{SOON, eventually};
 
 /// A running server; it is killed when the value goes, or when the test binary does.
 pub struct Server {
@@ -93,7 +93,14 @@ impl Server {
         resident_bytes(self.pid())
     }
 
-    /// Whether a line of its log holds all of these.
+    /// Waits for a line of its log with all of these: what it writes may be read later than what it
+    /// answers.
+    pub async fn says(&self, parts: &[&str]) {
+        let what = format!("a line of its log has {parts:?}");
+        eventually(&what, SOON, async || self.logged(parts).then_some(())).await;
+    }
+
+    /// Whether a line of its log holds all of these by now.
     pub fn logged(&self, parts: &[&str]) -> bool {
         self.log.lock().unwrap().iter().any(|line| parts.iter().all(|part| line.contains(part)))
     }

@@ -216,5 +216,6 @@ async fn a_target_that_comes_back_is_scraped_again() {
     let address = target.address.to_string();
     once(&contract, "noetl_worker_active_tasks", ("component", &address), "5").await;
     once(&contract, "noetl_agent_scrape_up", ("target", &url), "1").await;
-    assert!(agent.logged(&["not scraped", "503"]) && agent.logged(&["scraped again"]));
+    agent.says(&["not scraped", "503"]).await;
+    agent.says(&["scraped again"]).await;
 }

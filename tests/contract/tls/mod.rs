@@ -1,6 +1,7 @@
 //! TLS: who is let in, what is said to the others, and that certificates change under a running server.
 
 mod clients;
+mod forwarding;
 mod handshakes;
 mod postgres;
 
@@ -217,7 +218,7 @@ async fn a_new_certificate_is_taken_up_and_a_broken_one_is_not_while_requests_go
             (metric(http, "noetl_metrics_tls_reload_failures_total", &[]).await > before).then_some(())
         })
         .await;
-        assert!(secure.contract.server.logged(&["--tls-key-file", "it is not the key of the certificate"]));
+        secure.contract.server.says(&["--tls-key-file", "it is not the key of the certificate"]).await;
         assert_eq!(shown(&secure).await, second);
         done.store(true, Ordering::Relaxed);
     };
