@@ -49,6 +49,11 @@ build_kubernetes() {
     cc -Os -static -o "$cache/bin/pause" "$(module_folder k8s.io/kubernetes)/build/pause/linux/pause.c"
 }
 
+# Of it only the firewall is used: policies.sh.
+build_kube-router() {
+    compile kube-router github.com/cloudnativelabs/kube-router/v2/cmd/kube-router
+}
+
 # Not of the cluster: the partner tests send through it.
 build_otelcol() {
     compile otelcol .
@@ -105,7 +110,7 @@ build() {
     echo "built $name in $((SECONDS - began)) s"
 }
 
-[ $# -gt 0 ] || set -- kubernetes victoriametrics prometheus-operator vm-crds
+[ $# -gt 0 ] || set -- kubernetes victoriametrics prometheus-operator vm-crds kube-router
 for name in "$@"; do
     build "$name"
 done

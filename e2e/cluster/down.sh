@@ -58,7 +58,7 @@ remove_network() {
 # nothing of it is kept.
 stop KILL kubelet
 end_containers
-for name in coredns kube-proxy kube-scheduler kube-controller-manager kube-apiserver etcd; do
+for name in kube-router coredns kube-proxy kube-scheduler kube-controller-manager kube-apiserver etcd; do
     stop KILL "$name"
 done
 stop TERM containerd

@@ -51,5 +51,6 @@ want_node() {
     want_program nft nftables "programs the test cluster's services"
     want_program iptables iptables "forwards the host ports of its pods"
     want_program conntrack conntrack "the same"
+    want_program ipset ipset "holds the addresses that the test cluster's network policies name"
     [ -x /usr/lib/cni/bridge ] || want containernetworking-plugins "connects the test cluster's pods"
 }
