@@ -10,7 +10,7 @@ use reqwest::{Client, ClientBuilder, RequestBuilder, Response, StatusCode, Url};
 use super::ArchiveError;
 use crate::client::answer::said;
 use crate::client::backoff::{Backoff, retry_after};
-use crate::client::{causes, install_crypto, token, with_tls};
+use crate::client::{ServerUrl, causes, install_crypto, of_server, token};
 use crate::model::Millis;
 use crate::tls::ClientTls;
 
@@ -59,8 +59,8 @@ pub(super) fn patient_client() -> Result<Client, ArchiveError> {
 }
 
 /// A client for a server of this program; without TLS it is for plain HTTP.
-pub(super) fn server_client(tls: Option<&ClientTls>) -> Result<Client, ArchiveError> {
-    let client = with_tls(builder().timeout(TIMEOUT).redirect(Policy::none()), tls);
+pub(super) fn server_client(url: &ServerUrl, tls: Option<&ClientTls>) -> Result<Client, ArchiveError> {
+    let client = of_server(builder().timeout(TIMEOUT).redirect(Policy::none()), url, tls);
     let client = client.map_err(ArchiveError::Target)?;
     client.build().map_err(|e| ArchiveError::Target(causes(&e)))
 }

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import subprocess
 import time
 from datetime import datetime, timezone
@@ -236,6 +237,23 @@ def test_it_waits_for_a_server_that_is_away(start_server, tmp_path: Path) -> Non
             wait_for("a try", lambda: "trying again" in process.log.read_text(), 60)
             server = start_server(port=port)
             assert process.child.wait(60) == 0, process.tail()
+        assert len(server.rows(component_name="api")) == 10
+
+
+def test_no_proxy_is_asked_for_a_server_on_this_machine(server: Server, tmp_path: Path) -> None:
+    past = Past()
+    with storing(VictoriaMetrics, few(past.start), tmp_path / "store") as store:
+        here = command(f"http://localhost:{server.port}", *source(store), *past.span)
+        # The source is another program: it needs the variable that says so.
+        proxy = {"http_proxy": f"http://127.0.0.1:{free_port()}", "no_proxy": "127.0.0.1"}
+        ended = subprocess.run(
+            [*here, "--retry-for", "1s"],
+            env={**os.environ, **proxy},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert ended.returncode == 0, ended.stderr
         assert len(server.rows(component_name="api")) == 10
 
 

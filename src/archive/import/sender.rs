@@ -36,8 +36,8 @@ impl Server {
     pub(super) fn open(config: &ImportConfig) -> Result<Self, ArchiveError> {
         let tls = config.tls.clone().map(ClientTls::open).transpose().map_err(ArchiveError::Target)?;
         Ok(Self {
-            client: server_client(tls.as_ref())?,
-            url: config.write_url.clone(),
+            client: server_client(&config.server_url, tls.as_ref())?,
+            url: config.write_url(),
             token_file: config.token_file.clone(),
             patience: config.patience,
         })
