@@ -7,6 +7,7 @@
 mod form;
 mod http;
 mod import;
+mod lock;
 mod parquet;
 mod parts;
 mod sink;

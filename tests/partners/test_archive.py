@@ -250,6 +250,11 @@ def test_a_kill_loses_nothing_of_parquet_and_doubles_nothing(
         command = [program(), "export", "--database-url", url, *flags]
         with running(Process(command, tmp_path / "export.log")) as export:
             wait_for("it to be in the second file", relay.held.is_set, 60)
+            # Nobody else writes there, or notes something as done, as long as it lives.
+            for others, file in [(flags, state), (flags[:-2], folder)]:
+                refused = call(database_url, "export", *others)
+                assert refused.returncode == 1, refused.stdout
+                assert f"{file}: another export or import writes it" in refused.stderr
             export.child.kill()
             export.child.wait()
     left = sorted(path.name for path in folder.iterdir())
