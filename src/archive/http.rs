@@ -72,13 +72,12 @@ pub(super) fn join(url: &Url, path: &str) -> Url {
     joined
 }
 
-/// A header with the token that a file holds; none where no file is named.
-pub(super) fn bearer(file: Option<&Path>) -> Result<HeaderMap, ArchiveError> {
+/// A header with the token of the file that a flag names; none where it names none.
+pub(super) fn bearer(flag: &str, file: Option<&Path>) -> Result<HeaderMap, ArchiveError> {
     let mut headers = HeaderMap::new();
     let Some(path) = file else { return Ok(headers) };
-    let text = std::fs::read_to_string(path).map_err(|e| ArchiveError::File(path.to_owned(), e))?;
-    let none = || ArchiveError::Target(format!("{}: it holds no token", path.display()));
-    headers.insert(AUTHORIZATION, token::bearer(&text).ok_or_else(none)?);
+    let header = token::of_file(flag, path, std::fs::read_to_string(path));
+    headers.insert(AUTHORIZATION, header.map_err(ArchiveError::Target)?);
     Ok(headers)
 }
 
@@ -141,20 +140,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_gives_its_token_and_what_is_wrong_is_named_without_what_it_holds() {
+    fn a_file_gives_its_token_and_what_is_wrong_is_named_with_the_flag() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("token");
-        assert!(bearer(None).unwrap().is_empty());
-        assert!(bearer(Some(&path)).unwrap_err().to_string().contains("token"));
+        assert!(bearer("--token-file", None).unwrap().is_empty());
+        let missing = bearer("--token-file", Some(&path)).unwrap_err().to_string();
+        assert!(missing.starts_with(&format!("--token-file {}: ", path.display())), "{missing}");
         std::fs::write(&path, "abc\n").unwrap();
-        let headers = bearer(Some(&path)).unwrap();
+        let headers = bearer("--token-file", Some(&path)).unwrap();
         assert_eq!(headers[AUTHORIZATION], "Bearer abc");
         assert!(!format!("{headers:?}").contains("abc"));
-        for wrong in ["\n", "hush\u{1}hush"] {
-            std::fs::write(&path, wrong).unwrap();
-            let why = bearer(Some(&path)).unwrap_err().to_string();
-            assert!(why.contains("holds no token") && !why.contains("hush"), "{why}");
-        }
     }
 
     #[tokio::test]

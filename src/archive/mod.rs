@@ -69,10 +69,10 @@ pub enum ArchiveError {
     /// The other side refused it, or could not be reached for too long.
     #[error("{0}")]
     Target(String),
-    /// A file could not be read or written.
-    #[error("{}: {}", .0.display(), .1)]
+    /// What `--file` names could not be written.
+    #[error("--file {}: {}", .0.display(), .1)]
     File(PathBuf, std::io::Error),
-    /// The file of `--state` belongs to another export or import.
+    /// The file of `--state` can't be used, or belongs to another export or import.
     #[error("--state {}: {}", .0.display(), .1)]
     State(PathBuf, String),
 }

@@ -62,7 +62,7 @@ impl Sink {
             Target::RemoteWrite(url, token) => Open::Http {
                 client: client()?,
                 url,
-                headers: bearer(token.as_deref())?,
+                headers: bearer("--token-file", token.as_deref())?,
                 patience,
             },
             Target::JsonLines(path) => file(path, extent, false)?,
@@ -160,7 +160,7 @@ mod tests {
             let mut first = open(0).unwrap();
             let done = first.close().unwrap().unwrap();
             let why = open(done).err().unwrap().to_string();
-            let said = format!("{target}: another export or import writes it");
+            let said = format!("--file {target}: another export or import writes it");
             assert!(why.starts_with(&said), "{why}");
             drop(first);
             assert!(open(done).is_ok(), "{target} is free again, and as it was left");

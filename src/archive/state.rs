@@ -35,7 +35,7 @@ impl State {
         let Some(path) = path else { return Ok(Self { file: None, kept: fresh() }) };
         let mut text = Vec::new();
         let locked = locked(&path).and_then(|mut file| file.read_to_end(&mut text).map(|_| file));
-        let file = locked.map_err(|e| ArchiveError::File(path.clone(), e))?;
+        let file = locked.map_err(|e| ArchiveError::State(path.clone(), e.to_string()))?;
         let kept = if text.is_empty() {
             fresh()
         } else {
@@ -63,7 +63,7 @@ impl State {
         (self.kept.done_until, self.kept.extent) = (until.0, extent);
         let Some((path, file)) = &mut self.file else { return Ok(()) };
         let text = serde_json::to_vec(&self.kept).unwrap_or_default();
-        *file = replaced(path, &text).map_err(|e| ArchiveError::File(path.clone(), e))?;
+        *file = replaced(path, &text).map_err(|e| ArchiveError::State(path.clone(), e.to_string()))?;
         Ok(())
     }
 }
@@ -111,6 +111,9 @@ mod tests {
         assert!(refused.contains("--state") && refused.contains("another"), "{refused}");
         fs::write(&path, "{").unwrap();
         assert!(open("a").err().unwrap().to_string().contains("not a state"));
+        let nowhere = State::open(Some(folder.path().join("no/state")), "a", Millis(5));
+        let nowhere = nowhere.err().unwrap().to_string();
+        assert!(nowhere.starts_with("--state ") && nowhere.contains("no/state: "), "{nowhere}");
     }
 
     #[test]

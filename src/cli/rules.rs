@@ -142,7 +142,8 @@ struct Tested<'a> {
 impl TestRulesArgs {
     /// What is printed, and whether an alert would have fired.
     pub async fn run(&self) -> Result<(String, bool), String> {
-        let RuleSet { aggregates, rules } = read(&self.rules_file)?;
+        let RuleSet { aggregates, rules } =
+            read(&self.rules_file).map_err(|e| format!("--rules-file {e}"))?;
         let ms = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
         let looks = Looks {
             start: self.start,

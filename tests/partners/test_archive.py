@@ -292,6 +292,8 @@ def test_a_kill_loses_nothing_of_parquet_and_doubles_nothing(
         (["--file", "x.csv", "--end", "2000-01-01T00:00:00Z"], "--end"),
         (["--file", "x.csv", "--state", "s"], "--end"),
         ([], "--file"),
+        (["--file", "/nowhere/x.csv"], "--file /nowhere/x.csv: "),
+        (["--remote-write-url", "http://h", "--token-file", "/no/t"], "--token-file /no/t: "),
     ],
 )
 def test_what_is_wrong_is_named(database_url: str, flags: list[str], said: str) -> None:

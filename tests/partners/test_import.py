@@ -276,6 +276,21 @@ def test_no_proxy_is_asked_for_a_server_on_this_machine(server: Server, tmp_path
         (["--from-prometheus-url", "http://h", "--end", "2000-01-01T00:00:00Z"], "--end"),
         (["--from-prometheus-url", "http://h", "--retry-for", "soon"], "--retry-for"),
         (["--from-prometheus-url", "http://127.0.0.1:1", "--retry-for", "1s"], "Prometheus: "),
+        (
+            ["--from-prometheus-url", "http://h", "--from-token-file", "/nowhere"],
+            "--from-token-file /nowhere: ",
+        ),
+        (
+            [
+                "--from-prometheus-url",
+                "http://h",
+                "--end",
+                at(1_800_000_000_000),
+                "--state",
+                "/n/s",
+            ],
+            "--state /n/s: ",
+        ),
     ],
 )
 def test_what_is_wrong_is_named(flags: list[str], said: str) -> None:

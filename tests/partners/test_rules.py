@@ -153,3 +153,12 @@ def test_promtool_says_the_same_of_random_histories(
     promtool = [tool("promtool", "prometheus"), "test", "rules", str(tests)]
     done = subprocess.run(promtool, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+
+
+def test_a_file_that_is_missing_is_named_with_its_flag() -> None:
+    command = [program(), "rules", "test", "--rules-file", "/nowhere/r.yaml"]
+    done = subprocess.run(
+        [*command, "--database-url", "postgres://h/d"], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 1
+    assert "--rules-file /nowhere/r.yaml: " in done.stderr, done.stderr

@@ -210,7 +210,7 @@ impl Reader<'_> {
 
     /// Its answer at once, whatever it says.
     async fn ask(&self, url: Url) -> Result<reqwest::Response, Failure> {
-        let headers = bearer(self.source.token_file.as_deref())?;
+        let headers = bearer("--from-token-file", self.source.token_file.as_deref())?;
         send(self.who(), self.client.get(url).headers(headers)).await
     }
 

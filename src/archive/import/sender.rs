@@ -46,7 +46,7 @@ impl Server {
     /// Sends a request; returns its answer once it is stored, or partly refused.
     async fn post(&self, body: &bytes::Bytes) -> Result<Response, ArchiveError> {
         persist(self.patience, async || {
-            let headers = bearer(self.token_file.as_deref())?;
+            let headers = bearer("--auth-token-file", self.token_file.as_deref())?;
             let request = remote_write(&self.client, &self.url, body.clone()).headers(headers);
             let answer = send(SERVER, request).await?;
             let is_partly = answer.status() == StatusCode::BAD_REQUEST && written(&answer).is_some();
