@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import duckdb
+import psycopg
 import pytest
 
 from support.postgres import Cluster
@@ -129,6 +130,26 @@ def test_an_export_goes_on_where_it_was(
     refused = call(database_url, "export", "--match", "jobs_total", *to_file)
     assert refused.returncode == 1
     assert "--state" in refused.stderr
+
+
+def test_who_waits_for_a_slow_database_is_told_no_sql(
+    server: Server, database_url: str, span: list[str], tmp_path: Path
+) -> None:
+    flags = [*span, "--file", str(tmp_path / "history.csv")]
+    said = {}
+    for name, more in {"usual": [], "asked for": ["--log", "info,sqlx::query=warn"]}.items():
+        command = [program(), "export", "--database-url", database_url, *flags, *more]
+        with psycopg.connect(database_url) as connection:
+            # It waits for this one longer than a second.
+            connection.execute("LOCK TABLE noetl_metrics.sample_late IN ACCESS EXCLUSIVE MODE")
+            with running(Process(command, tmp_path / f"{name}.log")) as export:
+                time.sleep(3)
+                connection.rollback()
+                assert export.child.wait(60) == 0, export.tail()
+                said[name] = export.log.read_text()
+    assert "samples" in said["usual"]
+    assert "slow statement" not in said["usual"]
+    assert "slow statement" in said["asked for"]
 
 
 def test_files_of_csv_have_a_row_for_each_sample(
