@@ -27,7 +27,7 @@ pub use verify::{Comparison, verify};
 
 use crate::live::Selector;
 use crate::model::Millis;
-use crate::store::{Database, Past, StoreError, past};
+use crate::store::{Database, Past, StoreError, first_hour, past};
 
 /// Samples that are sent at once, about.
 const BATCH: usize = 50_000;
@@ -77,7 +77,8 @@ pub enum ArchiveError {
     State(PathBuf, String),
 }
 
-/// Writes history to a target, whose failures are borne for so long, hour by hour; `tell` hears of each.
+/// Writes history to a target, whose failures are borne for so long, hour by hour from the first on of which
+/// there is any; `tell` hears of each.
 pub async fn export(
     database: &Database,
     span: &Span,
@@ -89,9 +90,14 @@ pub async fn export(
     let asked = format!("{span:?} to {target}");
     let mut state = State::open(state, &asked, span.start)?;
     let mut sink = Sink::open(target, patience, state.extent())?;
-    let mut progress =
-        Progress { all_hours: hours(span.start, span.end).count() as u64, ..Progress::default() };
-    for (from, to) in hours(span.start, span.end) {
+    let begin = begin(database, span).await?;
+    let mut progress = Progress { all_hours: hours(begin, span.end).count() as u64, ..Progress::default() };
+    if progress.all_hours == 0
+        && let Some(extent) = sink.close()?
+    {
+        state.done(span.end, extent)?;
+    }
+    for (from, to) in hours(begin, span.end) {
         if to <= state.done_until() {
             progress.hours += 1;
             continue;
@@ -130,6 +136,12 @@ pub async fn export(
         tell(progress);
     }
     Ok(progress)
+}
+
+/// Where history of here begins in a span; its end where there is none.
+async fn begin(database: &Database, span: &Span) -> Result<Millis, StoreError> {
+    let first = first_hour(database).await?.unwrap_or(span.end);
+    Ok(first.clamp(span.start, span.end))
 }
 
 /// The hours of a span, the first and the last as far as they are in it.

@@ -132,6 +132,29 @@ def test_an_export_goes_on_where_it_was(
     assert "--state" in refused.stderr
 
 
+def test_it_begins_with_the_first_hour_that_has_samples(
+    server: Server, database_url: str, span: list[str], tmp_path: Path
+) -> None:
+    first, end = (datetime.fromisoformat(when).timestamp() for when in (span[1], span[3]))
+    # The oldest sample is 60 s after the start, and may be in the next hour.
+    hours = int(end // 3600 - (first + 60) // 3600) + 1
+    ever = ["--start", "1970-01-01T00:00:00Z", *span[2:]]
+    to_file = ["--file", str(tmp_path / "h.jsonl"), "--state", str(tmp_path / "state.json")]
+    exported = done(database_url, "export", *ever, *to_file)
+    assert (exported["samples"], exported["hours"]) == (SAMPLES, hours)
+    assert exported["all_hours"] == hours
+    again = done(database_url, "export", *ever, *to_file)
+    assert (again["samples"], again["hours"], again["all_hours"]) == (0, hours, hours)
+    # Also where there is nothing at all in the time that is asked for.
+    before = ["--start", "1970-01-01T00:00:00Z", "--end", "1971-01-01T00:00:00Z"]
+    folder, state = tmp_path / "none.parquet", tmp_path / "none.json"
+    nothing = [*before, "--file", str(folder), "--state", str(state)]
+    for _ in range(2):
+        assert done(database_url, "export", *nothing)["all_hours"] == 0
+        assert rows_of_parquet(folder) == []
+    assert json.loads(state.read_text())["extent"] == 1
+
+
 def test_who_waits_for_a_slow_database_is_told_no_sql(
     server: Server, database_url: str, span: list[str], tmp_path: Path
 ) -> None:
