@@ -192,7 +192,8 @@ async fn export(args: &cli::ExportArgs) -> Result<(), String> {
     match args.output {
         cli::Output::Json => tell_line!("{}", serde_json::to_string(&done).map_err(|e| e.to_string())?),
         cli::Output::Text => {
-            tell_line!("{} samples of {} hours; {} NaN left out", done.samples, done.hours, done.left_out);
+            let archive::Progress { hours, samples, left_out, .. } = done;
+            tell_line!("{samples} samples in this run, {left_out} NaN left out; {hours} hours are done");
         }
     }
     Ok(())
@@ -224,7 +225,10 @@ async fn import(args: cli::ImportArgs) -> Result<(), String> {
         cli::Output::Text => {
             done.reasons.iter().for_each(|reason| tell_line!("refused: {reason}"));
             let archive::Progress { hours, samples, left_out, .. } = done.progress;
-            tell_line!("{samples} samples of {hours} hours; {} refused, {left_out} left out", done.refused);
+            let refused = done.refused;
+            tell_line!(
+                "{samples} samples in this run, {refused} refused, {left_out} left out; {hours} hours are done"
+            );
         }
     }
     if done.refused == 0 { Ok(()) } else { Err(format!("the server refused {} samples", done.refused)) }

@@ -50,11 +50,11 @@ pub struct Span {
 /// How far it is, as a progress bar shows it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Progress {
-    /// Hours that are done.
+    /// Hours that are done, by earlier runs too.
     pub hours: u64,
     /// Hours in all.
     pub all_hours: u64,
-    /// Samples so far.
+    /// Samples of this run so far.
     pub samples: u64,
     /// Samples that the other form can't hold: of an export NaN, but for Parquet.
     pub left_out: u64,

@@ -146,10 +146,10 @@ fn label(text: &str) -> Result<(String, String), String> {
 
 /// Shows how far it is. Hours are those of all runs, samples those of this one.
 pub fn shown(what: &'static str) -> impl FnMut(Progress) {
-    let mut shown = Shown::new("{bar:40} {pos}/{len} hours, {msg} samples, {eta} left");
+    let mut shown = Shown::new("{bar:40} {pos}/{len} hours, {msg} samples in this run, {eta} left");
     move |progress: Progress| {
         let Progress { hours, all_hours, samples, .. } = progress;
-        let line = || format!("{what}: {hours} of {all_hours} hours, {samples} samples");
+        let line = || format!("{what}: {hours} of {all_hours} hours, {samples} samples in this run");
         shown.at(hours, all_hours, samples.to_string(), line);
     }
 }

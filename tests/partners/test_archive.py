@@ -120,6 +120,8 @@ def test_an_export_goes_on_where_it_was(
     path.write_text(path.read_text() + '{"metric":{"__name__":"half"')
     assert done(database_url, "export", *to_file)["samples"] == 0
     assert path.stat().st_size == length
+    said = call(database_url, "export", *to_file).stdout
+    assert said == f"0 samples in this run, 0 NaN left out; {whole['hours']} hours are done\n"
     # A file that is gone, or has less, is not what the state says.
     path.write_text(path.read_text()[:100])
     refused = call(database_url, "export", *to_file)
