@@ -41,7 +41,7 @@ fn main() -> ExitCode {
     };
     // Lines of a log would be written across a live view.
     let log = if is_live(&cli.role) && std::io::stderr().is_terminal() { "off" } else { &cli.log };
-    let result = telemetry::start(cli.log_format, log).and_then(|()| {
+    let result = telemetry::start(cli.log_format, log, is_service(&cli.role)).and_then(|()| {
         let runtime = runtime(&cli.role).enable_all().build().map_err(|e| e.to_string())?;
         runtime.block_on(run(cli.role, changed))
     });
@@ -58,6 +58,16 @@ fn main() -> ExitCode {
 /// Whether the role has the terminal for itself.
 fn is_live(role: &Role) -> bool {
     matches!(role, Role::Top(args) if args.form() == top::Form::Live)
+}
+
+/// Whether the role has a log that somebody keeps, rather than somebody who waits for its end.
+fn is_service(role: &Role) -> bool {
+    match role {
+        Role::Server(_) | Role::Agent(_) | Role::Operator(_) => true,
+        #[cfg(feature = "demo")]
+        Role::Demo(_) => true,
+        _ => false,
+    }
 }
 
 /// Threads for a role.
@@ -182,7 +192,8 @@ async fn export(args: &cli::ExportArgs) -> Result<(), String> {
     match args.output {
         cli::Output::Json => tell_line!("{}", serde_json::to_string(&done).map_err(|e| e.to_string())?),
         cli::Output::Text => {
-            tell_line!("{} samples of {} hours; {} NaN left out", done.samples, done.hours, done.left_out);
+            let archive::Progress { hours, samples, left_out, .. } = done;
+            tell_line!("{samples} samples in this run, {left_out} NaN left out; {hours} hours are done");
         }
     }
     Ok(())
@@ -214,7 +225,10 @@ async fn import(args: cli::ImportArgs) -> Result<(), String> {
         cli::Output::Text => {
             done.reasons.iter().for_each(|reason| tell_line!("refused: {reason}"));
             let archive::Progress { hours, samples, left_out, .. } = done.progress;
-            tell_line!("{samples} samples of {hours} hours; {} refused, {left_out} left out", done.refused);
+            let refused = done.refused;
+            tell_line!(
+                "{samples} samples in this run, {refused} refused, {left_out} left out; {hours} hours are done"
+            );
         }
     }
     if done.refused == 0 { Ok(()) } else { Err(format!("the server refused {} samples", done.refused)) }

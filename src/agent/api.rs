@@ -1,6 +1,5 @@
 //! The server as the agent sees it: one POST at a time, its answer sorted by what follows from it.
 
-use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -47,10 +46,8 @@ pub(super) struct Answer {
 pub(super) enum NoAnswer {
     #[error("{}", crate::client::causes(.0))]
     Http(#[from] reqwest::Error),
-    #[error("cannot read the token file {}: {source}", path.display())]
-    Token { path: PathBuf, source: io::Error },
-    #[error("the token file {} holds no token that fits into a header", .0.display())]
-    BadToken(PathBuf),
+    #[error("{0}")]
+    Token(String),
 }
 
 impl Api {
@@ -109,10 +106,8 @@ impl Api {
     // Read each time: a mounted token is replaced while the agent runs.
     async fn token(&self) -> Result<Option<HeaderValue>, NoAnswer> {
         let Some(path) = &self.token_file else { return Ok(None) };
-        let text = tokio::fs::read_to_string(path)
-            .await
-            .map_err(|source| NoAnswer::Token { path: path.clone(), source })?;
-        token::bearer(&text).map(Some).ok_or_else(|| NoAnswer::BadToken(path.clone()))
+        let header = token::of_file("--auth-token-file", path, tokio::fs::read_to_string(path).await);
+        header.map(Some).map_err(NoAnswer::Token)
     }
 }
 

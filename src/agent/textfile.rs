@@ -78,7 +78,7 @@ impl TextfileDir {
                     }
                 }
             }
-            Err(e) => drop(bad.insert(self.dir.clone(), e.to_string())),
+            Err(e) => drop(bad.insert(self.dir.clone(), format!("--textfile-dir: {e}"))),
         }
         out.gauge(
             "node_textfile_scrape_error",
@@ -268,6 +268,7 @@ mod tests {
         let mut textfiles = TextfileDir::new("/nowhere/at/all".into());
         assert_eq!(names(&mut textfiles), ["node_textfile_scrape_error 1"]);
         assert_eq!(textfiles.errors(), 1);
+        assert!(textfiles.bad[Path::new("/nowhere/at/all")].starts_with("--textfile-dir: "));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use reqwest::{Client, ClientBuilder, RequestBuilder, Response, StatusCode, Url};
 use super::ArchiveError;
 use crate::client::answer::said;
 use crate::client::backoff::{Backoff, retry_after};
-use crate::client::{causes, install_crypto, token, with_tls};
+use crate::client::{ServerUrl, causes, install_crypto, of_server, token};
 use crate::model::Millis;
 use crate::tls::ClientTls;
 
@@ -59,8 +59,8 @@ pub(super) fn patient_client() -> Result<Client, ArchiveError> {
 }
 
 /// A client for a server of this program; without TLS it is for plain HTTP.
-pub(super) fn server_client(tls: Option<&ClientTls>) -> Result<Client, ArchiveError> {
-    let client = with_tls(builder().timeout(TIMEOUT).redirect(Policy::none()), tls);
+pub(super) fn server_client(url: &ServerUrl, tls: Option<&ClientTls>) -> Result<Client, ArchiveError> {
+    let client = of_server(builder().timeout(TIMEOUT).redirect(Policy::none()), url, tls);
     let client = client.map_err(ArchiveError::Target)?;
     client.build().map_err(|e| ArchiveError::Target(causes(&e)))
 }
@@ -72,13 +72,12 @@ pub(super) fn join(url: &Url, path: &str) -> Url {
     joined
 }
 
-/// A header with the token that a file holds; none where no file is named.
-pub(super) fn bearer(file: Option<&Path>) -> Result<HeaderMap, ArchiveError> {
+/// A header with the token of the file that a flag names; none where it names none.
+pub(super) fn bearer(flag: &str, file: Option<&Path>) -> Result<HeaderMap, ArchiveError> {
     let mut headers = HeaderMap::new();
     let Some(path) = file else { return Ok(headers) };
-    let text = std::fs::read_to_string(path).map_err(|e| ArchiveError::File(path.to_owned(), e))?;
-    let none = || ArchiveError::Target(format!("{}: it holds no token", path.display()));
-    headers.insert(AUTHORIZATION, token::bearer(&text).ok_or_else(none)?);
+    let header = token::of_file(flag, path, std::fs::read_to_string(path));
+    headers.insert(AUTHORIZATION, header.map_err(ArchiveError::Target)?);
     Ok(headers)
 }
 
@@ -141,20 +140,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_gives_its_token_and_what_is_wrong_is_named_without_what_it_holds() {
+    fn a_file_gives_its_token_and_what_is_wrong_is_named_with_the_flag() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("token");
-        assert!(bearer(None).unwrap().is_empty());
-        assert!(bearer(Some(&path)).unwrap_err().to_string().contains("token"));
+        assert!(bearer("--token-file", None).unwrap().is_empty());
+        let missing = bearer("--token-file", Some(&path)).unwrap_err().to_string();
+        assert!(missing.starts_with(&format!("--token-file {}: ", path.display())), "{missing}");
         std::fs::write(&path, "abc\n").unwrap();
-        let headers = bearer(Some(&path)).unwrap();
+        let headers = bearer("--token-file", Some(&path)).unwrap();
         assert_eq!(headers[AUTHORIZATION], "Bearer abc");
         assert!(!format!("{headers:?}").contains("abc"));
-        for wrong in ["\n", "hush\u{1}hush"] {
-            std::fs::write(&path, wrong).unwrap();
-            let why = bearer(Some(&path)).unwrap_err().to_string();
-            assert!(why.contains("holds no token") && !why.contains("hush"), "{why}");
-        }
     }
 
     #[tokio::test]

@@ -7,6 +7,7 @@
 mod form;
 mod http;
 mod import;
+mod lock;
 mod parquet;
 mod parts;
 mod sink;
@@ -26,7 +27,7 @@ pub use verify::{Comparison, verify};
 
 use crate::live::Selector;
 use crate::model::Millis;
-use crate::store::{Database, Past, StoreError, past};
+use crate::store::{Database, Past, StoreError, first_hour, past};
 
 /// Samples that are sent at once, about.
 const BATCH: usize = 50_000;
@@ -49,11 +50,11 @@ pub struct Span {
 /// How far it is, as a progress bar shows it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Progress {
-    /// Hours that are done.
+    /// Hours that are done, by earlier runs too.
     pub hours: u64,
     /// Hours in all.
     pub all_hours: u64,
-    /// Samples so far.
+    /// Samples of this run so far.
     pub samples: u64,
     /// Samples that the other form can't hold: of an export NaN, but for Parquet.
     pub left_out: u64,
@@ -68,15 +69,16 @@ pub enum ArchiveError {
     /// The other side refused it, or could not be reached for too long.
     #[error("{0}")]
     Target(String),
-    /// A file could not be read or written.
-    #[error("{}: {}", .0.display(), .1)]
+    /// What `--file` names could not be written.
+    #[error("--file {}: {}", .0.display(), .1)]
     File(PathBuf, std::io::Error),
-    /// The file of `--state` belongs to another export or import.
+    /// The file of `--state` can't be used, or belongs to another export or import.
     #[error("--state {}: {}", .0.display(), .1)]
     State(PathBuf, String),
 }
 
-/// Writes history to a target, whose failures are borne for so long, hour by hour; `tell` hears of each.
+/// Writes history to a target, whose failures are borne for so long, hour by hour from the first on of which
+/// there is any; `tell` hears of each.
 pub async fn export(
     database: &Database,
     span: &Span,
@@ -88,9 +90,14 @@ pub async fn export(
     let asked = format!("{span:?} to {target}");
     let mut state = State::open(state, &asked, span.start)?;
     let mut sink = Sink::open(target, patience, state.extent())?;
-    let mut progress =
-        Progress { all_hours: hours(span.start, span.end).count() as u64, ..Progress::default() };
-    for (from, to) in hours(span.start, span.end) {
+    let begin = begin(database, span).await?;
+    let mut progress = Progress { all_hours: hours(begin, span.end).count() as u64, ..Progress::default() };
+    if progress.all_hours == 0
+        && let Some(extent) = sink.close()?
+    {
+        state.done(span.end, extent)?;
+    }
+    for (from, to) in hours(begin, span.end) {
         if to <= state.done_until() {
             progress.hours += 1;
             continue;
@@ -129,6 +136,12 @@ pub async fn export(
         tell(progress);
     }
     Ok(progress)
+}
+
+/// Where history of here begins in a span; its end where there is none.
+async fn begin(database: &Database, span: &Span) -> Result<Millis, StoreError> {
+    let first = first_hour(database).await?.unwrap_or(span.end);
+    Ok(first.clamp(span.start, span.end))
 }
 
 /// The hours of a span, the first and the last as far as they are in it.

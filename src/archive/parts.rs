@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use parquet::errors::ParquetError;
 use parquet::file::writer::SerializedFileWriter;
 
+use super::lock::lock;
 use super::{ArchiveError, parquet as form};
 use crate::store::Past;
 
@@ -27,6 +28,8 @@ pub(super) struct Parts {
     rows: usize,
     /// Rows of a row group, and of a file.
     limits: (usize, usize),
+    /// The folder, locked for as long as this is there.
+    _locked: File,
 }
 
 /// A file that is not done.
@@ -45,6 +48,8 @@ impl Parts {
             return Err(broke(io::Error::other("is a file; Parquet is written as a folder of files")));
         }
         fs::create_dir_all(&folder).map_err(broke)?;
+        let locked = File::open(&folder).map_err(broke)?;
+        lock(&locked, &folder).map_err(broke)?;
         let mut there = 0;
         for entry in fs::read_dir(&folder).map_err(broke)? {
             let entry = entry.map_err(broke)?;
@@ -58,7 +63,8 @@ impl Parts {
             let why = format!("{done} files are done by --state, of which {} are not there", done - there);
             return Err(broke(io::Error::other(why)));
         }
-        Ok(Self { folder, done, part: None, waiting: Vec::new(), rows: 0, limits: (GROUP, PART) })
+        let limits = (GROUP, PART);
+        Ok(Self { folder, done, part: None, waiting: Vec::new(), rows: 0, limits, _locked: locked })
     }
 
     /// Takes series, and writes a row group once there is enough for it.
@@ -209,6 +215,7 @@ mod tests {
         assert_eq!(names(folder), ["part-0001.parquet", "part-0003.csv", "part-1.parquet", "readme"]);
         parts.add(hour(3..9)).unwrap();
         assert_eq!(parts.close().unwrap(), Some(2));
+        drop(parts);
         for name in others {
             fs::remove_file(folder.join(name)).unwrap();
         }

@@ -10,6 +10,7 @@ use reqwest::header::HeaderMap;
 use reqwest::{Client, Url};
 
 use super::http::{bearer, client, persist, send, success};
+use super::lock::lock;
 use super::parts::Parts;
 use super::{ArchiveError, form};
 use crate::client::remote_write;
@@ -58,9 +59,12 @@ impl Sink {
     /// bytes of a file, files of a folder.
     pub(super) fn open(target: Target, patience: Duration, extent: u64) -> Result<Self, ArchiveError> {
         Ok(Self(match target {
-            Target::RemoteWrite(url, token) => {
-                Open::Http { client: client()?, url, headers: bearer(token.as_deref())?, patience }
-            }
+            Target::RemoteWrite(url, token) => Open::Http {
+                client: client()?,
+                url,
+                headers: bearer("--token-file", token.as_deref())?,
+                patience,
+            },
             Target::JsonLines(path) => file(path, extent, false)?,
             Target::Csv(path) => file(path, extent, true)?,
             Target::Parquet(path) => Open::Parquet(Parts::open(path, extent)?),
@@ -123,6 +127,7 @@ impl Sink {
 fn file(path: PathBuf, bytes: u64, is_csv: bool) -> Result<Open, ArchiveError> {
     let open = || {
         let mut file = OpenOptions::new().create(true).truncate(false).write(true).open(&path)?;
+        lock(&file, &path)?;
         let there = file.metadata()?.len();
         if there < bytes {
             let why = format!("{bytes} bytes are done by --state, of which {} are not there", bytes - there);
@@ -138,4 +143,27 @@ fn file(path: PathBuf, bytes: u64, is_csv: bool) -> Result<Open, ArchiveError> {
     };
     let file = open().map_err(|e| ArchiveError::File(path.clone(), e))?;
     Ok(Open::File { path, file, is_csv })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_or_folder_has_one_writer_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for target in
+            [Target::JsonLines(at("a.jsonl")), Target::Csv(at("a.csv")), Target::Parquet(at("a.parquet"))]
+        {
+            let open = |extent| Sink::open(target.clone(), Duration::ZERO, extent);
+            let mut first = open(0).unwrap();
+            let done = first.close().unwrap().unwrap();
+            let why = open(done).err().unwrap().to_string();
+            let said = format!("--file {target}: another export or import writes it");
+            assert!(why.starts_with(&said), "{why}");
+            drop(first);
+            assert!(open(done).is_ok(), "{target} is free again, and as it was left");
+        }
+    }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use reqwest::Url;
 
 use super::http::{Failure, client, join, persist, send, success};
-use super::{ArchiveError, Progress, Span, form, hours};
+use super::{ArchiveError, Progress, Span, begin, form, hours};
 use crate::model::{Millis, labels_of_line};
 use crate::store::{Database, Past, past};
 
@@ -53,7 +53,7 @@ impl Comparison {
 
 type Samples = BTreeMap<i64, f64>;
 
-/// Compares hour by hour; `tell` hears of each.
+/// Compares hour by hour, from the first on of which there is something here; `tell` hears of each.
 pub async fn verify(
     database: &Database,
     span: &Span,
@@ -62,11 +62,11 @@ pub async fn verify(
 ) -> Result<Comparison, ArchiveError> {
     let client = client()?;
     let mut found = Comparison::default();
-    let mut progress =
-        Progress { all_hours: hours(span.start, span.end).count() as u64, ..Progress::default() };
+    let begin = begin(database, span).await?;
+    let mut progress = Progress { all_hours: hours(begin, span.end).count() as u64, ..Progress::default() };
     let matched: Vec<String> = span.labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
     let matched = format!("{{component!=\"\",{}}}", matched.join(","));
-    for (from, to) in hours(span.start, span.end) {
+    for (from, to) in hours(begin, span.end) {
         let mut there = theirs(&client, url, &matched, from, to).await?;
         past(database, from, to, async |mut series: Past| -> Result<(), ArchiveError> {
             if !span.selects(&series) {

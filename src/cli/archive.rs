@@ -1,21 +1,18 @@
 //! Flags of `export` and `verify`, and how they show what they do.
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use reqwest::Url;
 
 use super::admin::Output;
+use super::progress::Shown;
 use super::server::DatabaseArgs;
 use super::values::duration;
 use crate::archive::{Progress, Span, Target};
 use crate::live::Selector;
 use crate::model::{Millis, is_label_name, parse_timestamp};
-
-/// A line comes this often where there is no terminal.
-const LINE_EVERY: Duration = Duration::from_secs(10);
 
 /// Which history.
 #[derive(Args, Clone, Debug)]
@@ -147,24 +144,13 @@ fn label(text: &str) -> Result<(String, String), String> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
-/// Shows how far it is: with a bar on a terminal, with a line now and then elsewhere.
+/// Shows how far it is. Hours are those of all runs, samples those of this one.
 pub fn shown(what: &'static str) -> impl FnMut(Progress) {
-    let bar = ProgressBar::new(0).with_style(
-        ProgressStyle::with_template("{bar:40} {pos}/{len} hours, {msg} samples, {eta} left")
-            .unwrap_or_else(|_| ProgressStyle::default_bar()),
-    );
-    let mut said = Instant::now();
+    let mut shown = Shown::new("{bar:40} {pos}/{len} hours, {msg} samples in this run, {eta} left");
     move |progress: Progress| {
-        bar.set_length(progress.all_hours);
-        bar.set_position(progress.hours);
-        bar.set_message(progress.samples.to_string());
-        if progress.hours == progress.all_hours {
-            bar.finish_and_clear();
-        } else if bar.is_hidden() && said.elapsed() >= LINE_EVERY {
-            said = Instant::now();
-            let Progress { hours, all_hours, samples, .. } = progress;
-            tracing::info!("{what}: {hours} of {all_hours} hours, {samples} samples");
-        }
+        let Progress { hours, all_hours, samples, .. } = progress;
+        let line = || format!("{what}: {hours} of {all_hours} hours, {samples} samples in this run");
+        shown.at(hours, all_hours, samples.to_string(), line);
     }
 }
 

@@ -75,7 +75,7 @@ impl ImportArgs {
             span: self.span.span()?,
             source: Source { kind, url, token_file: self.from_token_file },
             tls: self.tls.into_config(&self.server_url)?,
-            write_url: self.server_url.endpoint("/api/v1/write"),
+            server_url: self.server_url,
             token_file: self.auth_token_file,
             component: self.component.map(|name| (name, self.component_type)),
             patience: self.retry_for,

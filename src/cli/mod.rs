@@ -14,6 +14,7 @@ mod demo;
 mod forward;
 mod import;
 mod operator;
+mod progress;
 mod rules;
 mod scrape;
 mod server;

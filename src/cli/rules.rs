@@ -10,6 +10,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::admin::Output;
+use super::progress::Testing;
 use super::server::DatabaseArgs;
 use super::values::duration;
 use crate::model::{Label, Millis, export_line, labels_of_line, parse_timestamp};
@@ -142,7 +143,8 @@ struct Tested<'a> {
 impl TestRulesArgs {
     /// What is printed, and whether an alert would have fired.
     pub async fn run(&self) -> Result<(String, bool), String> {
-        let RuleSet { aggregates, rules } = read(&self.rules_file)?;
+        let RuleSet { aggregates, rules } =
+            read(&self.rules_file).map_err(|e| format!("--rules-file {e}"))?;
         let ms = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
         let looks = Looks {
             start: self.start,
@@ -155,9 +157,12 @@ impl TestRulesArgs {
         }
         let database = self.database.connect().await?;
         let mut tested = Vec::new();
+        let mut testing = Testing::new(rules.len(), looks);
         for rule in &rules {
-            tested.push(Tested { rule, fired: test(&database, rule, &aggregates, looks).await? });
+            let fired = test(&database, rule, &aggregates, looks, &mut testing).await?;
+            tested.push(Tested { rule, fired });
         }
+        testing.end();
         database.close().await;
         let any = tested.iter().any(|one| one.fired.as_ref().is_some_and(|fired| !fired.is_empty()));
         Ok((if self.output == Output::Json { as_json(&tested)? } else { as_text(&tested) }, any))
@@ -169,6 +174,7 @@ async fn test(
     rule: &Rule,
     aggregates: &[Aggregate],
     mut looks: Looks,
+    testing: &mut Testing,
 ) -> Result<Option<Vec<Fired>>, String> {
     // What the rule is over, and what that is made of.
     let (mut metric, mut made) = (&rule.metric, Vec::new());
@@ -176,21 +182,30 @@ async fn test(
         made.push(aggregate);
         metric = &aggregate.metric;
     }
+    testing.rule(&rule.name, made.len() + 2);
     if MADE_BY_SERVERS.iter().any(|prefix| metric.starts_with(prefix)) {
         return Ok(None);
     }
-    let mut history = history(database, metric, looks).await?;
+    let mut history = history(database, metric, looks, testing).await?;
     for aggregate in made.into_iter().rev() {
         let too_many = || format!("{} has more than {MAX_SAMPLES} values; ask for less time", aggregate.name);
-        history = aggregate.replay(&history, looks, MAX_SAMPLES).ok_or_else(too_many)?;
+        testing.part();
+        let looked = |at| testing.looked(at);
+        history = aggregate.replay(&history, looks, MAX_SAMPLES, looked).ok_or_else(too_many)?;
         looks = looks.at_each();
     }
-    let fired = rule.replay(&history, looks);
+    testing.part();
+    let fired = rule.replay(&history, looks, |at| testing.looked(at));
     fired.map(Some).map_err(|(at, error)| format!("{} at {}: {error}", rule.name, at.rfc3339()))
 }
 
 /// The samples of a metric's series, with those before the start that are not stale at it.
-async fn history(database: &Database, metric: &str, looks: Looks) -> Result<Vec<History>, String> {
+async fn history(
+    database: &Database,
+    metric: &str,
+    looks: Looks,
+    testing: &mut Testing,
+) -> Result<Vec<History>, String> {
     let mut query = Query {
         metric_name: Some(metric.to_owned()),
         start: Some(looks.start.plus(-looks.stale_after_ms)),
@@ -212,7 +227,9 @@ async fn history(database: &Database, metric: &str, looks: Looks) -> Result<Vec<
                 .samples
                 .push((row.at, row.value));
         }
-        query.after = rows.last().filter(|_| rows.len() >= PAGE).map(|row| row.place);
+        let last = rows.last().filter(|_| rows.len() >= PAGE);
+        testing.read(last.map_or(looks.start, |row| row.at));
+        query.after = last.map(|row| row.place);
         if query.after.is_none() {
             break;
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Metadata;
 use super::header::header;
 use super::render::RenderOptions;
-use crate::model::{AGGREGATES, Component, export_line};
+use crate::model::{AGGREGATES, COMPONENT_UP, Component, REPORT_AGE, export_line};
 use crate::wire::value;
 
 /// Silent for longer than this, a component is not mentioned any more: 24 h.
@@ -23,9 +23,9 @@ pub(super) fn made_families(
         made_family(name, help, unit, values, options)
     };
     [
-        (AGE, "Seconds since the component's newest report was stored.", "seconds"),
+        (REPORT_AGE, "Seconds since the component's newest report was stored.", "seconds"),
         (
-            UP,
+            COMPONENT_UP,
             "Whether the component reported or sent a heartbeat within the time after which it counts as silent.",
             "",
         ),
@@ -34,9 +34,6 @@ pub(super) fn made_families(
     .into()
 }
 
-const AGE: &str = "noetl_component_last_report_age_seconds";
-const UP: &str = "noetl_component_up";
-
 /// The values of a metric that the server makes itself, by component; `None` for any other.
 pub fn made_values<'a>(
     name: &str,
@@ -44,8 +41,8 @@ pub fn made_values<'a>(
     stale_after_ms: i64,
 ) -> Option<Vec<(&'a Arc<Component>, f64)>> {
     let value: fn(&Component, i64, i64) -> Option<f64> = match name {
-        AGE => |component, _, _| Some(component.silent_ms()? as f64 / 1000.0),
-        UP => |_, unseen, stale_after_ms| Some(f64::from(u8::from(unseen <= stale_after_ms))),
+        REPORT_AGE => |component, _, _| Some(component.silent_ms()? as f64 / 1000.0),
+        COMPONENT_UP => |_, unseen, stale_after_ms| Some(f64::from(u8::from(unseen <= stale_after_ms))),
         _ => return None,
     };
     let of = |component: &'a Arc<Component>| {

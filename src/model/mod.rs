@@ -18,7 +18,7 @@ pub use labels::{
     Label, LabelError, can_be, check_labels, export_line, labels_of_line, write_bound, write_label,
 };
 pub use limits::Limits;
-pub use names::{Family, family_of, is_label_name, is_metric_name, is_reserved};
+pub use names::{COMPONENT_UP, Family, REPORT_AGE, family_of, is_label_name, is_metric_name, is_reserved};
 pub use reading::{MetricType, Reading, STALE, is_stale};
 pub(crate) use selector::selector;
 pub use series::{Newest, Point, Series, SeriesId, SeriesKey};

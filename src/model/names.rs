@@ -2,6 +2,11 @@
 
 use super::MetricType;
 
+/// Whether a component is heard, which the server makes itself.
+pub const COMPONENT_UP: &str = "noetl_component_up";
+/// How long ago a component reported, which the server makes itself.
+pub const REPORT_AGE: &str = "noetl_component_last_report_age_seconds";
+
 /// Whether `name` is a Prometheus metric name: `[a-zA-Z_:][a-zA-Z0-9_:]*`.
 pub fn is_metric_name(name: &str) -> bool {
     is_name(name, b":")
@@ -20,7 +25,7 @@ fn is_name(name: &str, extra: &[u8]) -> bool {
 
 /// Whether the server makes this metric itself, at each scrape, from what it knows of components.
 pub fn is_reserved(name: &str) -> bool {
-    matches!(name, "noetl_component_up" | "noetl_component_last_report_age_seconds")
+    matches!(name, COMPONENT_UP | REPORT_AGE)
 }
 
 /// A metric family: the name that `# TYPE` gives, and the sample names that belong to it.

@@ -35,15 +35,17 @@ impl Looks {
         Self { stale_after_ms: 0, ..self }
     }
 
-    /// What there is at each look.
+    /// What there is at each look, of which `tell` hears before.
     fn each<T>(
         self,
         history: &[History],
+        mut tell: impl FnMut(Millis),
         mut look: impl FnMut(Millis, &mut dyn Iterator<Item = (f64, &History)>) -> Result<(), T>,
     ) -> Result<(), T> {
         let mut places = vec![0; history.len()];
         let mut now = self.start;
         while now <= self.end {
+            tell(now);
             let mut there = history.iter().zip(&mut places).filter_map(|(series, place)| {
                 while series.samples.get(*place).is_some_and(|(at, _)| *at <= now) {
                     *place += 1;
@@ -70,10 +72,15 @@ pub struct Fired {
 }
 
 impl Rule {
-    /// The alerts that would have fired, by when they did.
-    pub fn replay(&self, history: &[History], looks: Looks) -> Result<Vec<Fired>, (Millis, EvaluationError)> {
+    /// The alerts that would have fired, by when they did; `tell` hears of each look.
+    pub fn replay(
+        &self,
+        history: &[History],
+        looks: Looks,
+        tell: impl FnMut(Millis),
+    ) -> Result<Vec<Fired>, (Millis, EvaluationError)> {
         let (mut alerts, mut fired) = (Alerts::default(), Vec::new());
-        looks.each(history, |now, there| {
+        looks.each(history, tell, |now, there| {
             let samples = there.map(|(value, series)| (value, || series.labels.clone()));
             let held = self.evaluate(samples).map_err(|error| (now, error))?;
             alerts.step(self, &held, now);
@@ -87,8 +94,15 @@ impl Rule {
 }
 
 impl Aggregate {
-    /// What it would have come to at each look; nothing where that is more than `most` values.
-    pub fn replay(&self, history: &[History], looks: Looks, most: usize) -> Option<Vec<History>> {
+    /// What it would have come to at each look, of which `tell` hears; nothing where that is more than `most`
+    /// values.
+    pub fn replay(
+        &self,
+        history: &[History],
+        looks: Looks,
+        most: usize,
+        tell: impl FnMut(Millis),
+    ) -> Option<Vec<History>> {
         let (mut groups, mut values) = (BTreeMap::<Labels, Vec<(Millis, f64)>>::new(), 0);
         let look = |now, there: &mut dyn Iterator<Item = (f64, &History)>| {
             let found = self.evaluate(there.map(|(value, series)| (value, || series.labels.clone())));
@@ -98,7 +112,7 @@ impl Aggregate {
             }
             if values > most { Err(()) } else { Ok(()) }
         };
-        looks.each(history, look).ok()?;
+        looks.each(history, tell, look).ok()?;
         Some(groups.into_iter().map(|(labels, samples)| History { labels, samples }).collect())
     }
 }
@@ -122,7 +136,7 @@ mod tests {
         let history = [History { labels: [("component".to_owned(), "w".to_owned())].into(), samples }];
         let looks = Looks { start: at(0), end: at(900), step_ms: 30_000, stale_after_ms: 300_000 };
         let fired = |rule: Rule| -> Vec<_> {
-            let fired = rule.replay(&history, looks).unwrap();
+            let fired = rule.replay(&history, looks, |_| ()).unwrap();
             fired.iter().map(|one| (one.fired_at.0 / 1000, one.resolved_at.map(|at| at.0 / 1000))).collect()
         };
         // The last sample, of second 360, is there up to second 660.
@@ -149,14 +163,16 @@ mod tests {
         let history = [series("w1", "blue", 0..10), series("w2", "blue", 3..5), series("w3", "red", 0..10)];
         let minute = |n: i64| Millis(n * 60_000);
         let looks = Looks { start: minute(0), end: minute(20), step_ms: 60_000, stale_after_ms: 60_000 };
-        let made = set.aggregates[0].replay(&history, looks, 1000).unwrap();
+        let mut told = Vec::new();
+        let made = set.aggregates[0].replay(&history, looks, 1000, |at| told.push(at)).unwrap();
+        assert_eq!(told, (0..=20).map(minute).collect::<Vec<_>>());
         let blue: Vec<f64> = made[0].samples.iter().map(|(_, value)| *value).collect();
         // Each is there for a minute longer than its last sample.
         assert_eq!(blue, [2.0, 2.0, 2.0, 4.0, 4.0, 4.0, 2.0, 2.0, 2.0, 2.0, 2.0]);
-        let fired = set.rules[0].replay(&made, looks.at_each()).unwrap();
+        let fired = set.rules[0].replay(&made, looks.at_each(), |_| ()).unwrap();
         let [one] = &fired[..] else { panic!("{fired:?}") };
         assert_eq!((one.fired_at, one.resolved_at), (minute(3), Some(minute(6))));
         assert_eq!(one.alert.annotations["summary"], "blue");
-        assert!(set.aggregates[0].replay(&history, looks, 10).is_none());
+        assert!(set.aggregates[0].replay(&history, looks, 10, |_| ()).is_none());
     }
 }

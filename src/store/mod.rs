@@ -56,7 +56,7 @@ pub use migrate::{
 pub use names::Declared;
 pub use news::{KeptPlace, Kind as NewsKind, Look, News, Place, begin_place, hours_with_news, keep_place};
 pub use partitions::Partitions;
-pub use past::{Past, past};
+pub use past::{Past, first_hour, past};
 pub use points::{Points, points};
 pub use query::{Aggregate, Page, Query, QueryError, Row};
 pub use series::{KnownSeries, NewSample, Refused, Resolved, SeriesIndex, WrittenSeries};

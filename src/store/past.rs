@@ -65,6 +65,21 @@ impl<'r> sqlx::FromRow<'r, PgRow> for Past {
     }
 }
 
+/// The first hour that may have samples, hot, sealed or late: there are none before it.
+pub async fn first_hour(database: &Database) -> Result<Option<Millis>, StoreError> {
+    let mut tx = database.begin_query().await?;
+    // What is over is listed by hours, what is not is in partitions, of which there are few.
+    let row = sql("select (extract(epoch from date_trunc('hour', least( \
+                     (select min(hour) from noetl_metrics.sealed_hour), \
+                     (select min(from_time) from noetl_metrics.partition), \
+                     (select min(\"timestamp\") from noetl_metrics.block), \
+                     (select min(\"timestamp\") from noetl_metrics.sample_late)), 'UTC')) * 1000)::bigint")
+    .fetch_one(&mut *tx)
+    .await?;
+    tx.commit().await?;
+    Ok(row.try_get::<Option<i64>, _>(0)?.map(Millis))
+}
+
 /// Whatever is stored, hot, sealed or late, of one hour or a part of it: `to` is not in it any more. All
 /// is as it was at one moment.
 pub async fn past<E: From<StoreError>>(

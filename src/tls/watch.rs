@@ -4,7 +4,7 @@
 //! the other; so what counts is what they hold. A state of them that nothing can be made of changes
 //! nothing, is said once, and counted; the next state is tried again.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -21,7 +21,7 @@ type Make<T> = Box<dyn Fn(&[Vec<u8>]) -> Result<T, String> + Send + Sync>;
 
 /// What is made of some files.
 pub(crate) struct Watched<T> {
-    files: Vec<PathBuf>,
+    files: Vec<PemFile>,
     make: Make<T>,
     made: ArcSwap<T>,
     seen: Mutex<Seen>,
@@ -42,11 +42,11 @@ impl<T> Watched<T> {
     ) -> Result<Self, String> {
         let mut held = Vec::new();
         for file in &files {
-            held.push(std::fs::read(&file.path).map_err(|e| format!("{file}: {e}"))?);
+            held.push(read(file)?);
         }
         let made = ArcSwap::from_pointee(make(&held)?);
         Ok(Self {
-            files: files.into_iter().map(|file| file.path).collect(),
+            files,
             make: Box::new(make),
             made,
             seen: Mutex::new(Seen { looked: Instant::now(), held: Ok(held) }),
@@ -80,7 +80,7 @@ impl<T> Watched<T> {
         match held.as_ref().map_err(Clone::clone).and_then(|held| (self.make)(held)) {
             Ok(made) => {
                 self.made.store(Arc::new(made));
-                tracing::info!(files = ?self.files, "the files of TLS were read again");
+                tracing::info!(files = ?self.paths(), "the files of TLS were read again");
             }
             Err(reason) => {
                 self.failures.fetch_add(1, Relaxed);
@@ -94,15 +94,22 @@ impl<T> Watched<T> {
     }
 
     fn read(&self) -> Result<Vec<Vec<u8>>, String> {
-        let read = |path| std::fs::read(path).map_err(|e| format!("{}: {e}", PathBuf::from(path).display()));
         self.files.iter().map(read).collect()
     }
+
+    fn paths(&self) -> Vec<&Path> {
+        self.files.iter().map(|file| file.path.as_path()).collect()
+    }
+}
+
+fn read(file: &PemFile) -> Result<Vec<u8>, String> {
+    std::fs::read(&file.path).map_err(|e| format!("{file}: {e}"))
 }
 
 impl<T> std::fmt::Debug for Watched<T> {
     // Without what the files hold.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Watched({:?})", self.files)
+        write!(f, "Watched({:?})", self.paths())
     }
 }
 

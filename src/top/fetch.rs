@@ -178,11 +178,8 @@ impl Server {
     // Read each time: a mounted token is replaced while this runs.
     async fn token(&self) -> Result<Option<HeaderValue>, Away> {
         let Some(path) = &self.config.auth_token_file else { return Ok(None) };
-        let wrong =
-            |why: String| Away { why: format!("--auth-token-file {}: {why}", path.display()), asked: None };
-        let text = tokio::fs::read_to_string(path).await.map_err(|e| wrong(e.to_string()))?;
-        let header = token::bearer(&text);
-        header.map(Some).ok_or_else(|| wrong("holds no token that fits into a header".into()))
+        let header = token::of_file("--auth-token-file", path, tokio::fs::read_to_string(path).await);
+        header.map(Some).map_err(|why| Away { why, asked: None })
     }
 
     fn away(&self, why: &str) -> Away {

@@ -10,12 +10,12 @@ use serde::Deserialize;
 use super::rates::{Rated, Totals};
 use super::short::clean;
 use super::snapshot::{Alert, Component, Detail, Newest, Total};
-use crate::model::{Millis, Reading, parse_timestamp};
+use crate::model::{COMPONENT_UP, Millis, Reading, parse_timestamp};
 use crate::server::page::unit;
 
 /// Families of the export that are asked for.
 pub(super) const FAMILIES: [&str; 8] = [
-    UP,
+    COMPONENT_UP,
     PROCESS_CPU,
     SYSTEM_CPU,
     PROCESS_MEMORY,
@@ -29,8 +29,6 @@ const SYSTEM_CPU: &str = "noetl_system_cpu_usage_percent";
 const PROCESS_MEMORY: &str = "noetl_process_memory_rss_bytes";
 const SYSTEM_MEMORY: &str = "noetl_system_memory_usage_bytes";
 const ACTIVE_TASKS: &str = "noetl_worker_active_tasks";
-/// What the active server exports of each component.
-const UP: &str = "noetl_component_up";
 /// Kind of a component that stands for a machine.
 const NODE: &str = "node_agent";
 /// Kind of a component that works.
@@ -65,7 +63,7 @@ impl Components {
     /// Whether another server than the active one may have given this export.
     pub(super) fn are_missing_in(&self, exported: &[Reading]) -> bool {
         self.components.iter().any(|listed| listed.status == "up")
-            && !exported.iter().any(|reading| reading.name == UP)
+            && !exported.iter().any(|reading| reading.name == COMPONENT_UP)
     }
 
     /// The components as they are now, with the newest values that the export has of them.

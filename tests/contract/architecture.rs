@@ -27,7 +27,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
 fn dependencies_point_one_way() {
     let mut used: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    read(&source, &source, &mut used);
+    read(&source, &mut used);
     for (module, allowed) in ALLOWED {
         let found = used.get(*module).cloned().unwrap_or_default();
         let is_allowed = |path: &String| {
@@ -43,18 +43,23 @@ fn dependencies_point_one_way() {
     assert!(used["store"].contains("model::Component"), "{:?}", used["store"]);
 }
 
-/// Collects what the files below `dir` use of the crate, by top module.
-fn read(source: &Path, dir: &Path, used: &mut BTreeMap<String, BTreeSet<String>>) {
+/// Collects what the files below `source` use of the crate, by top module.
+fn read(source: &Path, used: &mut BTreeMap<String, BTreeSet<String>>) {
+    of_each_file(source, &mut |path, text| {
+        let place = path.strip_prefix(source).expect("below src").with_extension("");
+        let module = place.components().next().expect("a name").as_os_str().to_string_lossy().into_owned();
+        used.entry(module).or_default().extend(crate_paths(text));
+    });
+}
+
+/// Hands over each source file below `dir`, and what it holds.
+fn of_each_file(dir: &Path, take: &mut impl FnMut(&Path, &str)) {
     for entry in std::fs::read_dir(dir).expect("src").flatten() {
         let path = entry.path();
         if path.is_dir() {
-            read(source, &path, used);
+            of_each_file(&path, take);
         } else if path.extension().is_some_and(|e| e == "rs") {
-            let place = path.strip_prefix(source).expect("below src").with_extension("");
-            let module =
-                place.components().next().expect("a name").as_os_str().to_string_lossy().into_owned();
-            let text = std::fs::read_to_string(&path).expect("a source file");
-            used.entry(module).or_default().extend(crate_paths(&text));
+            take(&path, &std::fs::read_to_string(&path).expect("a source file"));
         }
     }
 }
@@ -98,6 +103,23 @@ fn expand(prefix: &str, text: &str, paths: &mut Vec<String>) {
         if depth == 0 {
             return;
         }
+    }
+}
+
+/// A name that the server gives and others read is written once. The operator's rules are texts for others.
+#[test]
+fn what_the_server_makes_itself_is_named_in_one_place() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    for name in ["noetl_component_up", "noetl_component_last_report_age_seconds"] {
+        let mut places = Vec::new();
+        of_each_file(&source, &mut |path, text| {
+            let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+            let place = path.strip_prefix(&source).expect("below src").to_string_lossy().into_owned();
+            if code.contains(&format!("\"{name}\"")) && !place.starts_with("operator/") {
+                places.push(place);
+            }
+        });
+        assert_eq!(places, ["model/names.rs"], "{name}");
     }
 }
 

@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import duckdb
+import psycopg
 import pytest
 
 from support.postgres import Cluster
@@ -119,6 +120,8 @@ def test_an_export_goes_on_where_it_was(
     path.write_text(path.read_text() + '{"metric":{"__name__":"half"')
     assert done(database_url, "export", *to_file)["samples"] == 0
     assert path.stat().st_size == length
+    said = call(database_url, "export", *to_file).stdout
+    assert said == f"0 samples in this run, 0 NaN left out; {whole['hours']} hours are done\n"
     # A file that is gone, or has less, is not what the state says.
     path.write_text(path.read_text()[:100])
     refused = call(database_url, "export", *to_file)
@@ -129,6 +132,49 @@ def test_an_export_goes_on_where_it_was(
     refused = call(database_url, "export", "--match", "jobs_total", *to_file)
     assert refused.returncode == 1
     assert "--state" in refused.stderr
+
+
+def test_it_begins_with_the_first_hour_that_has_samples(
+    server: Server, database_url: str, span: list[str], tmp_path: Path
+) -> None:
+    first, end = (datetime.fromisoformat(when).timestamp() for when in (span[1], span[3]))
+    # The oldest sample is 60 s after the start, and may be in the next hour.
+    hours = int(end // 3600 - (first + 60) // 3600) + 1
+    ever = ["--start", "1970-01-01T00:00:00Z", *span[2:]]
+    to_file = ["--file", str(tmp_path / "h.jsonl"), "--state", str(tmp_path / "state.json")]
+    exported = done(database_url, "export", *ever, *to_file)
+    assert (exported["samples"], exported["hours"]) == (SAMPLES, hours)
+    assert exported["all_hours"] == hours
+    again = done(database_url, "export", *ever, *to_file)
+    assert (again["samples"], again["hours"], again["all_hours"]) == (0, hours, hours)
+    # Also where there is nothing at all in the time that is asked for.
+    before = ["--start", "1970-01-01T00:00:00Z", "--end", "1971-01-01T00:00:00Z"]
+    folder, state = tmp_path / "none.parquet", tmp_path / "none.json"
+    nothing = [*before, "--file", str(folder), "--state", str(state)]
+    for _ in range(2):
+        assert done(database_url, "export", *nothing)["all_hours"] == 0
+        assert rows_of_parquet(folder) == []
+    assert json.loads(state.read_text())["extent"] == 1
+
+
+def test_who_waits_for_a_slow_database_is_told_no_sql(
+    server: Server, database_url: str, span: list[str], tmp_path: Path
+) -> None:
+    flags = [*span, "--file", str(tmp_path / "history.csv")]
+    said = {}
+    for name, more in {"usual": [], "asked for": ["--log", "info,sqlx::query=warn"]}.items():
+        command = [program(), "export", "--database-url", database_url, *flags, *more]
+        with psycopg.connect(database_url) as connection:
+            # It waits for this one longer than a second.
+            connection.execute("LOCK TABLE noetl_metrics.sample_late IN ACCESS EXCLUSIVE MODE")
+            with running(Process(command, tmp_path / f"{name}.log")) as export:
+                time.sleep(3)
+                connection.rollback()
+                assert export.child.wait(60) == 0, export.tail()
+                said[name] = export.log.read_text()
+    assert "samples" in said["usual"]
+    assert "slow statement" not in said["usual"]
+    assert "slow statement" in said["asked for"]
 
 
 def test_files_of_csv_have_a_row_for_each_sample(
@@ -250,6 +296,11 @@ def test_a_kill_loses_nothing_of_parquet_and_doubles_nothing(
         command = [program(), "export", "--database-url", url, *flags]
         with running(Process(command, tmp_path / "export.log")) as export:
             wait_for("it to be in the second file", relay.held.is_set, 60)
+            # Nobody else writes there, or notes something as done, as long as it lives.
+            for others, file in [(flags, state), (flags[:-2], folder)]:
+                refused = call(database_url, "export", *others)
+                assert refused.returncode == 1, refused.stdout
+                assert f"{file}: another export or import writes it" in refused.stderr
             export.child.kill()
             export.child.wait()
     left = sorted(path.name for path in folder.iterdir())
@@ -287,6 +338,8 @@ def test_a_kill_loses_nothing_of_parquet_and_doubles_nothing(
         (["--file", "x.csv", "--end", "2000-01-01T00:00:00Z"], "--end"),
         (["--file", "x.csv", "--state", "s"], "--end"),
         ([], "--file"),
+        (["--file", "/nowhere/x.csv"], "--file /nowhere/x.csv: "),
+        (["--remote-write-url", "http://h", "--token-file", "/no/t"], "--token-file /no/t: "),
     ],
 )
 def test_what_is_wrong_is_named(database_url: str, flags: list[str], said: str) -> None:

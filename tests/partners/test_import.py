@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import subprocess
 import time
 from datetime import datetime, timezone
@@ -239,6 +240,23 @@ def test_it_waits_for_a_server_that_is_away(start_server, tmp_path: Path) -> Non
         assert len(server.rows(component_name="api")) == 10
 
 
+def test_no_proxy_is_asked_for_a_server_on_this_machine(server: Server, tmp_path: Path) -> None:
+    past = Past()
+    with storing(VictoriaMetrics, few(past.start), tmp_path / "store") as store:
+        here = command(f"http://localhost:{server.port}", *source(store), *past.span)
+        # The source is another program: it needs the variable that says so.
+        proxy = {"http_proxy": f"http://127.0.0.1:{free_port()}", "no_proxy": "127.0.0.1"}
+        ended = subprocess.run(
+            [*here, "--retry-for", "1s"],
+            env={**os.environ, **proxy},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert ended.returncode == 0, ended.stderr
+        assert len(server.rows(component_name="api")) == 10
+
+
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
@@ -258,6 +276,21 @@ def test_it_waits_for_a_server_that_is_away(start_server, tmp_path: Path) -> Non
         (["--from-prometheus-url", "http://h", "--end", "2000-01-01T00:00:00Z"], "--end"),
         (["--from-prometheus-url", "http://h", "--retry-for", "soon"], "--retry-for"),
         (["--from-prometheus-url", "http://127.0.0.1:1", "--retry-for", "1s"], "Prometheus: "),
+        (
+            ["--from-prometheus-url", "http://h", "--from-token-file", "/nowhere"],
+            "--from-token-file /nowhere: ",
+        ),
+        (
+            [
+                "--from-prometheus-url",
+                "http://h",
+                "--end",
+                at(1_800_000_000_000),
+                "--state",
+                "/n/s",
+            ],
+            "--state /n/s: ",
+        ),
     ],
 )
 def test_what_is_wrong_is_named(flags: list[str], said: str) -> None:

@@ -2,15 +2,17 @@
 
 import json
 import random
+import signal
 import subprocess
 import time
 from datetime import datetime, timezone
 from pathlib import Path
 
+import psycopg
 import pytest
 import yaml
 
-from support.process import tool
+from support.process import Process, running, tool, wait_for
 from support.server import Server, metric, program
 
 RULES = """
@@ -153,3 +155,36 @@ def test_promtool_says_the_same_of_random_histories(
     promtool = [tool("promtool", "prometheus"), "test", "rules", str(tests)]
     done = subprocess.run(promtool, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+
+
+def test_who_waits_is_told_how_far_it_is(server: Server, database_url: str, tmp_path: Path) -> None:
+    server.register("w")
+    server.report("w", metric("heat", "gauge", 1))
+    rules = tmp_path / "rules.yaml"
+    rules.write_text('rules: [{name: Hot, metric: heat, comparison: ">", threshold: 10}]')
+    command = [program(), "rules", "test", f"--rules-file={rules}"]
+    command.append(f"--database-url={database_url}")
+    with psycopg.connect(database_url) as connection:
+        connection.execute("LOCK TABLE noetl_metrics.sample_late IN ACCESS EXCLUSIVE MODE")
+        with running(Process(command, tmp_path / "test.log")) as test:
+            waits = "select from pg_locks where not granted and relation = %s::regclass"
+            late = ["noetl_metrics.sample_late"]
+            wait_for("its question", lambda: connection.execute(waits, late).fetchone() is not None)
+            # As if the answer took more than ten seconds.
+            test.child.send_signal(signal.SIGSTOP)
+            connection.rollback()
+            time.sleep(10.5)
+            test.child.send_signal(signal.SIGCONT)
+            assert test.child.wait(60) == 0, test.tail()
+            said = test.log.read_text()
+    assert "tested: 50 %, at rule 1 of 1, Hot" in said, said
+    assert "Hot: would not have fired" in said
+
+
+def test_a_file_that_is_missing_is_named_with_its_flag() -> None:
+    command = [program(), "rules", "test", "--rules-file", "/nowhere/r.yaml"]
+    done = subprocess.run(
+        [*command, "--database-url", "postgres://h/d"], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 1
+    assert "--rules-file /nowhere/r.yaml: " in done.stderr, done.stderr

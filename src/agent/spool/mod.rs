@@ -130,7 +130,7 @@ pub struct SpoolConfig {
 /// Why the spool cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SpoolError {
-    #[error("cannot {what} {}: {source}", path.display())]
+    #[error("--spool-dir: cannot {what} {}: {source}", path.display())]
     Io { what: &'static str, path: PathBuf, source: io::Error },
     #[error("{} is used by another agent; each needs a --spool-dir of its own", .0.display())]
     Locked(PathBuf),

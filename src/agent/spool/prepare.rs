@@ -14,16 +14,17 @@ const MODE: u32 = 0o770;
 /// # Errors
 /// A sentence that names the directory.
 pub fn prepare_spool(dir: &Path, group: u32) -> Result<(), String> {
-    let failed = |what: &str, e: std::io::Error| format!("cannot {what} {}: {e}", dir.display());
-    let is = fs::metadata(dir).map_err(|e| failed("look at", e))?;
+    let failed = |what: &str, e: std::io::Error| format!("--dir {}: it can't be {what}: {e}", dir.display());
+    let is = fs::metadata(dir).map_err(|e| failed("looked at", e))?;
     if !is.is_dir() {
-        return Err(format!("{} is not a directory", dir.display()));
+        return Err(format!("--dir {}: it is not a directory", dir.display()));
     }
     if is.gid() != group {
-        chown(dir, None, Some(group)).map_err(|e| failed("give to its group", e))?;
+        chown(dir, None, Some(group)).map_err(|e| failed("given to its group", e))?;
     }
     if is.mode() & 0o777 != MODE {
-        fs::set_permissions(dir, Permissions::from_mode(MODE)).map_err(|e| failed("open to its group", e))?;
+        fs::set_permissions(dir, Permissions::from_mode(MODE))
+            .map_err(|e| failed("opened to its group", e))?;
     }
     Ok(())
 }
@@ -54,7 +55,7 @@ mod tests {
         fs::write(&path, "").unwrap();
         let file = prepare_spool(&path, 1).unwrap_err();
         for error in [missing, file] {
-            assert!(error.contains(path.to_str().unwrap()), "{error}");
+            assert!(error.starts_with(&format!("--dir {}: ", path.display())), "{error}");
         }
     }
 }

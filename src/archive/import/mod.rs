@@ -23,6 +23,7 @@ use reqwest::{Client, Url};
 use super::http::{Failure, bearer, patient_client, persist, send, success};
 use super::state::State;
 use super::{ArchiveError, Progress, Span, hours};
+use crate::client::ServerUrl;
 use crate::model::Millis;
 use crate::tls::ClientTlsConfig;
 use crate::wire::remote_write::names_component;
@@ -78,8 +79,8 @@ pub struct ImportConfig {
     pub span: Span,
     /// Where it comes from.
     pub source: Source,
-    /// Where the server takes remote write.
-    pub write_url: Url,
+    /// The server that takes it.
+    pub server_url: ServerUrl,
     /// How TLS is spoken to it; nothing for plain HTTP.
     pub tls: Option<ClientTlsConfig>,
     /// File with the bearer token that is sent to it.
@@ -90,6 +91,13 @@ pub struct ImportConfig {
     pub patience: Duration,
     /// Where is noted how far it is.
     pub state: Option<PathBuf>,
+}
+
+impl ImportConfig {
+    /// Where the server takes remote write.
+    fn write_url(&self) -> Url {
+        self.server_url.endpoint("/api/v1/write")
+    }
 }
 
 /// What an import came to.
@@ -118,8 +126,8 @@ struct Found {
 
 /// Imports hour by hour; `tell` hears of each.
 pub async fn import(config: &ImportConfig, mut tell: impl FnMut(Progress)) -> Result<Imported, ArchiveError> {
-    let ImportConfig { span, source, write_url, component, patience, .. } = config;
-    let asked = format!("{span:?} from {source} to {} as {component:?}", place(write_url));
+    let ImportConfig { span, source, component, patience, .. } = config;
+    let asked = format!("{span:?} from {source} to {} as {component:?}", place(&config.write_url()));
     let mut state = State::open(config.state.clone(), &asked, span.start)?;
     let source = Reader { source, client: patient_client()? };
     let server = Server::open(config)?;
@@ -202,7 +210,7 @@ impl Reader<'_> {
 
     /// Its answer at once, whatever it says.
     async fn ask(&self, url: Url) -> Result<reqwest::Response, Failure> {
-        let headers = bearer(self.source.token_file.as_deref())?;
+        let headers = bearer("--from-token-file", self.source.token_file.as_deref())?;
         send(self.who(), self.client.get(url).headers(headers)).await
     }
 

@@ -36,8 +36,8 @@ impl Server {
     pub(super) fn open(config: &ImportConfig) -> Result<Self, ArchiveError> {
         let tls = config.tls.clone().map(ClientTls::open).transpose().map_err(ArchiveError::Target)?;
         Ok(Self {
-            client: server_client(tls.as_ref())?,
-            url: config.write_url.clone(),
+            client: server_client(&config.server_url, tls.as_ref())?,
+            url: config.write_url(),
             token_file: config.token_file.clone(),
             patience: config.patience,
         })
@@ -46,7 +46,7 @@ impl Server {
     /// Sends a request; returns its answer once it is stored, or partly refused.
     async fn post(&self, body: &bytes::Bytes) -> Result<Response, ArchiveError> {
         persist(self.patience, async || {
-            let headers = bearer(self.token_file.as_deref())?;
+            let headers = bearer("--auth-token-file", self.token_file.as_deref())?;
             let request = remote_write(&self.client, &self.url, body.clone()).headers(headers);
             let answer = send(SERVER, request).await?;
             let is_partly = answer.status() == StatusCode::BAD_REQUEST && written(&answer).is_some();

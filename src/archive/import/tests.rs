@@ -93,12 +93,12 @@ async fn server() -> (Url, Samples) {
     (url.await, kept)
 }
 
-fn config(kind: SourceKind, url: Url, write_url: Url) -> ImportConfig {
+fn config(kind: SourceKind, url: Url, server_url: &Url) -> ImportConfig {
     let span = Span { start: Millis(0), end: Millis(3_600_000), selectors: Vec::new(), labels: Vec::new() };
     ImportConfig {
         span,
         source: Source { kind, url, token_file: None },
-        write_url,
+        server_url: ServerUrl::parse(server_url.as_str()).unwrap(),
         tls: None,
         token_file: None,
         component: None,
@@ -143,8 +143,8 @@ async fn what_is_too_much_for_an_answer_is_asked_in_halves() {
     };
     let endless = || ("200 OK", " ".repeat((32 << 20) + 1));
     for url in [prometheus(refused).await, prometheus(endless).await] {
-        let (write_url, kept) = server().await;
-        let done = import(&config(SourceKind::Prometheus, url, write_url), |_| ()).await.unwrap();
+        let (server_url, kept) = server().await;
+        let done = import(&config(SourceKind::Prometheus, url, &server_url), |_| ()).await.unwrap();
         assert_eq!((done.progress.samples, done.refused), (60, 0));
         let mut samples: Vec<(i64, f64)> = kept.lock().iter().flat_map(|(_, s)| s.clone()).collect();
         samples.sort_by_key(|(at, _)| *at);
@@ -160,8 +160,8 @@ async fn what_is_too_much_even_then_is_named() {
         let body = if is_names { r#"{"data":["m"]}"#.to_owned() } else { " ".repeat((32 << 20) + 1) };
         ("200 OK", "", body)
     });
-    let (write_url, _) = server().await;
-    let mut config = config(SourceKind::Prometheus, url.await, write_url);
+    let (server_url, _) = server().await;
+    let mut config = config(SourceKind::Prometheus, url.await, &server_url);
     config.span.end = Millis(2000);
     let why = import(&config, |_| ()).await.unwrap_err().to_string();
     assert!(why.contains("m has too much in 1000 ms") && why.contains("--match"), "{why}");
@@ -177,8 +177,8 @@ fn export(samples: usize, last: &str) -> String {
 #[tokio::test]
 async fn requests_have_no_more_than_so_many_samples() {
     let url = answering(|_| ("200 OK", "", export(25_000, "")));
-    let (write_url, kept) = server().await;
-    let done = import(&config(SourceKind::VictoriaMetrics, url.await, write_url), |_| ()).await.unwrap();
+    let (server_url, kept) = server().await;
+    let done = import(&config(SourceKind::VictoriaMetrics, url.await, &server_url), |_| ()).await.unwrap();
     assert_eq!(done.progress.samples, 25_000);
     let parts: Vec<usize> = kept.lock().iter().map(|(_, samples)| samples.len()).collect();
     assert_eq!(parts, [10_000, 10_000, 5000]);
@@ -192,8 +192,8 @@ async fn an_hour_that_broke_off_is_read_again_and_counted_once() {
         let overloaded = ("429 Too Many Requests", "Retry-After: 0\r\n", String::new());
         if times == 1 { overloaded } else { ("200 OK", "", export(3, "")) }
     });
-    let (write_url, kept) = server().await;
-    let done = import(&config(SourceKind::VictoriaMetrics, url.await, write_url), |_| ()).await.unwrap();
+    let (server_url, kept) = server().await;
+    let done = import(&config(SourceKind::VictoriaMetrics, url.await, &server_url), |_| ()).await.unwrap();
     assert_eq!((done.progress.samples, kept.lock().len()), (3, 1));
 }
 
@@ -205,8 +205,8 @@ async fn a_source_that_talks_nonsense_is_told_by_its_words() {
         ("x".repeat((16 << 20) + 1), "a line without an end can't be read: xxx"),
     ] {
         let url = answering(move |_| ("200 OK", "", body.clone()));
-        let (write_url, _) = server().await;
-        let refused = import(&config(SourceKind::VictoriaMetrics, url.await, write_url), |_| ()).await;
+        let (server_url, _) = server().await;
+        let refused = import(&config(SourceKind::VictoriaMetrics, url.await, &server_url), |_| ()).await;
         let why = refused.unwrap_err().to_string();
         assert!(why.starts_with("VictoriaMetrics: ") && why.contains(words), "{why}");
     }
@@ -215,16 +215,16 @@ async fn a_source_that_talks_nonsense_is_told_by_its_words() {
 #[tokio::test]
 async fn what_a_server_refuses_is_counted_and_why_is_told() {
     let url = answering(|_| ("200 OK", "", export(3, "")));
-    let write_url = answering(|_| {
+    let server_url = answering(|_| {
         let body = r#"{"detail":"d","errors":[{"field":"labels","reason":"m{}: too many"}]}"#;
         ("400 Bad Request", "X-Prometheus-Remote-Write-Samples-Written: 1\r\n", body.to_owned())
     });
-    let mut config = config(SourceKind::VictoriaMetrics, url.await, write_url.await);
+    let mut config = config(SourceKind::VictoriaMetrics, url.await, &server_url.await);
     let done = import(&config, |_| ()).await.unwrap();
     assert_eq!((done.progress.samples, done.refused), (1, 2));
     assert_eq!(done.reasons, ["labels: m{}: too many"]);
-    config.write_url =
-        answering(|_| ("401 Unauthorized", "", r#"{"detail":"a token is required"}"#.to_owned())).await;
+    let url = answering(|_| ("401 Unauthorized", "", r#"{"detail":"a token is required"}"#.to_owned())).await;
+    config.server_url = ServerUrl::parse(url.as_str()).unwrap();
     let why = import(&config, |_| ()).await.unwrap_err().to_string();
     assert_eq!(why, "the server answered 401 Unauthorized: a token is required");
 }

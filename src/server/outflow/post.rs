@@ -121,9 +121,8 @@ pub(super) fn headers(target: &ForwardTarget) -> Result<HeaderMap, String> {
         }
     }
     if let Some(path) = &target.token_file {
-        let bearer = token::bearer(&read("--forward-token-file", path)?);
-        let wrong = || format!("--forward-token-file {}: it holds no token", path.display());
-        headers.insert(AUTHORIZATION, bearer.ok_or_else(wrong)?);
+        let read = std::fs::read_to_string(path);
+        headers.insert(AUTHORIZATION, token::of_file("--forward-token-file", path, read)?);
     }
     Ok(headers)
 }

@@ -1,6 +1,7 @@
 //! The cluster's API as the server asks it: a few paths, with the token of its own ServiceAccount.
 
-use std::path::PathBuf;
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
@@ -51,7 +52,7 @@ impl Cluster {
     async fn ask<T: DeserializeOwned>(&self, path: &str, request: RequestBuilder) -> Result<T, String> {
         // Read each time: the kubelet replaces it.
         let own = self.own_dir.join("token");
-        let token = tokio::fs::read_to_string(&own).await.map_err(|e| format!("{}: {e}", own.display()))?;
+        let token = tokio::fs::read_to_string(&own).await.map_err(|e| wrong(&own, &e))?;
         let answer = request.bearer_auth(token.trim()).send().await;
         let mut answer = answer.map_err(|e| crate::client::causes(&e))?;
         if !answer.status().is_success() {
@@ -83,12 +84,17 @@ impl Cluster {
         crate::client::install_crypto();
         let mut client = Client::builder().timeout(TIMEOUT).no_proxy();
         if is_https {
-            let pem = std::fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))?;
-            let roots = Certificate::from_pem_bundle(&pem).map_err(|e| format!("{}: {e}", path.display()))?;
+            let pem = std::fs::read(&path).map_err(|e| wrong(&path, &e))?;
+            let roots = Certificate::from_pem_bundle(&pem).map_err(|e| wrong(&path, &e))?;
             client = client.tls_certs_only(roots);
         }
         let client = client.build().map_err(|e| crate::client::causes(&e))?;
         *held = Some((written, client.clone()));
         Ok(client)
     }
+}
+
+/// What is said of a file of the server's own ServiceAccount.
+fn wrong(file: &Path, error: &dyn Display) -> String {
+    format!("--service-account-dir {}: {error}", file.display())
 }
