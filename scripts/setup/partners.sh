@@ -143,15 +143,23 @@ without_chromium() {
     echo "playwright could not fetch one. $instead" >"$tools/absent/chromium"
 }
 
-# Where the distribution has no Chromium, playwright's own build.
+# Where the distribution has no Chromium, playwright's own build, and once that is there the packages
+# whose libraries it loads.
 make_chromium() {
     has_chromium && return
-    say "fetching playwright's Chromium into .cache/browsers"
-    local install=("$cache/venv/bin/python" -m playwright install --with-deps chromium)
-    if PLAYWRIGHT_BROWSERS_PATH=$cache/browsers "${install[@]}" </dev/null; then
-        touch "$cache/browsers/ready"
-        rm -f "$tools/absent/chromium"
-    else
-        without_chromium
+    if [ -z "${CI:-}" ] && [ -e "$tools/absent/chromium" ]; then
+        say "no browser: $(cat "$tools/absent/chromium") Or remove .cache/tools/absent/chromium, to try again."
+        return
     fi
+    local playwright=("$cache/venv/bin/python" -m playwright)
+    say "fetching playwright's Chromium into .cache/browsers"
+    if ! PLAYWRIGHT_BROWSERS_PATH=$cache/browsers "${playwright[@]}" install chromium </dev/null; then
+        without_chromium
+        return
+    fi
+    say "installing the packages that it needs (playwright install-deps chromium)"
+    "${playwright[@]}" install-deps chromium </dev/null || die "they could not be installed." \
+        "Run by hand: sudo ${playwright[*]} install-deps chromium"
+    touch "$cache/browsers/ready"
+    rm -f "$tools/absent/chromium"
 }

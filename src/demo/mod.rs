@@ -46,6 +46,9 @@ pub enum DemoError {
     /// The data directory can't be used.
     #[error("--data-dir {0}: {1}")]
     DataDir(PathBuf, std::io::Error),
+    /// Another demo has it.
+    #[error("--data-dir {}: another demo runs with this data; end it, or name another folder", .0.display())]
+    InUse(PathBuf),
     /// No port is free.
     #[error("--listen {0}: neither this port nor one of the next 100 is free")]
     NoPort(SocketAddr),
@@ -104,6 +107,9 @@ pub async fn run(
             announce(&format!("  export for scrapers   curl http://{listen}/api/metrics/prometheus"));
             let psql = format!("psql \"$(cat {})\"", url_file.display());
             announce(&format!("  SQL                   {psql} -c 'select * from noetl.metrics limit 5'"));
+            let program = std::env::args().next().unwrap_or_else(|| "noetl-metrics".into());
+            announce(&format!("  live, in a terminal   {program} top --server-url http://{listen}"));
+            announce(&format!("  what is wrong, if any {program} check --server-url http://{listen}"));
             announce("Ctrl-C stops all of it; the data stays for the next start.");
             let _ = ready.send(true);
         }

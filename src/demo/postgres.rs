@@ -3,6 +3,7 @@
 //! The child ends PostgreSQL when its standard input closes, which happens when the parent ends in
 //! whatever way.
 
+use std::fs::{File, TryLockError};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use postgresql_embedded::{PostgreSQL, Settings};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::Command;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::{DemoError, install, make_dir};
 
@@ -24,12 +26,16 @@ const DATABASE: &str = "noetl";
 pub struct Child {
     process: tokio::process::Child,
     url: String,
+    /// The data directory, locked for as long as this is there: what another demo left running is ended,
+    /// what runs is not.
+    _locked: File,
 }
 
 impl Child {
     /// Starts it; the data directory is made where it is missing.
     pub async fn start(data_dir: &Path, pg_bin: Option<&Path>) -> Result<Self, DemoError> {
         make_dir(data_dir)?;
+        let locked = lock(data_dir)?;
         let home = data_dir.join("postgres");
         make_dir(&home)?;
         let failed = |reason: String| DemoError::Postgres(reason);
@@ -62,7 +68,7 @@ impl Child {
             )));
         };
         keep_url(data_dir, &url).map_err(|e| DemoError::DataDir(data_dir.to_owned(), e))?;
-        Ok(Self { process, url })
+        Ok(Self { process, url, _locked: locked })
     }
 
     /// Where it listens.
@@ -76,6 +82,17 @@ impl Child {
         if let Err(error) = self.process.wait().await {
             tracing::warn!(%error, "PostgreSQL did not stop");
         }
+    }
+}
+
+/// A lock that the operating system takes back from whoever is killed.
+fn lock(data_dir: &Path) -> Result<File, DemoError> {
+    let failed = |e| DemoError::DataDir(data_dir.to_owned(), e);
+    let dir = File::open(data_dir).map_err(failed)?;
+    match dir.try_lock() {
+        Ok(()) => Ok(dir),
+        Err(TryLockError::WouldBlock) => Err(DemoError::InUse(data_dir.to_owned())),
+        Err(TryLockError::Error(error)) => Err(failed(error)),
     }
 }
 
@@ -110,11 +127,13 @@ async fn open(postgres: &PostgreSQL, announce: impl Fn(&str)) -> Result<(), Stri
         postgres.create_database(DATABASE).await.map_err(|e| e.to_string())?;
     }
     announce(&postgres.settings().url(DATABASE));
-    // Ctrl-C on a terminal reaches this process too; only the parent decides when to stop.
-    let ignore = tokio::spawn(async { while tokio::signal::ctrl_c().await.is_ok() {} });
+    // Ctrl-C on a terminal, or its end, reaches this process too; only the parent decides when to stop.
+    let mut ignored = Vec::new();
+    for kind in [SignalKind::interrupt(), SignalKind::hangup(), SignalKind::terminate()] {
+        ignored.push(signal(kind).map_err(|e| e.to_string())?);
+    }
     let mut rest = Vec::new();
     let closed = tokio::io::stdin().read_to_end(&mut rest).await;
-    ignore.abort();
     closed.map(|_| ()).map_err(|e| e.to_string())
 }
 

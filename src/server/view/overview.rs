@@ -203,8 +203,9 @@ impl Machine {
                 value: Self::value(Some(free)).map(used),
                 points: self.points(free).into_iter().map(|(at, free)| (at, used(free))).collect(),
             }],
+            // What is reserved for root counts as used, as in Grafana's usual panels: free is what others get.
             detail: Self::value(Some(free))
-                .map(|free| format!("{} on {mount}", used_of(total - free, total))),
+                .map(|free| format!("{} free of {} on {mount}", gib(free), gib(total))),
             scale_max: Some(100.0),
         })
     }
@@ -240,8 +241,11 @@ impl Machine {
 }
 
 fn used_of(used: f64, total: f64) -> String {
-    let gib = |bytes: f64| bytes / f64::from(1 << 30);
-    format!("{:.1} GiB of {:.1} GiB", gib(used), gib(total))
+    format!("{} of {}", gib(used), gib(total))
+}
+
+fn gib(bytes: f64) -> String {
+    format!("{:.1} GiB", bytes / f64::from(1 << 30))
 }
 
 /// The rates of counters, added up at the times that they share.
