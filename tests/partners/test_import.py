@@ -13,9 +13,17 @@ import pytest
 
 from support.process import Process, free_port, running, wait_for
 from support.server import Server, program
-from support.stores import History, Prometheus, Store, VictoriaMetrics, relaying, storing
+from support.stores import (
+    CurrentPrometheus,
+    History,
+    Prometheus,
+    Store,
+    VictoriaMetrics,
+    relaying,
+    storing,
+)
 
-STORES = [Prometheus, VictoriaMetrics]
+STORES = [Prometheus, CurrentPrometheus, VictoriaMetrics]
 HOUR = 3_600_000
 HOURS = 3
 #: By component and kind, metric and labels: times and values.
@@ -117,7 +125,7 @@ def check_same(rows: Rows, expected: Rows, tolerance: float) -> None:
 
 
 def source(store: Store, url: str | None = None) -> list[str]:
-    return [f"--from-{type(store).__name__.lower()}-url", url or store.url]
+    return [f"--from-{store.name}-url", url or store.url]
 
 
 def command(server_url: str, *flags: str) -> list[str]:

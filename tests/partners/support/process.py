@@ -67,6 +67,15 @@ def tool(program: str, package: str | None = None) -> str:
     raise AssertionError(f"{program} is missing; run scripts/setup.sh test")
 
 
+def current_prometheus() -> str:
+    """A Prometheus of today, as the Kubernetes of e2e builds it; else a skip says so."""
+    built = Path.home() / ".cache" / "noetl-metrics-e2e" / "bin" / "prometheus"
+    given = Path(os.environ.get("PROMETHEUS_CURRENT", built))
+    if not given.exists():
+        pytest.skip(f"{given} is missing: make cluster builds a current Prometheus")
+    return str(given)
+
+
 def unprivileged_user() -> str | None:
     """Whom to run a program as that refuses to run as root; `None` where we are not root."""
     if os.geteuid() != 0:

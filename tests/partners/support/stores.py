@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 
-from support.process import Process, free_port, running, tool
+from support.process import Process, current_prometheus, free_port, running, tool
 
 #: Samples of each series, by its line in the text format: times in milliseconds, and values.
 History = Mapping[str, Mapping[int, float]]
@@ -35,6 +35,8 @@ def lines(history: History, per_second: int) -> Iterator[str]:
 class Store:
     """A store, with a history in it once it is ready."""
 
+    #: What flags call it.
+    name = ""
     #: Whether it tells values that are not a number.
     tells_nan = True
     #: How far a value may be from the one that was put in, as a part of it.
@@ -63,7 +65,11 @@ class Store:
 class Prometheus(Store):
     """Prometheus, with blocks that promtool made."""
 
+    name = "prometheus"
     hourly = "/label/__name__/values"
+
+    def program(self) -> str:
+        return tool("prometheus")
 
     def command(self) -> list[str]:
         config, data, given = (self.folder / name for name in ("none.yml", "data", "history.txt"))
@@ -76,7 +82,7 @@ class Prometheus(Store):
         )
         assert made.returncode == 0, made.stdout + made.stderr
         return [
-            tool("prometheus"),
+            self.program(),
             f"--config.file={config}",
             f"--storage.tsdb.path={data}",
             f"--web.listen-address=127.0.0.1:{self.port}",
@@ -87,9 +93,17 @@ class Prometheus(Store):
         return self.http.get("/-/ready").status_code == 200
 
 
+class CurrentPrometheus(Prometheus):
+    """A Prometheus of today: Debian's is of 2023."""
+
+    def program(self) -> str:
+        return current_prometheus()
+
+
 class VictoriaMetrics(Store):
     """VictoriaMetrics, single node."""
 
+    name = "victoriametrics"
     tells_nan = False
     # It stores decimals, of fractions some 12 digits.
     tolerance = 1e-12

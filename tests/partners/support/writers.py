@@ -2,20 +2,16 @@
 
 import contextlib
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 
-from support.process import Process, free_port, running, tool
+from support.process import Process, current_prometheus, free_port, running, tool
 from support.series import Values, series, value
 
 JOB = "written"
-#: A Prometheus of today, as the one-machine Kubernetes of e2e builds it; Debian's knows 1.0 only.
-CURRENT = Path.home() / ".cache" / "noetl-metrics-e2e" / "bin" / "prometheus"
 V2 = "io.prometheus.write.v2.Request"
 
 
@@ -108,10 +104,7 @@ class CurrentPrometheus(Prometheus):
     declares = False
 
     def program(self) -> str:
-        given = Path(os.environ.get("PROMETHEUS_CURRENT", CURRENT))
-        if not given.exists():
-            pytest.skip(f"{given} is missing: make cluster builds a current Prometheus")
-        return str(given)
+        return current_prometheus()
 
 
 class VmAgent(Writer):
