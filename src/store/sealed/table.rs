@@ -18,8 +18,15 @@ pub(super) const CHUNK: &str = "chunk";
 pub(super) const COLUMNS: &str = "(extract(epoch from c.hour) * 1000)::bigint, c.times, c.time_base, c.time_rise, c.time_width, \
      c.series_ids, c.shapes, c.starts, c.bits, c.doubles";
 
-/// Makes the partition that chunks of an hour go to.
+/// Makes the partition that chunks of an hour go to. What is still counted of that day where its partition
+/// was dropped, by a run that was killed then, counts no more.
 pub(super) async fn create_day(on: &mut PgConnection, hour: Millis) -> Result<(), StoreError> {
+    sql("delete from noetl_metrics.sealed_hour \
+         where hour >= date_trunc('day', $1, 'UTC') and hour < date_trunc('day', $1, 'UTC') + interval '1 day' \
+           and to_regclass('noetl_metrics.chunk_' || to_char($1 at time zone 'UTC', 'YYYYMMDD')) is null")
+    .bind(Timestamp(hour))
+    .execute(&mut *on)
+    .await?;
     sql("select noetl_metrics.create_day($1)").bind(Timestamp(hour)).execute(on).await?;
     Ok(())
 }
