@@ -54,6 +54,8 @@ case ${1:-} in
             --service-cluster-ip-range=$service_range --metrics-port=0 --health-port=0
         until_true 30 "rules of network policies" has_rules || {
             last_words kube-router
+            stop TERM kube-router
+            remove_rules
             exit 1
         }
         ;;

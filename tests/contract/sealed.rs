@@ -218,6 +218,24 @@ async fn days_that_are_past_go_as_a_whole_and_what_has_longer_stays() {
 }
 
 #[tokio::test]
+async fn a_day_that_was_dropped_and_comes_again_counts_what_it_has() {
+    let contract = Contract::start().await;
+    hour_of_many(&contract, 50).await;
+    maintain(&contract, &LONG).await;
+    assert_eq!(sealed(&contract).await, (5 * MANY) as i64);
+    let at = "select (extract(epoch from min(\"timestamp\")) * 1000)::bigint from noetl.metrics where metric_name = 'm'";
+    let at = contract.value::<i64>(at).await;
+    // So it is where a run is killed once it has dropped a day.
+    let day = contract.value::<String>("select name from noetl_metrics.day order by 1 limit 1").await;
+    contract.run(format!("drop table noetl_metrics.{day}")).await;
+    contract.report("w", json!([gauge_at("late", 2.0, at)])).await.ok();
+    maintain(&contract, &LONG).await;
+    assert_eq!((values(&contract, "late").await, sealed(&contract).await), (vec![2.0], 1));
+    let counted = "select coalesce(sum(samples), 0)::bigint from noetl_metrics.sealed_hour";
+    assert_eq!(contract.value::<i64>(counted).await, 1);
+}
+
+#[tokio::test]
 async fn of_a_day_that_is_partly_past_the_first_hours_go() {
     let contract = Contract::start().await;
     for hours in [30, 27, 23] {
