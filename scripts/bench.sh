@@ -25,9 +25,22 @@ make_daemon prometheus-pushgateway usr/bin/prometheus-pushgateway
 make_daemon prometheus-node-exporter usr/bin/prometheus-node-exporter
 make_daemon victoria-metrics usr/bin/victoria-metrics usr/bin/vmagent
 
-# Row 11 wants an API server: of the programs that the end-to-end tests build, once.
 rows=" ${ROW:-} ${*//--quick/} "
-if [[ -z ${rows// /} || ${rows//,/ } == *" 11 "* ]]; then
+rows=${rows//,/ }
+# wants ROW: whether it is measured.
+wants() { [[ -z ${rows// /} || $rows == *" $1 "* ]]; }
+
+# What an agent takes on a node is what the image's program takes; in short the program under test does.
+if [ -z "${QUICK:-}" ] && { wants 9 || wants 12; }; then
+    scripts/setup.sh image
+    scripts/image.sh
+    export BENCH_IMAGE=$root/target/image/noetl-metrics.tar
+    BENCH_IMAGE_PROGRAM=$(realpath "${CARGO_TARGET_DIR:-target}/image-build")/$(uname -m)-unknown-linux-gnu/dist/noetl-metrics
+    export BENCH_IMAGE_PROGRAM
+fi
+
+# Row 11 wants an API server: of the programs that the end-to-end tests build, once.
+if wants 11; then
     scripts/setup.sh programs
     e2e/cluster/build.sh kubernetes vm-crds
     # shellcheck source=e2e/cluster/env.sh

@@ -17,6 +17,12 @@ pub(crate) fn program() -> PathBuf {
     other.unwrap_or_else(|| env!("CARGO_BIN_EXE_noetl-metrics").into())
 }
 
+/// The image's program, which an agent on a node is: linked statically, without the demo. Where no
+/// image was built, the program under test.
+pub(crate) fn shipped() -> PathBuf {
+    std::env::var_os("BENCH_IMAGE_PROGRAM").map_or_else(program, PathBuf::from)
+}
+
 /// A running server.
 pub(crate) struct Server {
     /// Its process.

@@ -10,7 +10,7 @@ use crate::error::{Context, Result};
 use crate::noetl;
 use crate::peers;
 use crate::process::Process;
-use crate::server::{Server, program};
+use crate::server::{Server, program, shipped};
 use crate::stats::mebibytes;
 use crate::stubs;
 use crate::table::{Line, Row};
@@ -44,6 +44,9 @@ pub(crate) fn measure(bench: &Bench<'_>) -> Result<Row> {
          keeps unless told otherwise, vmagent all of it, and sends it on to a server that takes anything.",
         intervals(bench)
     ));
+    if shipped() != program() {
+        row.notes.push("The agent is the image's program: linked statically, without the demo.".into());
+    }
     for targets in TARGETS {
         let (lines, note) = case(bench, targets)?;
         row.lines.extend(lines);
@@ -61,7 +64,7 @@ fn case(bench: &Bench<'_>, targets: usize) -> Result<(Vec<Line>, String)> {
     std::fs::write(&body, noetl::worker()).context(body.display().to_string())?;
     let (_workers, at) = stubs::start("static-file", Some(&body), bench.directory)?;
     let urls: Vec<String> = (0..targets).map(|i| format!("{at}/memory?i={i}")).collect();
-    let mut command = Command::new(program());
+    let mut command = Command::new(shipped());
     command.args(["agent", "--server-url", &format!("http://{}", server.address)]);
     command.args(["--pool-name", "bench", "--worker-id", "bench-agent"]);
     command.args(["--metrics-interval", "15s", "--heartbeat-interval", "15s"]);

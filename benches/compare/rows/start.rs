@@ -1,9 +1,10 @@
 //! Row 12: from exec to ready, with series in the database whose components reported just now.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::Bench;
-use crate::error::Result;
+use crate::error::{Context, Result};
 use crate::fleet::Fleet;
 use crate::picture::Panel;
 use crate::process::{Process, answers, free_address};
@@ -30,6 +31,7 @@ pub(crate) fn measure(bench: &Bench<'_>) -> Result<Row> {
             met: Some(middle < 1.0),
         });
     }
+    row.lines.extend(image()?);
     row.panels.push(Panel::new("time to be ready", "s", "series").curve("here", &points));
     if let Some(exponent) = exponent(&points) {
         row.notes.push(format!("Time grows with the number of series to the power of {exponent:.2}."));
@@ -40,6 +42,20 @@ pub(crate) fn measure(bench: &Bench<'_>) -> Result<Row> {
             .into(),
     );
     Ok(row)
+}
+
+/// The size of the container image, where it was built: its layers are compressed.
+fn image() -> Result<Option<Line>> {
+    let Some(archive) = std::env::var_os("BENCH_IMAGE").map(PathBuf::from) else { return Ok(None) };
+    let bytes = std::fs::metadata(&archive).context(archive.display().to_string())?.len() as f64;
+    Ok(Some(Line {
+        case: "container image".into(),
+        here: format!("{:.1} MB", bytes / 1e6),
+        other: "–".into(),
+        ratio: String::new(),
+        target: "under 25 MB".into(),
+        met: Some(bytes < 25e6),
+    }))
 }
 
 fn starts(bench: &Bench<'_>, size: usize) -> Result<Vec<f64>> {
