@@ -87,7 +87,7 @@ pub(super) fn intervals() -> serde_json::Value {
     serde_json::json!({"metricsInterval": metrics_interval, "heartbeatInterval": heartbeat_interval})
 }
 
-/// Pods of NoETL in the resource's namespace, which expose metrics and send none.
+/// Pods of NoETL, which expose metrics and send none.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
 #[serde(rename_all = "camelCase", default)]
 pub struct AgentScrape {
@@ -96,6 +96,13 @@ pub struct AgentScrape {
     /// Which pods; by default those that NoETL labels `component: server` or `component: worker`.
     #[schemars(schema_with = "brief::<LabelSelector>")]
     pub selector: LabelSelector,
+    /// Namespaces of the pods; without, the resource's own. In another one agents need a RoleBinding that
+    /// whoever it belongs to makes.
+    #[schemars(
+        length(max = 16),
+        inner(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))
+    )]
+    pub namespaces: Vec<String>,
     /// Names or numbers of the ports that have metrics.
     #[schemars(
         length(min = 1, max = 16),
@@ -130,6 +137,7 @@ impl Default for AgentScrape {
         Self {
             enabled: true,
             selector: LabelSelector { match_expressions: Some(vec![noetl]), match_labels: None },
+            namespaces: Vec::new(),
             ports: ["metrics", "http", "cmdbus-lag"].map(str::to_owned).to_vec(),
             path: "/metrics".to_owned(),
             interval: "15s".to_owned(),

@@ -48,6 +48,14 @@ pub(super) struct Checked {
     pub(super) schema_version: String,
 }
 
+impl Checked {
+    /// The namespaces whose pods agents scrape.
+    pub(super) fn pods_namespaces(&self) -> Vec<&str> {
+        let named = &self.spec.agent.scrape.namespaces;
+        if named.is_empty() { vec![&self.namespace] } else { named.iter().map(String::as_str).collect() }
+    }
+}
+
 /// Why a resource cannot be built.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Invalid {

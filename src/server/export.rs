@@ -10,13 +10,21 @@ use crate::live::{Format, Live, RenderOptions, Selector, Shard};
 use crate::model::{Millis, RuntimeId};
 use crate::wire::encoding::Encoding;
 
+/// Where it is.
+pub(super) const PATH: &str = "/api/metrics/prometheus";
+/// The parameter by which any server answers for the active one.
+pub(super) const ACTIVE: &str = "active";
+
 /// Newest value of every live series
 ///
 /// Text exposition 0.0.4, or OpenMetrics 1.0 where `Accept` asks for it. Each series carries the
 /// labels `component` and `component_type`. A series leaves when its component has been silent for
-/// the server's --stale-after. Sorted by name and labels, the same from scrape to scrape.
+/// the server's --stale-after. Sorted by name and labels, the same from scrape to scrape. Of several
+/// servers the active one has series, so that a scraper that reads all of them finds each once;
+/// `active=1` has any of them answer for it.
 #[utoipa::path(get, path = "/api/metrics/prometheus", operation_id = "export", tag = "export",
     params(
+        ("active" = Option<u8>, Query, description = "1 is the active server's exposition, whichever is asked: for who reads by way of a Service", minimum = 0, maximum = 1),
         ("component_name" = Option<String>, Query, description = "Only components of this name"),
         ("runtime_id" = Option<i64>, Query, description = "Only the component of this id"),
         ("shard" = Option<String>, Query, description = "Only the second of four parts, as `2/4`: each component is in one of them, the same on every server; at most 64 parts", example = "2/4"),
@@ -30,7 +38,7 @@ use crate::wire::encoding::Encoding;
     ))]
 pub(super) async fn get(app: &Arc<App>, request: &Request) -> Result<Reply, Problem> {
     let params = &request.params;
-    params.only(&["component_name", "runtime_id", "shard", "match[]", "timestamps"])?;
+    params.only(&[ACTIVE, "component_name", "runtime_id", "shard", "match[]", "timestamps"])?;
     let core = match app.core() {
         Ok(core) => Some(core),
         // The active server exports; each series must be found once.
@@ -41,11 +49,8 @@ pub(super) async fn get(app: &Arc<App>, request: &Request) -> Result<Reply, Prob
         .all("match[]")
         .map(|text| Selector::parse(text).map_err(|e| Problem::parameter("match[]", e.to_string())))
         .collect::<Result<Vec<_>, _>>()?;
-    let timestamps = match params.get("timestamps")? {
-        None | Some("0") => false,
-        Some("1") => true,
-        Some(_) => return Err(Problem::parameter("timestamps", "must be 0 or 1")),
-    };
+    params.flag(ACTIVE)?;
+    let timestamps = params.flag("timestamps")?;
     let runtime_id = params.parse_as("runtime_id", "a 64-bit integer")?.map(RuntimeId);
     let shard = params
         .get("shard")?

@@ -1,7 +1,8 @@
 //! What a server that is not active does with requests: it sends them on to the one that is.
 //!
 //! Only what tells of the process itself is answered here, and the exposition, which is empty: a
-//! scraper that reads every server must find each series once.
+//! scraper that reads every server must find each series once. Who reads by way of a Service, and so
+//! does not know which server answers, says `active=1`.
 
 use std::time::Duration;
 
@@ -13,11 +14,11 @@ use http::header::{
 };
 use reqwest::Client;
 
-use super::App;
 use super::problem::{Kind, Problem};
 use super::remote_write::WRITTEN;
 use super::reply::Reply;
-use super::request::Request;
+use super::request::{Params, Request};
+use super::{App, export};
 use crate::tls::ClientTls;
 
 /// Marks a request that was forwarded once: it is not forwarded again.
@@ -67,12 +68,14 @@ pub(super) fn client(tls: Option<&ClientTls>) -> Result<Client, String> {
     client.build().map_err(|e| crate::client::causes(&e))
 }
 
-/// Whether an endpoint is answered by every server for itself.
-pub(super) fn is_local(endpoint: &str) -> bool {
-    matches!(
-        endpoint,
-        "/livez" | "/readyz" | "/metrics" | "/openapi.json" | "/problems/{kind}" | "/api/metrics/prometheus"
-    )
+/// Whether a request to an endpoint is answered by every server for itself.
+pub(super) fn is_local(endpoint: &str, params: &Params) -> bool {
+    match endpoint {
+        "/livez" | "/readyz" | "/metrics" | "/openapi.json" | "/problems/{kind}" => true,
+        // A value that is none is for the active one to refuse.
+        export::PATH => params.flag(export::ACTIVE).is_ok_and(|wanted| !wanted),
+        _ => false,
+    }
 }
 
 /// Sends a request to the active server, and returns its answer.

@@ -141,6 +141,15 @@ impl Params {
         Ok(value.filter(|v| !v.is_empty()))
     }
 
+    /// Whether a parameter is 1.
+    pub(super) fn flag(&self, name: &str) -> Result<bool, Problem> {
+        match self.get(name)? {
+            None | Some("0") => Ok(false),
+            Some("1") => Ok(true),
+            Some(_) => Err(Problem::parameter(name, "must be 0 or 1")),
+        }
+    }
+
     /// The value of a parameter, parsed.
     pub(super) fn parse_as<T: std::str::FromStr>(
         &self,

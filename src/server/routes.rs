@@ -55,7 +55,7 @@ pub(super) const ROUTES: &[Route] = &[
     write("POST", otlp::PATH, "metrics of OpenTelemetry, OTLP/HTTP"),
     read("GET", "/api/metrics/query", "stored samples, newest first, or aggregated in steps"),
     read("GET", "/api/metrics/exemplars", "stored exemplars, of series, a trace or an execution"),
-    read("GET", "/api/metrics/prometheus", "newest value of every live series, for scrapers"),
+    read("GET", export::PATH, "newest value of every live series, for scrapers"),
     read("GET", "/api/metrics/components", "every component: kind, status, last report, series"),
     write("POST", "/api/metrics/self-report", "the server reports its own system metrics now"),
     admin("POST", "/api/metrics/cleanup", "enforce retention now"),
@@ -114,7 +114,7 @@ async fn dispatch(app: &Arc<App>, request: &mut Request, endpoint: &str) -> Resu
     if lacks_certificate && !health::is_probe(endpoint) {
         return Err(Problem::new(Kind::NO_CERTIFICATE, "the caller showed no certificate"));
     }
-    if !forward::is_local(endpoint)
+    if !forward::is_local(endpoint, &request.params)
         && let Some(peer) = app.peer.load_full()
     {
         return forward::forward(app, &peer, request).await;
@@ -141,7 +141,7 @@ async fn dispatch(app: &Arc<App>, request: &mut Request, endpoint: &str) -> Resu
         ("POST", otlp::PATH) => otlp::post(app, caller, request).await,
         ("GET", "/api/metrics/query") => query::get(app, request).await,
         ("GET", "/api/metrics/exemplars") => query::exemplars::get(app, request).await,
-        ("GET", "/api/metrics/prometheus") => export::get(app, request).await,
+        ("GET", export::PATH) => export::get(app, request).await,
         ("GET", "/api/metrics/components") => components::get(app, request),
         ("POST", "/api/metrics/self-report") => self_report::post(app, caller, request).await,
         ("POST", "/api/metrics/cleanup") => admin::cleanup(app, request).await,

@@ -66,22 +66,13 @@ impl Server {
     /// Looks at the server. Components have to be known; what else can't be read is a notice. One
     /// request after the other, so that all are of one connection, and of one server.
     pub(super) async fn look(&mut self) -> Result<Snapshot, Away> {
-        let mut own = self.own().await;
+        let own = self.own().await;
         let listed = self.get("/api/metrics/components", "").await?;
         let now = listed.date.unwrap_or_else(Millis::now);
         let components: Components = self.parsed("/api/metrics/components", &listed.body)?;
         let families: Vec<String> = FAMILIES.iter().map(|family| format!("match[]={family}")).collect();
-        let mut exported = self.readings("/api/metrics/prometheus", &families.join("&")).await;
-        for _ in 0..MOST_CONNECTIONS {
-            let is_active = own.as_ref().is_ok_and(|own| !reading::is_standby(own));
-            if !is_active || !exported.as_ref().is_ok_and(|exported| components.are_missing_in(exported)) {
-                break;
-            }
-            // It took another connection, as where the one before was not free yet.
-            self.client = client(&self.config, self.tls.as_ref()).map_err(|why| self.away(&why))?;
-            own = self.own().await;
-            exported = self.readings("/api/metrics/prometheus", &families.join("&")).await;
-        }
+        let query = format!("active=1&{}", families.join("&"));
+        let exported = self.readings("/api/metrics/prometheus", &query).await;
         // The mean of the last minute, until there is one of ours.
         let overview: Option<Overview> =
             if self.rates.is_fresh() { self.json("/", "format=json").await.ok() } else { None };
@@ -94,7 +85,7 @@ impl Server {
         };
         let (own, exported) = (known(own), known(exported));
         if reading::is_standby(&own) {
-            notices.push("this server is not the active one: only that one has values and alerts".to_owned());
+            notices.push("this server is not the active one: only that one has alerts".to_owned());
         }
         if let Some(refused) = reading::refused(&own).filter(|refused| *refused > 0.0) {
             notices.push(format!("{refused:.0} samples were refused over the last quarter of an hour"));
@@ -113,7 +104,7 @@ impl Server {
     }
 
     /// The server's own metrics. Behind a Service the next connection may be to the active server,
-    /// which alone has values; once it is found, its connection is kept.
+    /// which alone has alerts; once it is found, its connection is kept.
     async fn own(&mut self) -> Result<Vec<Reading>, Away> {
         let mut own = self.readings("/metrics", "").await?;
         for _ in 0..MOST_CONNECTIONS {

@@ -60,12 +60,6 @@ impl Components {
         self.components.iter().map(|listed| (listed.runtime_id, listed.accepted_samples)).collect()
     }
 
-    /// Whether another server than the active one may have given this export.
-    pub(super) fn are_missing_in(&self, exported: &[Reading]) -> bool {
-        self.components.iter().any(|listed| listed.status == "up")
-            && !exported.iter().any(|reading| reading.name == COMPONENT_UP)
-    }
-
     /// The components as they are now, with the newest values that the export has of them.
     pub(super) fn rows(self, exported: &[Reading], now: Millis, rated: &Rated) -> Vec<Component> {
         let mut values: HashMap<(&str, &str, &str), f64> = HashMap::new();

@@ -198,7 +198,8 @@ class Installation:
 
     def patch(self, kind: str, name: str, patch: Object, namespace: str, *flags: str) -> None:
         words = ("patch", kind, name, f"--namespace={namespace}", "--type=merge", *flags)
-        self.plane.kubectl(*words, f"--patch={json.dumps(patch)}")
+        # As an argument it may not be longer than 128 KiB.
+        self.plane.kubectl(*words, "--patch-file=/dev/stdin", text=json.dumps(patch))
 
     def pods(self, selector: str = SERVER, namespace: str = NAMESPACE) -> list[str]:
         """Names of the pods that there are."""

@@ -234,6 +234,9 @@ def test_agents_may_not_watch_pods(installation: Installation) -> None:
         found(installation, "agent-rights", f"there is no RoleBinding {NAME}-agent")
     with installation.without("clusterrole", AGENT_ROLE, None):
         found(installation, "agent-rights", f"there is no ClusterRole {AGENT_ROLE}")
+    elsewhere = {"spec": {"agent": {"scrape": {"namespaces": ["kube-public"]}}}}
+    with installation.patched("noetlmetrics", NAME, elsewhere):
+        found(installation, "agent-rights", "namespace kube-public has no RoleBinding")
 
 
 def test_retention_is_suspended(installation: Installation) -> None:

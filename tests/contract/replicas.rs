@@ -124,6 +124,12 @@ async fn a_server_that_is_not_active_forwards_and_exports_nothing() {
             standby.send(Method::GET, "/api/metrics/prometheus", &[("accept", accept)], Vec::new()).await;
         assert_eq!((answer.status, answer.text()), (200, text), "{accept}");
     }
+    // Unless it is asked for the active server's, as through a Service, with whatever else is asked.
+    for http in &pair.https {
+        let answer = http.get("/api/metrics/prometheus?active=1&match[]=m").await.expect(200);
+        assert_eq!(Exposition::checked(answer.text()).get("m", &[("component", "w")]), Some("1"));
+        http.get("/api/metrics/prometheus?active=yes").await.problem(400, "invalid-parameter");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -130,8 +130,13 @@ async fn alerts_that_fire_are_shown() {
 #[tokio::test]
 async fn a_server_that_is_not_the_active_one_says_so() {
     let pair = Pair::with(&[]).await;
+    let body = json!({"name": "w", "component_type": "worker_pool"});
+    pair.https[0].post("/api/worker/pool/register", &body).await.ok();
+    let body = json!({"component_name": "w", "metrics": [gauge("noetl_worker_active_tasks", 7.0)]});
+    pair.https[0].post("/api/metrics/report", &body).await.ok();
     let seen = seen(&format!("http://{}", pair.servers[1].address), &[]).await;
     assert!(seen["notices"].to_string().contains("not the active one"), "{seen}");
+    assert_eq!(component(&seen, "w")["active_tasks"], 7.0, "values are the active server's: {seen}");
 }
 
 #[tokio::test]

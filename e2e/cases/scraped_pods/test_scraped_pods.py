@@ -3,8 +3,8 @@
 The pod here is VMSingle; what NoETL's own programs expose is the contract tests'.
 """
 
-from support import collector, victoria
-from support.operator import Installation
+from support import collector, kube, rights, victoria
+from support.operator import RELEASE, SYSTEM, Installation
 from support.wait import until
 
 # Two seconds for the agent, two for its report, and the watch between.
@@ -70,3 +70,40 @@ def test_a_pod_is_scraped_while_it_runs(installation: Installation):
         lambda: not export(installation, "noetl_agent_scrape_up"),
         seconds=SOON,
     )
+
+
+def test_pods_of_another_namespace_are_scraped_where_it_lets_them(installation: Installation):
+    space, name = installation.space, installation.name
+    # They look from their start, and may only later.
+    with kube.namespace("workflows") as workflows, rights.refused("pods"):
+        victoria.start_single(workflows, component="worker")
+        scrape = {
+            "namespaces": [workflows.name],
+            "selector": {"matchLabels": {"app": "vmsingle"}},
+            "ports": ["http"],
+            "interval": "2s",
+            "keep": ["vm_app_*"],
+        }
+        agent = {"metricsInterval": "2s", "heartbeatInterval": "2s", "scrape": scrape}
+        installation.apply_unscraped(agent=agent).ready()
+        workflows.rolled_out("deployment/vmsingle")
+        pod = workflows.pods("app=vmsingle")[0]["metadata"]["name"]
+
+        def refused() -> bool:
+            return "pods cannot be watched" in space.logs(f"daemonset/{name}-agent")
+
+        until("agents are refused", refused, seconds=SOON)
+        # They need no right in the resource's own namespace, and have none.
+        assert not space.exists("rolebinding", f"{name}-agent")
+        workflows.kubectl(
+            "create",
+            "rolebinding",
+            f"{RELEASE}-agent",
+            f"--clusterrole={SYSTEM.name}-{RELEASE}-agent",
+            f"--serviceaccount={space.name}:{name}-agent",
+        )
+        until(
+            "the pod's own metrics come back",
+            lambda: export(installation, f'vm_app_uptime_seconds{{component="{pod}"}}'),
+            seconds=SOON,
+        )

@@ -142,7 +142,7 @@ fn args(checked: &Checked) -> Vec<String> {
         let scrape = &agent.scrape;
         args.push(format!("--scrape-pods={selector}"));
         args.push("--scrape-pods-node=$(NODE_NAME)".to_owned());
-        args.push(format!("--scrape-pods-namespace={}", checked.namespace));
+        args.push(format!("--scrape-pods-namespace={}", checked.pods_namespaces().join(",")));
         args.push(format!("--scrape-pods-port={}", scrape.ports.join(",")));
         args.push(format!("--scrape-pods-path={}", scrape.path));
         args.push(format!("--scrape-interval={}", scrape.interval));

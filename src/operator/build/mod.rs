@@ -50,7 +50,7 @@ pub(super) struct Resources {
     pub(super) server_account: ServiceAccount,
     /// The agents' identity.
     pub(super) agent_account: Option<ServiceAccount>,
-    /// What agents may do in the namespace.
+    /// What agents may do in the namespace, where they look in it.
     pub(super) agent_role: Option<RoleBinding>,
     /// What cert-manager is asked for, with its kind.
     pub(super) certificates: Vec<(Kind, Value)>,
@@ -87,7 +87,7 @@ pub(super) fn build(checked: &Checked) -> Resources {
         agent_role: checked
             .agent_cluster_role
             .as_deref()
-            .filter(|_| agents)
+            .filter(|_| agents && checked.pods_namespaces().contains(&checked.namespace.as_str()))
             .map(|role| account::agent_role(checked, role)),
         certificates: tls::certificates(checked),
         service: service::service(checked),

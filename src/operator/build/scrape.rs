@@ -84,7 +84,11 @@ pub(super) fn pods(checked: &Checked, kind: Kind) -> Value {
     };
     let endpoints: Vec<Value> = asked.ports.iter().map(endpoint).collect();
     let list = if kind == Kind::PodMonitoring { "endpoints" } else { "podMetricsEndpoints" };
-    let spec = json!({"selector": asked.selector, list: endpoints});
+    let mut spec = json!({"selector": asked.selector, list: endpoints});
+    // That of Google sees its own namespace alone.
+    if !asked.namespaces.is_empty() && kind != Kind::PodMonitoring {
+        spec["namespaceSelector"] = json!({"matchNames": asked.namespaces});
+    }
     object(checked, kind, &checked.names.pods, &checked.spec.scrape.labels, &spec)
 }
 
