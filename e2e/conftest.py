@@ -11,10 +11,12 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 from support import audit, kube, operator, rights
+from support.manual import Manual
 from support.postgres import Postgres
 
 FAILED = pytest.StashKey[bool]()
 RIGHTS = pytest.StashKey[list[str]]()
+MANUALS = pytest.StashKey[list[Manual]]()
 
 
 # Cases under way, where others run them.
@@ -72,6 +74,10 @@ def pytest_runtest_logfinish(nodeid: str) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for nodeid in UNDER_WAY:
         terminalreporter.write_line(f"not done: {nodeid}")
+    for manual in terminalreporter.config.stash.get(MANUALS, []):
+        terminalreporter.section("a newcomer's path")
+        for line in manual.told():
+            terminalreporter.write_line(line)
     if told := terminalreporter.config.stash.get(RIGHTS, None):
         terminalreporter.section("rights, and how often each was used")
         for line in told:
@@ -160,6 +166,12 @@ def tell(space: kube.Namespace) -> None:
             print(space.kubectl(*words))
     for pod in space.items("pods"):
         print(f"--- {pod['metadata']['name']}\n{space.logs('pod/' + pod['metadata']['name'])}")
+
+
+@pytest.fixture
+def manuals(request: pytest.FixtureRequest) -> list[Manual]:
+    """Whose steps are told at the end of the run."""
+    return request.config.stash.setdefault(MANUALS, [])
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes the images that the cases run beside ours, from scratch, into the cache: PostgreSQL of the
-# distribution's package, VictoriaMetrics' programs, Prometheus, its operator, what the operator puts
+# distribution's package, VictoriaMetrics' programs, Prometheus, its operator, Alertmanager, what the operator puts
 # beside it, and NoETL itself where noetl/build.sh made it. OCI archives, to be imported into a
 # cluster's nodes or pushed to its registry. What was made from the same programs is left alone.
 set -euo pipefail
@@ -70,7 +70,8 @@ postgres() {
         --env "PATH=/usr/lib/postgresql/$version/bin:/bin" --env PGDATA=/var/lib/postgresql/data)
 }
 
-for name in victoria-metrics vmagent vmalert prometheus prometheus-operator prometheus-config-reloader; do
+for name in victoria-metrics vmagent vmalert prometheus prometheus-operator prometheus-config-reloader \
+    alertmanager; do
     image "$name" "$cache/bin/$name" -- program "$name"
 done
 

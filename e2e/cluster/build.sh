@@ -54,6 +54,11 @@ build_kube-router() {
     compile kube-router github.com/cloudnativelabs/kube-router/v2/cmd/kube-router
 }
 
+# The newest whose module has the pages that it wants to be built with.
+build_alertmanager() {
+    compile alertmanager github.com/prometheus/alertmanager/cmd/alertmanager
+}
+
 # Not of the cluster: the partner tests send through it.
 build_otelcol() {
     compile otelcol .
@@ -110,7 +115,7 @@ build() {
     echo "built $name in $((SECONDS - began)) s"
 }
 
-[ $# -gt 0 ] || set -- kubernetes victoriametrics prometheus-operator vm-crds kube-router
+[ $# -gt 0 ] || set -- kubernetes victoriametrics prometheus-operator vm-crds kube-router alertmanager
 for name in "$@"; do
     build "$name"
 done
