@@ -11,6 +11,17 @@ from support.wait import until
 SOON = 60
 
 
+def agent(**more: object) -> dict:
+    """`spec.agent` that scrapes VMSingle's pods, of which `more` may say something else."""
+    scrape = {
+        "selector": {"matchLabels": {"app": "vmsingle"}},
+        "ports": ["http"],
+        "interval": "2s",
+        "keep": ["vm_app_*"],
+    }
+    return {"metricsInterval": "2s", "heartbeatInterval": "2s", "scrape": scrape | more}
+
+
 def export(installation: Installation, *matches: str) -> list[str]:
     """Sample lines of the export, of these selectors: of all servers, since one exports."""
     lines: list[str] = []
@@ -27,14 +38,7 @@ def values(lines: list[str]) -> list[float]:
 
 def test_a_pod_is_scraped_while_it_runs(installation: Installation):
     space = installation.space
-    scrape = {
-        "selector": {"matchLabels": {"app": "vmsingle"}},
-        "ports": ["http"],
-        "interval": "2s",
-        "keep": ["vm_app_*"],
-    }
-    agent = {"metricsInterval": "2s", "heartbeatInterval": "2s", "scrape": scrape}
-    installation.apply_unscraped(agent=agent).ready()
+    installation.apply_unscraped(agent=agent()).ready()
     # As NoETL labels its workers, so that the guide's metrics are made of it.
     victoria.start_single(space, component="worker")
     space.rolled_out("deployment/vmsingle")
@@ -77,15 +81,7 @@ def test_pods_of_another_namespace_are_scraped_where_it_lets_them(installation: 
     # They look from their start, and may only later.
     with kube.namespace("workflows") as workflows, rights.refused("pods"):
         victoria.start_single(workflows, component="worker")
-        scrape = {
-            "namespaces": [workflows.name],
-            "selector": {"matchLabels": {"app": "vmsingle"}},
-            "ports": ["http"],
-            "interval": "2s",
-            "keep": ["vm_app_*"],
-        }
-        agent = {"metricsInterval": "2s", "heartbeatInterval": "2s", "scrape": scrape}
-        installation.apply_unscraped(agent=agent).ready()
+        installation.apply_unscraped(agent=agent(namespaces=[workflows.name])).ready()
         workflows.rolled_out("deployment/vmsingle")
         pod = workflows.pods("app=vmsingle")[0]["metadata"]["name"]
 
