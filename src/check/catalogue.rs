@@ -81,7 +81,7 @@ checks! {
         SERVERS: "servers" "servers run", "kubectl describe the pod of the detail: an image, a quota, a node with room, a Secret, or what it says itself", "runbooks/NoetlMetricsNotReady.md#mitigation";
         SERVICE: "service" "the Service has servers behind it", "no ready pod has the labels of its selector: see the servers above, and whether the Service was changed by hand", "operator.md#what-is-made";
         AGENTS: "agents" "every node has an agent", "kubectl describe the DaemonSet: a taint to be tolerated, a quota, or pod security that forbids hostPath", "runbooks/NoetlMetricsAgentMissing.md#mitigation";
-        AGENT_RIGHTS: "agent-rights" "agents may watch NoETL's pods", "run the operator with --agent-cluster-role and that role in the cluster, as the chart does", "operator.md#rights";
+        AGENT_RIGHTS: "agent-rights" "agents may watch NoETL's pods", "run the operator with --agent-cluster-role and that role in the cluster, as the chart does; in another namespace than the resource's, kubectl create rolebinding there", "noetl.md#on-kubernetes";
         CRON_JOBS: "cron-jobs" "retention's CronJob succeeds", "kubectl logs of its last Job says why; unsuspend it where it is suspended", "runbooks/NoetlMetricsRetentionFailing.md#diagnosis";
         SCRAPE_OBJECT: "scrape-object" "a scrape object selects the servers", "set spec.scrape.kind to a kind that the cluster has; undo what was changed by hand", "install-kubernetes.md#5-scraping";
         SCRAPER: "scraper" "a scraper selects the scrape object", "give the scrape object the labels that the scraper selects (spec.scrape.labels), or let the scraper select this namespace", "install-kubernetes.md#5-scraping";

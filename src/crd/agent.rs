@@ -96,8 +96,8 @@ pub struct AgentScrape {
     /// Which pods; by default those that NoETL labels `component: server` or `component: worker`.
     #[schemars(schema_with = "brief::<LabelSelector>")]
     pub selector: LabelSelector,
-    /// Namespaces of the pods; without, the resource's own. In another one agents need a RoleBinding that
-    /// whoever it belongs to makes.
+    /// Namespaces of the pods, instead of the resource's own: name that one too to keep it. In another
+    /// one agents need a RoleBinding, made by that namespace's owner.
     #[schemars(
         length(max = 16),
         inner(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))
@@ -123,7 +123,8 @@ pub struct AgentScrape {
         inner(length(min = 1, max = 200), regex(pattern = "^[a-zA-Z0-9_:*]+$"))
     )]
     pub keep: Vec<String>,
-    /// Whether the cluster's scraper is told of these pods too, for all of their families.
+    /// Whether the cluster's scraper is told of these pods too, for all of their families; those of the
+    /// resource's own namespace only.
     pub object: bool,
 }
 

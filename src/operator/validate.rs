@@ -54,6 +54,11 @@ impl Checked {
         let named = &self.spec.agent.scrape.namespaces;
         if named.is_empty() { vec![&self.namespace] } else { named.iter().map(String::as_str).collect() }
     }
+
+    /// Whether the resource's own namespace is one of them.
+    pub(super) fn looks_in_own(&self) -> bool {
+        self.pods_namespaces().contains(&self.namespace.as_str())
+    }
 }
 
 /// Why a resource cannot be built.

@@ -1,14 +1,14 @@
 //! Bodies of requests: read, unpacked, and bounded, each by itself and all together.
 
 use std::ops::Deref;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Semaphore, watch};
 
 use super::problem::{Kind, Problem};
+use super::room::{Held, Room};
 use crate::wire::encoding::{Encoding, EncodingError, decompress};
 
 /// A client that sends its body slower than this is not waited for.
@@ -22,14 +22,12 @@ const LARGEST_BODIES: usize = 16;
 /// Bytes of a body that is too large which are read nevertheless, in largest bodies: a client that
 /// still sends does not listen.
 const OVERRUN: usize = 4;
-/// Memory is counted in these units.
-const UNIT: usize = 1024;
 
 /// How much memory bodies may take.
 #[derive(Debug)]
 pub(super) struct Bodies {
     limit: usize,
-    room: Arc<Semaphore>,
+    room: Room,
     unpacking: Semaphore,
     stopping: watch::Receiver<bool>,
 }
@@ -38,7 +36,7 @@ pub(super) struct Bodies {
 #[derive(Debug)]
 pub(super) struct Body {
     bytes: Bytes,
-    _room: Option<OwnedSemaphorePermit>,
+    _room: Held,
 }
 
 impl Deref for Body {
@@ -52,8 +50,7 @@ impl Deref for Body {
 impl Bodies {
     /// For bodies of at most `limit` bytes each, as sent and after decompression, until `stopping`.
     pub(super) fn new(limit: usize, stopping: watch::Receiver<bool>) -> Self {
-        let units = limit.div_ceil(UNIT).saturating_mul(LARGEST_BODIES).min(Semaphore::MAX_PERMITS);
-        let room = Arc::new(Semaphore::new(units));
+        let room = Room::of(LARGEST_BODIES, limit);
         Self { limit, room, unpacking: Semaphore::new(UNPACKING), stopping }
     }
 
@@ -93,7 +90,7 @@ impl Bodies {
         S: Stream<Item = Result<Bytes, warp::Error>> + Unpin,
     {
         let mut parts = Parts::None;
-        let mut room = None;
+        let mut room = Held::default();
         while let Some(chunk) = stream.next().await {
             let chunk =
                 chunk.map_err(|e| Problem::new(Kind::MALFORMED, format!("the body broke off: {e}")))?;
@@ -131,27 +128,16 @@ impl Bodies {
             EncodingError::TooLarge(_) => Problem::new(Kind::TOO_LARGE, e.to_string()),
             _ => Problem::new(Kind::MALFORMED, e.to_string()),
         })?;
-        let mut room = None;
+        let mut room = Held::default();
         self.reserve(&mut room, bytes.len())?;
         Ok(Body { bytes: bytes.into(), _room: room })
     }
 
-    /// Widens a reservation to `bytes`; nobody waits for room while holding some.
-    fn reserve(&self, room: &mut Option<OwnedSemaphorePermit>, bytes: usize) -> Result<(), Problem> {
-        let held = room.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-        let wanted = u32::try_from(bytes.div_ceil(UNIT).saturating_sub(held)).unwrap_or(u32::MAX);
-        if wanted == 0 {
-            return Ok(());
-        }
-        let more = Arc::clone(&self.room).try_acquire_many_owned(wanted).map_err(|_| {
+    fn reserve(&self, room: &mut Held, bytes: usize) -> Result<(), Problem> {
+        self.room.widen(room, bytes).map_err(|_| {
             let detail = "the bodies of other requests take all the room that there is";
             Problem::new(Kind::BUSY, detail).with_header("retry-after", "1")
-        })?;
-        match room {
-            Some(room) => room.merge(more),
-            None => *room = Some(more),
-        }
-        Ok(())
+        })
     }
 }
 

@@ -39,17 +39,17 @@ pub(super) const ACTIVE: &str = "active";
 pub(super) async fn get(app: &Arc<App>, request: &Request) -> Result<Reply, Problem> {
     let params = &request.params;
     params.only(&[ACTIVE, "component_name", "runtime_id", "shard", "match[]", "timestamps"])?;
+    let wants_the_active_one = params.flag(ACTIVE)?;
     let core = match app.core() {
         Ok(core) => Some(core),
         // The active server exports; each series must be found once.
-        Err(_) if app.peer.load().is_some() => None,
+        Err(_) if !wants_the_active_one && app.peer.load().is_some() => None,
         Err(problem) => return Err(problem),
     };
     let selectors = params
         .all("match[]")
         .map(|text| Selector::parse(text).map_err(|e| Problem::parameter("match[]", e.to_string())))
         .collect::<Result<Vec<_>, _>>()?;
-    params.flag(ACTIVE)?;
     let timestamps = params.flag("timestamps")?;
     let runtime_id = params.parse_as("runtime_id", "a 64-bit integer")?.map(RuntimeId);
     let shard = params

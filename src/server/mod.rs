@@ -29,6 +29,7 @@ mod remote_write;
 mod reply;
 mod report;
 mod request;
+mod room;
 mod routes;
 mod self_report;
 mod sweeper;
@@ -164,7 +165,7 @@ pub struct App {
     held: parking_lot::Mutex<Option<(Arc<Tenure>, Database)>>,
     /// Until when no other server can be active; `None` where there is no other one.
     lease_ends: parking_lot::Mutex<Option<Instant>>,
-    client: reqwest::Client,
+    forwarder: forward::Forwarder,
     tls: Option<tls::Tls>,
     peer_tls: Option<ClientTls>,
     /// Why the core is not there yet.
@@ -236,7 +237,7 @@ pub async fn run(
         peer: ArcSwapOption::empty(),
         held: parking_lot::Mutex::default(),
         lease_ends: parking_lot::Mutex::default(),
-        client: forward::client(peer_tls.as_ref()).map_err(ServerError::Client)?,
+        forwarder: forward::Forwarder::new(peer_tls.as_ref()).map_err(ServerError::Client)?,
         tls,
         peer_tls,
         waiting_for: parking_lot::Mutex::new("the database was not reached yet".into()),

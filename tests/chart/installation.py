@@ -47,6 +47,8 @@ def definition(kind: str, plural: str) -> Object:
     return {**made, "spec": spec}
 
 
+RBAC = "rbac.authorization.k8s.io"
+WATCH_PODS = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]}]
 SCRAPERS = [definition("VMPodScrape", "vmpodscrapes"), definition("VMAgent", "vmagents")]
 
 
@@ -65,16 +67,18 @@ def built() -> list[Object]:
     return [made for made in objects if made["kind"] != "VMRule"]
 
 
+def binding(namespace: str, name: str, kind: str, role: str) -> Object:
+    """A RoleBinding of the agents."""
+    made = named(f"{RBAC}/v1", "RoleBinding", name, namespace)
+    made["roleRef"] = {"apiGroup": RBAC, "kind": kind, "name": role}
+    made["subjects"] = [{"kind": "ServiceAccount", "name": f"{NAME}-agent", "namespace": NAMESPACE}]
+    return made
+
+
 def around() -> list[Object]:
     """What is there beside it: its Secret, its agents' role, an operator, a scraper, a node."""
-    role = named("rbac.authorization.k8s.io/v1", "ClusterRole", AGENT_ROLE, None)
-    role["rules"] = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]}]
-    binding = named("rbac.authorization.k8s.io/v1", "RoleBinding", f"{NAME}-agent")
-    group = "rbac.authorization.k8s.io"
-    binding["roleRef"] = {"apiGroup": group, "kind": "ClusterRole", "name": AGENT_ROLE}
-    binding["subjects"] = [
-        {"kind": "ServiceAccount", "name": f"{NAME}-agent", "namespace": NAMESPACE}
-    ]
+    role = {**named(f"{RBAC}/v1", "ClusterRole", AGENT_ROLE, None), "rules": WATCH_PODS}
+    bound = binding(NAMESPACE, f"{NAME}-agent", "ClusterRole", AGENT_ROLE)
     operator = named("apps/v1", "Deployment", "noetl-metrics", SYSTEM)
     operator["metadata"]["labels"] = LABELS
     pod = {"containers": [{"name": "operator", "image": "i"}]}
@@ -96,7 +100,7 @@ def around() -> list[Object]:
     secret = named("v1", "Secret", "noetl-metrics-db", stringData={"url": "postgres://secret"})
     accounts = [named("v1", "ServiceAccount", "default", space) for space in (SYSTEM, MONITORING)]
     accounts.append(named("v1", "ServiceAccount", "default"))
-    return [role, binding, *accounts, operator, scraper, collector, slice_, node, secret]
+    return [role, bound, *accounts, operator, scraper, collector, slice_, node, secret]
 
 
 def resource() -> Object:
@@ -196,8 +200,11 @@ class Installation:
     def status(self, kind: str, name: str, status: Object, namespace: str = NAMESPACE) -> None:
         self.patch(kind, name, {"status": status}, namespace, "--subresource=status")
 
-    def patch(self, kind: str, name: str, patch: Object, namespace: str, *flags: str) -> None:
-        words = ("patch", kind, name, f"--namespace={namespace}", "--type=merge", *flags)
+    def patch(
+        self, kind: str, name: str, patch: Object, namespace: str | None, *flags: str
+    ) -> None:
+        place = [f"--namespace={namespace}"] if namespace else []
+        words = ("patch", kind, name, *place, "--type=merge", *flags)
         # As an argument it may not be longer than 128 KiB.
         self.plane.kubectl(*words, "--patch-file=/dev/stdin", text=json.dumps(patch))
 
@@ -221,10 +228,11 @@ class Installation:
 
     @contextlib.contextmanager
     def patched(
-        self, kind: str, name: str, patch: Object, *flags: str, namespace: str = NAMESPACE
+        self, kind: str, name: str, patch: Object, *flags: str, namespace: str | None = NAMESPACE
     ) -> Iterator[None]:
         """An object with another spec, or with `--subresource=status` another status."""
-        before = self.get(kind, name, namespace)
+        place = [f"--namespace={namespace}"] if namespace else []
+        before = self.plane.get(kind, name, *place)
         self.patch(kind, name, patch, namespace, *flags)
         try:
             yield
@@ -263,6 +271,21 @@ class Installation:
             yield
         finally:
             self.plane.kubectl("create", "--filename=-", text=json.dumps(before))
+
+    @contextlib.contextmanager
+    def bound(self, namespace: str, name: str, kind: str, role: str) -> Iterator[None]:
+        """The agents, bound in a namespace to a role; a Role lets them watch pods there."""
+        made = [binding(namespace, name, kind, role)]
+        if kind == "Role":
+            made.append({**named(f"{RBAC}/v1", kind, role, namespace), "rules": WATCH_PODS})
+        self.apply(*made)
+        try:
+            yield
+        finally:
+            for one in made:
+                self.plane.kubectl(
+                    "delete", one["kind"], one["metadata"]["name"], f"--namespace={namespace}"
+                )
 
     @contextlib.contextmanager
     def with_pods(self, status: Object) -> Iterator[None]:

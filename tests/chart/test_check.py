@@ -231,12 +231,29 @@ def test_a_node_takes_no_agent(installation: Installation) -> None:
 
 def test_agents_may_not_watch_pods(installation: Installation) -> None:
     with installation.without("rolebinding", f"{NAME}-agent"):
-        found(installation, "agent-rights", f"there is no RoleBinding {NAME}-agent")
+        said = (
+            f"namespace {NAMESPACE} has no RoleBinding for ServiceAccount {NAMESPACE}:{NAME}-agent"
+        )
+        found(installation, "agent-rights", said)
     with installation.without("clusterrole", AGENT_ROLE, None):
         found(installation, "agent-rights", f"there is no ClusterRole {AGENT_ROLE}")
-    elsewhere = {"spec": {"agent": {"scrape": {"namespaces": ["kube-public"]}}}}
+    less = {"rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "watch"]}]}
+    with installation.patched("clusterrole", AGENT_ROLE, less, namespace=None):
+        said = f"ClusterRole {AGENT_ROLE} does not let them list and watch pods of {NAMESPACE}"
+        found(installation, "agent-rights", said)
+
+
+def test_agents_may_not_watch_pods_elsewhere(installation: Installation) -> None:
+    elsewhere = {"spec": {"agent": {"scrape": {"namespaces": [NAMESPACE, "kube-public"]}}}}
     with installation.patched("noetlmetrics", NAME, elsewhere):
         found(installation, "agent-rights", "namespace kube-public has no RoleBinding")
+        # One that gives too little beside one of the namespace's own that does.
+        with installation.bound("kube-public", "too-little", "ClusterRole", "view-nothing"):
+            said = "there is no ClusterRole view-nothing, to which RoleBinding too-little"
+            found(installation, "agent-rights", said)
+            with installation.bound("kube-public", "watches", "Role", "watches-pods"):
+                said = f"by ClusterRole {AGENT_ROLE}, Role watches-pods"
+                found(installation, "agent-rights", said, "passed")
 
 
 def test_retention_is_suspended(installation: Installation) -> None:

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use http::Method;
-use noetl_metrics::wire::encoding::{Encoding, compress};
+use noetl_metrics::wire::encoding::{Encoding, compress, decompress};
 use serde_json::json;
 
 use crate::durability::{Client, check_stored};
@@ -129,6 +129,14 @@ async fn a_server_that_is_not_active_forwards_and_exports_nothing() {
         let answer = http.get("/api/metrics/prometheus?active=1&match[]=m").await.expect(200);
         assert_eq!(Exposition::checked(answer.text()).get("m", &[("component", "w")]), Some("1"));
         http.get("/api/metrics/prometheus?active=yes").await.problem(400, "invalid-parameter");
+        // As it was packed by the active one, and not again.
+        let gzip = [("accept-encoding", "gzip")];
+        let path = "/api/metrics/prometheus?active=1";
+        let answer = http.send(Method::GET, path, &gzip, Vec::new()).await.expect(200);
+        assert_eq!(answer.header("content-encoding"), "gzip");
+        let text = decompress(Encoding::Gzip, &answer.body, 1 << 20).unwrap();
+        let text = std::str::from_utf8(&text).unwrap();
+        assert_eq!(Exposition::checked(text).get("m", &[("component", "w")]), Some("1"));
     }
 }
 

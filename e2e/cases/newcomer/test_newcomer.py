@@ -28,6 +28,9 @@ def free_port() -> int:
 @pytest.fixture
 def manual(space: Namespace, postgres: Postgres, manuals: list[Manual]) -> Iterator[Manual]:
     """The page, of a reader who has a database and an Alertmanager; nothing else is there."""
+    # It is made by the page, and deleted afterwards with all that it has.
+    there = kube.kubectl("get", "namespace", NOETL.name, "--ignore-not-found", "--output=name")
+    assert not there, f"the cluster has a namespace {NOETL.name} already, which is not this case's"
     operator.uninstall()
     definitions.remove("victoriametrics")
     definitions.remove("prometheus")
@@ -43,7 +46,7 @@ def manual(space: Namespace, postgres: Postgres, manuals: list[Manual]) -> Itera
         yield manual
     finally:
         operator.uninstall()
-        kube.kubectl("delete", "namespace", NOETL.name, "--ignore-not-found", "--timeout=120s")
+        kube.kubectl("delete", "namespace", NOETL.name, "--ignore-not-found", "--timeout=240s")
 
 
 def columns(printed: str) -> list[list[str]]:
@@ -53,14 +56,22 @@ def columns(printed: str) -> list[list[str]]:
 
 
 def test_from_nothing_to_an_alert_and_back(manual: Manual, space: Namespace):
-    manual.follow("the operator", PAGE, r"^helm install .* --create-namespace --wait$")
+    manual.follow("the operator", PAGE, r"^helm install [^{]* --set instance.namespace=noetl$")
     manual.follow("the Secret", PAGE, "create secret generic noetl-metrics-db")
     printed = manual.follow("the resource is ready", PAGE, "kind: NoetlMetrics")
-    table = printed[printed.index("NAME ") :]
-    assert columns(table) == columns(manual.block(PAGE, "text", "^NAME "))
+    assert "successfully rolled out" in printed
+    said = columns(manual.block(PAGE, "text", "^NAME "))
+    # The operator hears of the last pod as kubectl does, and may be a moment behind.
+    until(
+        "the table is the page's",
+        lambda: columns(NOETL.kubectl("get", "noetlmetrics", "noetl")) == said,
+        seconds=30,
+    )
 
     printed = manual.follow("a metric of one's own, read back", PAGE, "port-forward")
     assert manual.block(PAGE, "text", "jobs_processed_total{") in printed
+    printed = manual.follow("the chart's test", PAGE, "^helm test")
+    assert "noetl_metrics_check_time_seconds = " in printed
 
     manual.follow("a rule", PAGE, "name: ManyJobs")
     with (

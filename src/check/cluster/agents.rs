@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::Node;
-use k8s_openapi::api::rbac::v1::{ClusterRole, RoleBinding};
+use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule, Role, RoleBinding, RoleRef};
 use kube::{Api, ResourceExt};
 
 use super::super::report::{Outcome, failed, left_out, listed, passed, warning};
@@ -57,48 +57,96 @@ pub(super) async fn rights(it: &Installation) -> Read<Outcome> {
     }
     let own = std::slice::from_ref(&it.space.namespace);
     let namespaces = if agent.scrape.namespaces.is_empty() { own } else { &agent.scrape.namespaces };
-    let mut roles = BTreeSet::new();
+    let (mut roles, mut wrong, mut unread) = (BTreeSet::new(), Vec::new(), None);
     for namespace in namespaces {
-        roles.insert(role_in(it, namespace).await?);
+        match role_in(it, namespace).await {
+            Ok(Ok(role)) => _ = roles.insert(role),
+            Ok(Err(why)) => wrong.push(why),
+            Err(outcome) => unread = Some(outcome),
+        }
     }
-    let roles: Vec<String> = roles.into_iter().collect();
-    Ok(passed(format!("by ClusterRole {}", roles.join(", "))))
+    match unread {
+        _ if !wrong.is_empty() => Ok(failed(wrong.join("; "))),
+        Some(outcome) => Err(outcome),
+        None => Ok(passed(format!("by {}", roles.into_iter().collect::<Vec<_>>().join(", ")))),
+    }
 }
 
-/// The role by which agents may watch the pods of a namespace: one that is there, and that a
-/// RoleBinding of the namespace gives them.
-async fn role_in(it: &Installation, namespace: &str) -> Read<String> {
-    let (name, own) = (&it.names.agent, &it.space.namespace);
+/// The role by which agents may list and watch the pods of a namespace: one that is there, and that a
+/// RoleBinding of the namespace gives them. Otherwise why there is none.
+async fn role_in(it: &Installation, namespace: &str) -> Read<Result<String, String>> {
+    let (account, own) = (&it.names.agent, &it.space.namespace);
     let space = Space { namespace: namespace.to_owned(), client: it.space.client.clone() };
-    let binds = |binding: &RoleBinding| {
-        let subjects = binding.subjects.iter().flatten();
-        subjects
-            .clone()
-            .any(|s| s.kind == "ServiceAccount" && s.name == *name && s.namespace.as_ref() == Some(own))
-    };
-    let binding = if namespace == own {
-        // The operator made it.
-        let Some(binding) = space.get::<RoleBinding>(name).await? else {
-            return Err(failed(format!("there is no RoleBinding {name}")));
-        };
-        Some(binding)
-            .filter(binds)
-            .ok_or_else(|| failed(format!("RoleBinding {name} does not bind ServiceAccount {name}")))?
-    } else {
-        space.list::<RoleBinding>("").await?.into_iter().find(binds).ok_or_else(|| {
-            failed(format!("namespace {namespace} has no RoleBinding for ServiceAccount {own}:{name}"))
-        })?
-    };
-    let role = binding.role_ref.name;
-    let roles: Api<ClusterRole> = Api::all(it.space.client.clone());
-    let Some(found) = roles.get_opt(&role).await.map_err(|e| unread(&e))? else {
-        let bound = binding.metadata.name.unwrap_or_default();
-        return Err(failed(format!("there is no ClusterRole {role}, to which RoleBinding {bound} binds")));
-    };
-    let watches = found.rules.unwrap_or_default().iter().any(|rule| {
-        let has =
-            |list: &Option<Vec<String>>, word: &str| list.iter().flatten().any(|w| w == word || w == "*");
-        has(&rule.resources, "pods") && rule.verbs.iter().any(|verb| verb == "watch" || verb == "*")
+    let bindings = space.list::<RoleBinding>("").await?.into_iter().filter(|binding| {
+        binding.subjects.iter().flatten().any(|subject| {
+            subject.kind == "ServiceAccount"
+                && subject.name == *account
+                && subject.namespace.as_ref() == Some(own)
+        })
     });
-    if watches { Ok(role) } else { Err(failed(format!("ClusterRole {role} does not let them watch pods"))) }
+    let mut wrong = Vec::new();
+    for binding in bindings {
+        let RoleRef { kind, name, .. } = &binding.role_ref;
+        let role = format!("{kind} {name}");
+        match rules(&space, &binding.role_ref).await? {
+            Some(rules) if let_watch(&rules) => return Ok(Ok(role)),
+            Some(_) => wrong.push(format!("{role} does not let them list and watch pods of {namespace}")),
+            None => {
+                let bound = binding.name_any();
+                wrong.push(format!("there is no {role}, to which RoleBinding {bound} of {namespace} binds"));
+            }
+        }
+    }
+    if wrong.is_empty() {
+        wrong.push(format!("namespace {namespace} has no RoleBinding for ServiceAccount {own}:{account}"));
+    }
+    Ok(Err(wrong.join("; ")))
+}
+
+/// What the role of a binding allows; `None` where it is not there.
+async fn rules(space: &Space, role: &RoleRef) -> Read<Option<Vec<PolicyRule>>> {
+    if role.kind == "Role" {
+        let found = space.get::<Role>(&role.name).await?;
+        return Ok(found.map(|role| role.rules.unwrap_or_default()));
+    }
+    let roles: Api<ClusterRole> = Api::all(space.client.clone());
+    let found = roles.get_opt(&role.name).await.map_err(|e| unread(&e))?;
+    Ok(found.map(|role| role.rules.unwrap_or_default()))
+}
+
+/// Whether rules allow to list and to watch all pods.
+fn let_watch(rules: &[PolicyRule]) -> bool {
+    let has = |list: &[String], word: &str| list.iter().any(|w| w == word || w == "*");
+    let of_pods = |rule: &&PolicyRule| {
+        has(rule.api_groups.as_deref().unwrap_or_default(), "")
+            && has(rule.resources.as_deref().unwrap_or_default(), "pods")
+            && rule.resource_names.is_none()
+    };
+    ["list", "watch"].iter().all(|verb| rules.iter().filter(of_pods).any(|rule| has(&rule.verbs, verb)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(groups: &[&str], resources: &[&str], verbs: &[&str]) -> PolicyRule {
+        let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+        PolicyRule {
+            api_groups: Some(owned(groups)),
+            resources: Some(owned(resources)),
+            verbs: owned(verbs),
+            ..PolicyRule::default()
+        }
+    }
+
+    #[test]
+    fn it_takes_both_verbs_on_pods_of_the_core_group() {
+        assert!(let_watch(&[rule(&[""], &["pods"], &["list", "watch"])]));
+        assert!(let_watch(&[rule(&[""], &["pods"], &["list"]), rule(&["*"], &["*"], &["watch"])]));
+        assert!(!let_watch(&[rule(&[""], &["pods"], &["get", "watch"])]));
+        assert!(!let_watch(&[rule(&["apps"], &["pods"], &["*"])]));
+        assert!(!let_watch(&[rule(&[""], &["pods/log"], &["*"])]));
+        let named = PolicyRule { resource_names: Some(vec!["one".into()]), ..rule(&[""], &["pods"], &["*"]) };
+        assert!(!let_watch(&[named]));
+    }
 }

@@ -1,19 +1,15 @@
 //! One sample's way: registered, reported, read back, exported.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
 use super::super::catalogue::{EXPORTED, LEAVES, READ_BACK, REGISTERS, STORED};
-use super::super::report::{Outcome, Report, failed, left_out, passed};
+use super::super::report::Report;
 use super::caller::{Answer, Caller};
 use crate::model::Millis;
 
 /// The component that the sample belongs to, and its metric.
 pub(super) const COMPONENT: &str = "noetl-metrics-check";
 const METRIC: &str = "noetl_metrics_check_time_seconds";
-/// How often the export is asked for it.
-const ASKED: usize = 16;
 
 /// One step after the other, until one fails.
 pub(super) async fn note(caller: &Caller, report: &mut Report<'_>) {
@@ -24,7 +20,7 @@ pub(super) async fn note(caller: &Caller, report: &mut Report<'_>) {
         "timestamp": now.rfc3339(), "unit": "seconds", "help_text": "When noetl-metrics check ran last."});
     let reported = json!({"component_name": COMPONENT, "component_type": "check", "metrics": [sample]});
     let query = format!("/api/metrics/query?component_name={COMPONENT}&metric_name={METRIC}&limit=1");
-    let export = format!("/api/metrics/prometheus?component_name={COMPONENT}");
+    let export = format!("/api/metrics/prometheus?active=1&component_name={COMPONENT}");
     let write = async |path, body| caller.post(path, body, caller.token()).await.and_then(Answer::body);
     let read = async |path: &str| caller.get(path).await.and_then(Answer::body);
     if !report.note(REGISTERS, write("/api/worker/pool/register", &component).await) {
@@ -32,7 +28,7 @@ pub(super) async fn note(caller: &Caller, report: &mut Report<'_>) {
     }
     if report.note(STORED, write("/api/metrics/report", &reported).await) {
         report.note(READ_BACK, read(&query).await.and_then(|text| found(&text, value)));
-        report.note(EXPORTED, exported(caller, &export).await);
+        report.note(EXPORTED, read(&export).await.and_then(|text| exported(&text)));
     }
     report.note(LEAVES, write("/api/worker/pool/deregister", &component).await);
 }
@@ -47,22 +43,8 @@ fn found(text: &str, value: i64) -> Result<String, String> {
     }
 }
 
-/// Whether the export has the series. Behind one address there may be several servers, of which the
-/// active one exports: each request is a new connection, and one of them finds it.
-async fn exported(caller: &Caller, export: &str) -> Outcome {
-    for _ in 0..ASKED {
-        let text = match caller.get(export).await.and_then(Answer::body) {
-            Ok(text) => text,
-            Err(why) => return failed(why),
-        };
-        if let Some(line) = text.lines().find(|line| line.starts_with(METRIC)) {
-            return passed(line);
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    let ready = caller.get("/readyz?verbose").await.and_then(Answer::body).unwrap_or_default();
-    if ready.contains("[+]standby") {
-        return left_out("this server is not the active one, which alone exports");
-    }
-    failed(format!("the export has no {METRIC}"))
+/// Whether the export has the series.
+fn exported(text: &str) -> Result<String, String> {
+    let line = text.lines().find(|line| line.starts_with(METRIC));
+    line.map(str::to_owned).ok_or_else(|| format!("the export has no {METRIC}"))
 }

@@ -34,7 +34,7 @@ impl Seen {
     pub(super) async fn read(caller: &Caller) -> Result<Self, String> {
         let mut components = caller.json("/api/metrics/components").await?;
         let chosen: Vec<_> = OF_AGENTS.iter().map(|family| format!("match[]={family}")).collect();
-        let export = format!("/api/metrics/prometheus?{}", chosen.join("&"));
+        let export = format!("/api/metrics/prometheus?active=1&{}", chosen.join("&"));
         Ok(Self {
             own: readings(caller, "/metrics").await?,
             agents: readings(caller, &export).await?,

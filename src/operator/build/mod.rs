@@ -87,14 +87,17 @@ pub(super) fn build(checked: &Checked) -> Resources {
         agent_role: checked
             .agent_cluster_role
             .as_deref()
-            .filter(|_| agents && checked.pods_namespaces().contains(&checked.namespace.as_str()))
+            .filter(|_| agents && checked.looks_in_own())
             .map(|role| account::agent_role(checked, role)),
         certificates: tls::certificates(checked),
         service: service::service(checked),
         budget: budget::budget(checked),
         network_policy: network_policy::network_policy(checked),
         scrape: checked.scrape.and_then(|kind| Some((kind, scrape::scrape(checked, kind)?))),
-        scrape_pods: checked.scrape_pods.map(|kind| (kind, scrape::pods(checked, kind))),
+        scrape_pods: checked
+            .scrape_pods
+            .filter(|_| checked.looks_in_own())
+            .map(|kind| (kind, scrape::pods(checked, kind))),
         rules: checked.rules.map(|kind| (kind, rules::rules(checked, kind))),
         rules_file: rules_file::rules_file(checked),
         migrate: jobs::migrate(checked),

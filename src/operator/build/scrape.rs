@@ -63,7 +63,9 @@ pub(super) fn scrape(checked: &Checked, kind: Kind) -> Option<Value> {
     Some(object(checked, kind, &checked.names.server, &checked.spec.scrape.labels, &spec))
 }
 
-/// The object that names the pods that agents scrape, of a kind that names pods.
+/// The object that names the pods that agents scrape, of a kind that names pods. It is of the resource's
+/// namespace alone: what may be read in another one is for its owner to say, whom a scraper with rights
+/// in all of them would not ask.
 pub(super) fn pods(checked: &Checked, kind: Kind) -> Value {
     let asked = &checked.spec.agent.scrape;
     let job = json!([{"action": "replace", "targetLabel": "job", "replacement": PODS_JOB}]);
@@ -84,11 +86,7 @@ pub(super) fn pods(checked: &Checked, kind: Kind) -> Value {
     };
     let endpoints: Vec<Value> = asked.ports.iter().map(endpoint).collect();
     let list = if kind == Kind::PodMonitoring { "endpoints" } else { "podMetricsEndpoints" };
-    let mut spec = json!({"selector": asked.selector, list: endpoints});
-    // That of Google sees its own namespace alone.
-    if !asked.namespaces.is_empty() && kind != Kind::PodMonitoring {
-        spec["namespaceSelector"] = json!({"matchNames": asked.namespaces});
-    }
+    let spec = json!({"selector": asked.selector, list: endpoints});
     object(checked, kind, &checked.names.pods, &checked.spec.scrape.labels, &spec)
 }
 

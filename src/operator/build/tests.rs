@@ -148,6 +148,22 @@ fn golden_scrape_kinds() {
 }
 
 #[test]
+fn pods_of_other_namespaces_are_for_their_owners_to_give() {
+    let of = |namespaces: &str| {
+        let spec = format!("agent: {{scrape: {{object: true, namespaces: {namespaces}}}}}");
+        let mut checked = checked(&spec, &[Kind::PodMonitor]);
+        checked.agent_cluster_role = Some("noetl-metrics-agent".to_owned());
+        build(&checked)
+    };
+    let foreign = of("[workflows]");
+    assert!(foreign.agent_role.is_none() && foreign.scrape_pods.is_none());
+    let both = of("[noetl, workflows]");
+    let (_, object) = both.scrape_pods.unwrap();
+    assert!(object["spec"].get("namespaceSelector").is_none(), "its own namespace alone: {object}");
+    assert_eq!(both.agent_role.unwrap().metadata.namespace.as_deref(), Some("noetl"));
+}
+
+#[test]
 fn scrape_objects_name_a_port_that_the_container_has() {
     let resources = build(&checked("{}", ALL));
     let server = serde_json::to_value(&resources.server).unwrap();

@@ -134,7 +134,7 @@ fn footer(shell: &Shell) -> Markup {
                 p { "NoETL Metrics " (shell.version) ", up for " (uptime) }
                 ul {
                     li { a href="/openapi.json" { "API description" } }
-                    li { a href="/api/metrics/prometheus" { "Prometheus export" } }
+                    li { a href="/api/metrics/prometheus?active=1" { "Prometheus export" } }
                     li { a href="/metrics" { "Own metrics" } }
                     li { a href="/readyz?verbose" { "Health" } }
                 }
