@@ -7,7 +7,7 @@
 #   scripts/soak.sh
 #
 # Environment: FAULTS (seeds of 300 s each: 12), OUTAGE (scrapes while the server is away: 240),
-# HISTORIES (10000), KILLS (200), BUSY (seconds for writers and readers: 600), PG_BIN.
+# HISTORIES (10000), KILLS (200), BUSY (seconds for writers and readers: 600), each left out by 0; PG_BIN.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -50,6 +50,7 @@ one_of() {
 # Each seed once, and what it tells at its end.
 faults() {
     local seed
+    [ "$faults" -gt 0 ] || return 0
     said=0
     for ((seed = 1; seed <= faults; seed++)); do
         progress faults $((seed - 1)) "$faults"
@@ -66,6 +67,7 @@ faults() {
 # passes WHAT TEST VARIABLE ALL BATCH: the numbers from 0 on, some together, each batch once.
 passes() {
     local what=$1 test=$2 variable=$3 all=$4 batch=$5 from to
+    [ "$all" -gt 0 ] || return 0
     said=0
     for ((from = 0; from < all; from += batch)); do
         to=$((from + batch < all ? from + batch : all))
@@ -80,14 +82,14 @@ passes() {
 scripts/setup.sh run
 cargo test --locked --quiet --no-run --test contract --test faults --test model
 faults
-if [ ! -e "$state/outage-$outage" ]; then
+if [ "$outage" -gt 0 ] && [ ! -e "$state/outage-$outage" ]; then
     echo "soak: ten agents, and a server that is away for $outage scrapes"
     one_of contract spool::ten_agents_drain_an_outage_in_order_and_at_their_rate "OUTAGE=$outage"
     touch "$state/outage-$outage"
 fi
 passes histories histories::every_query_agrees_with_plain_rows_whatever_happened SEEDS "$histories" "$batch"
 passes kills kills::nothing_acknowledged_is_lost_or_doubled_by_kill_9 KILLS "$kills" 20
-if [ ! -e "$state/busy-$busy" ]; then
+if [ "$busy" -gt 0 ] && [ ! -e "$state/busy-$busy" ]; then
     echo "soak: writers, sealing, maintenance and readers at once for $busy s"
     one_of model busy::readers_see_each_sample_once_while_hours_are_sealed_and_dropped "BUSY=$busy"
     touch "$state/busy-$busy"

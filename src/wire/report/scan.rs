@@ -165,7 +165,7 @@ impl<'a> Scan<'a> {
         Some(!is_empty)
     }
 
-    /// Whether another one follows, and not the end.
+    /// Whether another one follows, and not the end. What comes behind the end is not part of the value.
     fn more(&mut self, close: u8) -> Option<bool> {
         self.spaces();
         let next = self.peek()?;
@@ -173,8 +173,11 @@ impl<'a> Scan<'a> {
             return None;
         }
         self.at += 1;
-        self.spaces();
-        Some(next == b',')
+        let follows = next == b',';
+        if follows {
+            self.spaces();
+        }
+        Some(follows)
     }
 
     /// A string; whether it has no escapes.
@@ -278,6 +281,7 @@ mod tests {
         for body in [
             r#"{"component_name":"w","component_type":null,"metrics":[]}"#,
             r#"{"metrics": [{"metric_name": "a", "metric_value": -1.5e-7, "labels": {"a": "\u00e4\\\"", "b": ""}}, {}], "runtime_id": 7}"#,
+            r#"{ "metrics" : [ { "labels" : { "a" : "b" } , "buckets" : [ ] , "quantiles" : { } , "unit" : "s" } ] } "#,
             "{\"x\":[1,{\"y\":[true,false,null]}],\"kind\":\"k\",\"metrics\":[{\"timestamp\":\"2024\",\"new\":[]}]}\n",
         ] {
             let (fast, general) = both(body).unwrap();
