@@ -32,7 +32,9 @@ pub fn base_url(s: &str) -> Result<String, String> {
     let parsed: http::Uri = url.parse().map_err(|e| format!("{s:?} is not a URL ({e})"))?;
     let is_base = matches!(parsed.scheme_str(), Some("http" | "https"))
         && parsed.authority().is_some_and(|a| !a.as_str().contains('@'))
-        && parsed.path_and_query().is_none_or(|p| p.as_str() == "/");
+        && parsed.path_and_query().is_none_or(|p| p.as_str() == "/")
+        // What a URI of the crate leaves out.
+        && !url.contains('#');
     if is_base {
         Ok(url.to_owned())
     } else {
@@ -90,6 +92,18 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn the_base_of_a_server_is_all_of_its_address() {
+        for text in ["http://h:8082", " https://h/ ", "http://[::1]:1"] {
+            assert_eq!(base_url(text).as_deref(), Ok(text.trim().trim_end_matches('/')), "{text}");
+        }
+        for text in
+            ["h:1", "ftp://h", "http://h/api", "http://h?a", "http://h#a", "http://u@h", "http://h#a /"]
+        {
+            assert!(base_url(text).unwrap_err().contains(&format!("{text:?}")), "{text}");
+        }
+    }
 
     #[test]
     fn bare_numbers_are_seconds() {

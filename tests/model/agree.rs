@@ -135,6 +135,7 @@ pub fn learn(system: &System, reference: &mut Reference, at_rest: bool) -> Check
     for (key, found) in system.server.newest() {
         let expected = reference.newest(key, system.now());
         let known = reference.live.get(&key).copied();
+        let at_rest = at_rest && !reference.unheard.contains(&key);
         match (known, found) {
             (None, found) if at_rest && expected.is_some() => {
                 if found != expected {

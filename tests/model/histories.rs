@@ -12,7 +12,7 @@ use crate::agree::{check, learn, same};
 use crate::busy::TURNS;
 use crate::history::{History, Report, Step, Work, history};
 use crate::questions::ask;
-use crate::reference::{HOUR, Reference, Sample, rows_of, samples_of};
+use crate::reference::{HOUR, Key, Reference, Sample, rows_of, samples_of};
 use crate::system::{Checked, RECENT, System};
 
 /// Midnight before 2024-03-10, from where all begin.
@@ -138,7 +138,12 @@ async fn take(
                 reference.put(row);
             }
             system.server.look_for_inserted().await?;
-            for row in rows.iter().filter(|row| row.at > now - RECENT) {
+            let (recent, old): (Vec<&Sample>, Vec<&Sample>) =
+                rows.iter().partition(|row| row.at > now - RECENT);
+            let in_memory = system.server.newest();
+            let without_one = |key: &Key| in_memory.get(key) == Some(&None);
+            reference.unheard.extend(old.iter().map(|row| row.key).filter(without_one));
+            for row in recent {
                 if let Some(newest) = reference.live.get_mut(&row.key)
                     && row.at >= newest.0
                 {
@@ -183,6 +188,7 @@ async fn take(
             system.server.forget(*component);
             reference.live.retain(|key, _| key.component != *component);
             reference.exported.retain(|key| key.component != *component);
+            reference.unheard.retain(|key| key.component != *component);
         }
         Step::Restart => {
             system = system.restart().await?;
@@ -242,6 +248,7 @@ async fn crash(system: System, reference: &mut Reference, during: &Work, micros:
 /// A server that starts finds the newest values, and shows them.
 fn started(system: &System, reference: &mut Reference) -> Checked {
     reference.live.clear();
+    reference.unheard.clear();
     learn(system, reference, true)?;
     reference.exported = reference.live.keys().copied().collect();
     Ok(())

@@ -76,6 +76,9 @@ pub struct Reference {
     pub live: HashMap<Key, (i64, u64)>,
     /// Series that a scraper sees.
     pub exported: HashSet<Key>,
+    /// Series that the server had in memory without a sample, as where the report that made them was
+    /// killed, when SQL inserted samples that are too old to be looked for: it goes on without.
+    pub unheard: HashSet<Key>,
     /// Until then samples are gone that were there: of whole hours more may be known than of samples.
     pub gone_until: i64,
     pub metric_ttl: HashMap<u8, i32>,
