@@ -161,7 +161,7 @@ def verb_of(call: Call) -> str:
     words = list(call.words)
     while words[0].startswith("-"):
         words = words[2:]
-    nested = {"create": 1, "auth": 1, "top": 1}.get(words[0], 0)
+    nested = {"create": 1, "auth": 1, "top": 1, "rollout": 1}.get(words[0], 0)
     verb = " ".join(words[: 1 + nested])
     # `create secret generic`
     return f"{verb} {words[2]}" if verb == "create secret" else verb
