@@ -81,9 +81,12 @@ impl Partitions {
         known.iter().rev().any(|p| p.from <= at && at < p.to && !p.closed && !p.detach_pending)
     }
 
-    /// To be held from asking [`Self::hold`] until what was appended is committed.
+    /// To be held from asking [`Self::hold`] until what was appended is committed. What is over by now is
+    /// over: maintenance, a process of its own, seals by the clock too, however long nobody was here.
     pub async fn appending(&self) -> RwLockReadGuard<'_, ()> {
-        self.appending.read().await
+        let appending = self.appending.read().await;
+        self.end_hours(Millis::now());
+        appending
     }
 
     /// Makes partitions from the first hour that is not over to `hours` ahead, and looks at what there
@@ -379,5 +382,18 @@ mod tests {
         assert_eq!(held(), [false, false, true, false, false]);
         partitions.end_hours(Millis(HOUR_MS));
         assert!(!partitions.hold(at(1)), "a clock that goes back opens nothing");
+    }
+
+    #[tokio::test]
+    async fn who_appends_goes_by_the_clock_and_not_by_when_hours_were_ended_last() {
+        let partitions = Partitions::default();
+        partitions.known.store(vec![hour(1, false), hour(2, false)].into());
+        let at = Millis(HOUR_MS);
+        Millis::pretend(Millis(2 * HOUR_MS + GRACE_MS - 1));
+        let _before = partitions.appending().await;
+        assert!(partitions.hold(at));
+        Millis::pretend(Millis(2 * HOUR_MS + GRACE_MS));
+        let _after = partitions.appending().await;
+        assert!(!partitions.hold(at));
     }
 }
