@@ -32,7 +32,7 @@ rows=${rows//,/ }
 wants() { [[ -z ${rows// /} || $rows == *" $1 "* ]]; }
 
 # What an agent takes on a node is what the image's program takes; in short the program under test does.
-if [ -z "${QUICK:-}" ] && { wants 9 || wants 12; }; then
+if [[ ${QUICK:-0} == 0 ]] && { wants 9 || wants 12; }; then
     scripts/setup.sh image
     # As it is shipped, whatever its size: that is a figure of row 12.
     env -u ARCHIVE -u FROM_BINARY PROFILE=dist MAX_MB=1000 scripts/image.sh

@@ -39,6 +39,13 @@ pub(super) struct Body {
     _room: Held,
 }
 
+impl Body {
+    /// The same bytes, for as long as the body is there: its room goes with it.
+    pub(super) fn shared(&self) -> Bytes {
+        self.bytes.clone()
+    }
+}
+
 impl Deref for Body {
     type Target = [u8];
 

@@ -140,7 +140,7 @@ pub(super) async fn forward(app: &App, peer: &Peer, request: &mut Request) -> Re
         .request(request.method.clone(), url)
         .headers(headers)
         .header(FORWARDED, "1")
-        .body(Bytes::copy_from_slice(&body))
+        .body(body.shared())
         .send()
         .await;
     let mut answer = answer.map_err(|error| {

@@ -141,9 +141,11 @@ async fn take(
             let (recent, old): (Vec<&Sample>, Vec<&Sample>) =
                 rows.iter().partition(|row| row.at > now - RECENT);
             let in_memory = system.server.newest();
-            let without_one = |key: &Key| in_memory.get(key) == Some(&None);
+            let without_one =
+                |key: &Key| in_memory.get(key) == Some(&None) && !recent.iter().any(|row| row.key == *key);
             reference.unheard.extend(old.iter().map(|row| row.key).filter(without_one));
             for row in recent {
+                reference.unheard.remove(&row.key);
                 if let Some(newest) = reference.live.get_mut(&row.key)
                     && row.at >= newest.0
                 {

@@ -12,7 +12,7 @@ from support.manual import Manual
 from support.postgres import Postgres
 from support.wait import until
 
-pytestmark = [pytest.mark.alone, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(1200)]
 
 PAGE = "docs/install-kubernetes.md"
 # As the page names it.
@@ -46,7 +46,7 @@ def manual(space: Namespace, postgres: Postgres, manuals: list[Manual]) -> Itera
         yield manual
     finally:
         operator.uninstall()
-        kube.kubectl("delete", "namespace", NOETL.name, "--ignore-not-found", "--timeout=240s")
+        kube.kubectl("delete", "namespace", NOETL.name, "--ignore-not-found", timeout=240)
 
 
 def columns(printed: str) -> list[list[str]]:
@@ -58,8 +58,8 @@ def columns(printed: str) -> list[list[str]]:
 def test_from_nothing_to_an_alert_and_back(manual: Manual, space: Namespace):
     manual.follow("the operator", PAGE, r"^helm install [^{]* --set instance.namespace=noetl$")
     manual.follow("the Secret", PAGE, "create secret generic noetl-metrics-db")
-    printed = manual.follow("the resource is ready", PAGE, "kind: NoetlMetrics")
-    assert "successfully rolled out" in printed
+    printed = manual.follow("all of it runs", PAGE, "kind: NoetlMetrics", seconds=400)
+    assert printed.count("successfully rolled out") == 2, printed
     said = columns(manual.block(PAGE, "text", "^NAME "))
     # The operator hears of the last pod as kubectl does, and may be a moment behind.
     until(

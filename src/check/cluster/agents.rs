@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::Node;
-use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule, Role, RoleBinding, RoleRef};
+use k8s_openapi::api::rbac::v1::{
+    ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding, RoleRef, Subject,
+};
 use kube::{Api, ResourceExt};
 
 use super::super::report::{Outcome, failed, left_out, listed, passed, warning};
@@ -57,50 +59,98 @@ pub(super) async fn rights(it: &Installation) -> Read<Outcome> {
     }
     let own = std::slice::from_ref(&it.space.namespace);
     let namespaces = if agent.scrape.namespaces.is_empty() { own } else { &agent.scrape.namespaces };
-    let (mut roles, mut wrong, mut unread) = (BTreeSet::new(), Vec::new(), None);
+    let (mut roles, mut wrong, mut unread) = (BTreeSet::new(), Vec::new(), Vec::new());
     for namespace in namespaces {
-        match role_in(it, namespace).await {
-            Ok(Ok(role)) => _ = roles.insert(role),
-            Ok(Err(why)) => wrong.push(why),
-            Err(outcome) => unread = Some(outcome),
+        match roles_in(it, namespace).await {
+            Rights::By(by) => roles.extend(by),
+            Rights::Lacking(why) => wrong.push(why),
+            Rights::Unread(why) => unread.push(why),
         }
     }
-    match unread {
-        _ if !wrong.is_empty() => Ok(failed(wrong.join("; "))),
-        Some(outcome) => Err(outcome),
-        None => Ok(passed(format!("by {}", roles.into_iter().collect::<Vec<_>>().join(", ")))),
-    }
+    Ok(if !wrong.is_empty() {
+        wrong.extend(unread);
+        failed(wrong.join("; "))
+    } else if unread.is_empty() {
+        passed(format!("by {}", roles.into_iter().collect::<Vec<_>>().join(", ")))
+    } else {
+        left_out(unread.join("; "))
+    })
 }
 
-/// The role by which agents may list and watch the pods of a namespace: one that is there, and that a
-/// RoleBinding of the namespace gives them. Otherwise why there is none.
-async fn role_in(it: &Installation, namespace: &str) -> Read<Result<String, String>> {
+/// Whether agents may list and watch the pods of a namespace.
+enum Rights {
+    /// They may, by these roles.
+    By(Vec<String>),
+    /// They may not, and why.
+    Lacking(String),
+    /// What was read does not let them, and this could not be read.
+    Unread(String),
+}
+
+/// What all bindings of the agents together let them do in a namespace: its own, and those of the whole
+/// cluster, where they can be read.
+async fn roles_in(it: &Installation, namespace: &str) -> Rights {
     let (account, own) = (&it.names.agent, &it.space.namespace);
     let space = Space { namespace: namespace.to_owned(), client: it.space.client.clone() };
-    let bindings = space.list::<RoleBinding>("").await?.into_iter().filter(|binding| {
-        binding.subjects.iter().flatten().any(|subject| {
-            subject.kind == "ServiceAccount"
-                && subject.name == *account
-                && subject.namespace.as_ref() == Some(own)
-        })
-    });
-    let mut wrong = Vec::new();
-    for binding in bindings {
-        let RoleRef { kind, name, .. } = &binding.role_ref;
-        let role = format!("{kind} {name}");
-        match rules(&space, &binding.role_ref).await? {
-            Some(rules) if let_watch(&rules) => return Ok(Ok(role)),
-            Some(_) => wrong.push(format!("{role} does not let them list and watch pods of {namespace}")),
-            None => {
-                let bound = binding.name_any();
-                wrong.push(format!("there is no {role}, to which RoleBinding {bound} of {namespace} binds"));
+    let theirs = |binding: String, subjects: Option<Vec<Subject>>, role: RoleRef| {
+        let is_one = subjects.iter().flatten().any(|subject| names_account(subject, own, account));
+        is_one.then_some((binding, role))
+    };
+    let (mut bound, mut unread) = (Vec::new(), Vec::new());
+    match space.list::<RoleBinding>("").await {
+        Ok(found) => bound.extend(found.into_iter().filter_map(|it| {
+            theirs(format!("RoleBinding {} of {namespace}", it.name_any()), it.subjects, it.role_ref)
+        })),
+        Err(Outcome(_, why)) => unread.push(why),
+    }
+    match read_all::<ClusterRoleBinding>(&Api::all(it.space.client.clone()), "").await {
+        Ok(found) => bound.extend(found.into_iter().filter_map(|it| {
+            theirs(format!("ClusterRoleBinding {}", it.name_any()), it.subjects, it.role_ref)
+        })),
+        Err(Outcome(_, why)) => unread.push(why),
+    }
+    let (mut given, mut by, mut wrong) = (Vec::new(), Vec::new(), Vec::new());
+    for (binding, role) in bound {
+        let words = format!("{} {}", role.kind, role.name);
+        match rules(&space, &role).await {
+            Ok(Some(rules)) if rules.iter().any(is_of_pods) => {
+                given.extend(rules);
+                by.push(words);
             }
+            Ok(Some(_)) => {}
+            Ok(None) => wrong.push(format!("there is no {words}, to which {binding} binds")),
+            Err(Outcome(_, why)) => unread.push(why),
         }
+    }
+    if let_watch(&given) {
+        return Rights::By(by);
+    }
+    if !by.is_empty() {
+        wrong.push(format!("{} does not let them list and watch pods of {namespace}", by.join(" with ")));
     }
     if wrong.is_empty() {
         wrong.push(format!("namespace {namespace} has no RoleBinding for ServiceAccount {own}:{account}"));
     }
-    Ok(Err(wrong.join("; ")))
+    let wrong = wrong.join("; ");
+    if unread.is_empty() {
+        Rights::Lacking(wrong)
+    } else {
+        Rights::Unread(format!("{wrong}, as far as could be read: {}", unread.join("; ")))
+    }
+}
+
+/// Whether a subject is a ServiceAccount: by its name, as a user, or by a group that it is in.
+fn names_account(subject: &Subject, namespace: &str, name: &str) -> bool {
+    match &*subject.kind {
+        "ServiceAccount" => subject.name == name && subject.namespace.as_deref() == Some(namespace),
+        "User" => subject.name == format!("system:serviceaccount:{namespace}:{name}"),
+        "Group" => {
+            subject.name == "system:serviceaccounts"
+                || subject.name == "system:authenticated"
+                || subject.name == format!("system:serviceaccounts:{namespace}")
+        }
+        _ => false,
+    }
 }
 
 /// What the role of a binding allows; `None` where it is not there.
@@ -116,13 +166,19 @@ async fn rules(space: &Space, role: &RoleRef) -> Read<Option<Vec<PolicyRule>>> {
 
 /// Whether rules allow to list and to watch all pods.
 fn let_watch(rules: &[PolicyRule]) -> bool {
-    let has = |list: &[String], word: &str| list.iter().any(|w| w == word || w == "*");
-    let of_pods = |rule: &&PolicyRule| {
-        has(rule.api_groups.as_deref().unwrap_or_default(), "")
-            && has(rule.resources.as_deref().unwrap_or_default(), "pods")
-            && rule.resource_names.is_none()
-    };
-    ["list", "watch"].iter().all(|verb| rules.iter().filter(of_pods).any(|rule| has(&rule.verbs, verb)))
+    let of_pods = || rules.iter().filter(|rule| is_of_pods(rule));
+    ["list", "watch"].iter().all(|verb| of_pods().any(|rule| has(&rule.verbs, verb)))
+}
+
+/// Whether a rule is about all pods.
+fn is_of_pods(rule: &PolicyRule) -> bool {
+    has(rule.api_groups.as_deref().unwrap_or_default(), "")
+        && has(rule.resources.as_deref().unwrap_or_default(), "pods")
+        && rule.resource_names.is_none()
+}
+
+fn has(list: &[String], word: &str) -> bool {
+    list.iter().any(|one| one == word || one == "*")
 }
 
 #[cfg(test)]
@@ -148,5 +204,21 @@ mod tests {
         assert!(!let_watch(&[rule(&[""], &["pods/log"], &["*"])]));
         let named = PolicyRule { resource_names: Some(vec!["one".into()]), ..rule(&[""], &["pods"], &["*"]) };
         assert!(!let_watch(&[named]));
+    }
+
+    #[test]
+    fn a_service_account_is_named_in_three_ways() {
+        let subject = |kind: &str, name: &str, namespace: Option<&str>| Subject {
+            kind: kind.into(),
+            name: name.into(),
+            namespace: namespace.map(str::to_owned),
+            ..Subject::default()
+        };
+        let is_it = |kind, name, namespace| names_account(&subject(kind, name, namespace), "noetl", "a");
+        assert!(is_it("ServiceAccount", "a", Some("noetl")));
+        assert!(!is_it("ServiceAccount", "a", Some("other")) && !is_it("ServiceAccount", "b", Some("noetl")));
+        assert!(is_it("User", "system:serviceaccount:noetl:a", None) && !is_it("User", "a", None));
+        assert!(is_it("Group", "system:serviceaccounts:noetl", None));
+        assert!(is_it("Group", "system:serviceaccounts", None) && !is_it("Group", "noetl", None));
     }
 }
