@@ -31,7 +31,9 @@ def command(data: Path, listen: str) -> list[str]:
 def test_a_second_one_is_refused_and_a_hang_up_ends_the_first(data: Path, tmp_path: Path) -> None:
     listen = f"127.0.0.1:{free_port()}"
     # A group of its own, as a terminal's foreground has.
-    first = Process(["setsid", *command(data, listen)], tmp_path / "demo.log")
+    # Where this runs with nohup, that signal is ignored by whatever it starts.
+    heard = ["env", "--default-signal=HUP"]
+    first = Process(["setsid", *heard, *command(data, listen)], tmp_path / "demo.log")
     with running(first), httpx.Client(base_url=f"http://{listen}", timeout=20) as http:
         first.wait_ready(lambda: http.get("/readyz").status_code == 200)
         said = wait_for("it says what to do next", lambda: next_steps(first.log))
