@@ -17,6 +17,10 @@ use super::{App, filter, when};
 /// How long to wait before the next try where no connection can be accepted: files may be used up.
 const NONE_FOR: Duration = Duration::from_secs(1);
 
+/// Milliseconds for which a client may take nothing of what it is sent: what waits for it is memory. The
+/// system counts them, and ends the connection.
+const UNREAD_FOR_MS: u32 = 30_000;
+
 /// Answers until the server is to stop; then accepts nothing more, and returns when those that are
 /// there are done.
 pub(super) async fn serve(app: Arc<App>, listener: TcpListener, stopping: watch::Receiver<bool>) {
@@ -29,6 +33,9 @@ pub(super) async fn serve(app: Arc<App>, listener: TcpListener, stopping: watch:
         };
         match accepted {
             Ok((stream, _)) => {
+                if let Err(error) = rustix::net::sockopt::set_tcp_user_timeout(&stream, UNREAD_FOR_MS) {
+                    tracing::debug!(%error, "a client that reads nothing can't be given up");
+                }
                 tokio::spawn(connection(Arc::clone(&app), stream, graceful.watcher(), stopping.clone()));
             }
             Err(error) if is_of_one_connection(&error) => {}

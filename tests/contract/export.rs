@@ -477,3 +477,36 @@ async fn a_report_in_the_moment_of_expiry_is_not_lost_from_the_export() {
         assert!(missing.is_empty(), "round {round}: {missing:?} reported less than a second ago");
     }
 }
+
+#[tokio::test]
+async fn who_reads_nothing_of_an_answer_is_not_waited_for() {
+    let contract = Contract::start().await;
+    contract.register("w").await;
+    // More than the sockets of both sides hold.
+    let long = "x".repeat(4000);
+    for part in 0..8 {
+        let label = |i: i32| json!({"i": format!("{part}-{i}-{long}")});
+        let samples: Vec<Value> = (0..1000).map(|i| metric("m", "gauge", 1.0, &label(i))).collect();
+        contract.report("w", samples.into()).await.ok();
+    }
+    let mut stream = std::net::TcpStream::connect(&contract.server.address).unwrap();
+    std::io::Write::write_all(&mut stream, format!("GET {EXPORT} HTTP/1.1\r\nhost: h\r\n\r\n").as_bytes())
+        .unwrap();
+    // As the system lists it, of the server's side.
+    let ports =
+        [stream.peer_addr().unwrap(), stream.local_addr().unwrap()].map(|a| format!(":{:04X}", a.port()));
+    let is_there = || {
+        let listed = std::fs::read_to_string("/proc/net/tcp").unwrap();
+        listed.lines().any(|line| {
+            let mut words = line.split_whitespace().skip(1);
+            ports.iter().all(|port| words.next().is_some_and(|address| address.ends_with(port)))
+        })
+    };
+    assert!(is_there());
+    let began = Instant::now();
+    eventually("the connection is given up", Duration::from_mins(2), async || (!is_there()).then_some(()))
+        .await;
+    assert!(began.elapsed() > Duration::from_secs(20), "it had its time: {:?}", began.elapsed());
+    // Nobody else is kept waiting.
+    contract.get(&format!("{EXPORT}?component_name=none")).await.expect(200);
+}
