@@ -270,7 +270,8 @@ fn options(url: &str) -> Result<PgConnectOptions, StoreError> {
         return Err(StoreError::Url("must begin with postgres:// or postgresql://".into()));
     }
     let options: PgConnectOptions = url.parse().map_err(|e: sqlx::Error| StoreError::Url(e.to_string()))?;
-    Ok(options.extra_float_digits(None).statement_cache_capacity(0).application_name("noetl-metrics"))
+    // Room for the one statement that is kept prepared, that of blocks.
+    Ok(options.extra_float_digits(None).statement_cache_capacity(1).application_name("noetl-metrics"))
 }
 
 /// A `timestamptz` on its way to the database: microseconds since 2000, as PostgreSQL counts.

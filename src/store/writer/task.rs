@@ -14,6 +14,7 @@ use super::batch::Batch;
 use super::idempotency::keep_reply;
 use super::{Job, OnCommit, WriteError, WriterStats};
 use crate::model::{Millis, Point};
+use crate::store::blocks::Statement;
 use crate::store::db::{Database, StoreError};
 use crate::store::feed::Feed;
 use crate::store::partitions::Partitions;
@@ -38,16 +39,16 @@ pub(super) struct Task {
     /// Kept while one write follows the other, and since when: taking one from the pool and giving it
     /// back asks the database each time whether it is there.
     connection: Mutex<Option<(Instant, PoolConnection<Postgres>)>>,
-    /// Whether a pooler was met that hands each transaction another session. The driver sends a
-    /// statement and its values one after the other, so outside a transaction they may part.
+    /// Whether a pooler was met that hands each transaction another session, which does not know the
+    /// statement that is kept prepared.
     pooled: AtomicBool,
 }
 
-/// Whether values came to a session that does not have the statement, or another one. Nothing was done
-/// then.
+/// Whether values came to a session that does not have the statement, or another one of its name, or the
+/// statement to one that has it already. Nothing was done then.
 fn of_another_session(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    matches!(code.as_deref(), Some("26000" | "08P01" | "22P03"))
+    matches!(code.as_deref(), Some("26000" | "08P01" | "22P03" | "42804" | "42P05"))
 }
 
 impl Task {
@@ -200,7 +201,7 @@ impl Task {
                     Some(kept) => kept,
                     None => (Instant::now(), self.database.connection().await?),
                 };
-                match batch.blocks.append(&mut connection, self.database.fence()).await {
+                match batch.blocks.append(&mut connection, self.database.fence(), Statement::Kept).await {
                     Ok(()) => {
                         // After an error it is the pool's to see whether it can be used again.
                         *self.connection.lock() = Some((since, connection));
@@ -211,13 +212,18 @@ impl Task {
                             "a pooler stands before the database: each write is a transaction from now on"
                         );
                         self.pooled.store(true, Ordering::Relaxed);
+                        connection.close_on_drop();
                     }
                     Err(error) => return Err(StoreError::from(error).into()),
                 }
             }
             self.give_back();
             let mut tx = self.database.begin_write().await?;
-            batch.blocks.append(&mut tx, self.database.fence()).await.map_err(StoreError::from)?;
+            batch
+                .blocks
+                .append(&mut tx, self.database.fence(), Statement::Once)
+                .await
+                .map_err(StoreError::from)?;
             batch.append_rows(&mut tx).await?;
             batch.upsert_late(&mut tx).await?;
             for reply in replies {
