@@ -4,13 +4,15 @@
 use std::collections::HashMap;
 use std::hash::BuildHasher as _;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use foldhash::quality::FixedState;
 
-use super::raw::RawReport;
-use super::{Checked, Entry, Exemplar, Report, Sample, read, scan};
+use super::raw::{Listed, RawReport};
+use super::same::Nothing;
+use super::{Checked, Entry, Exemplar, Recall, Report, Sample, read, read_recalling, scan};
 use crate::model::{
-    Component, EXECUTION_ID, EXEMPLAR_CHARS, Limits, MetricType, Millis, Reading, RuntimeId, Series,
+    Component, EXECUTION_ID, EXEMPLAR_CHARS, Limits, MetricType, Millis, Orders, Reading, RuntimeId, Series,
     SeriesId, SeriesKey, chars_of, is_label_name, is_metric_name, is_stale,
 };
 use crate::wire::report_out::ReportOut;
@@ -21,21 +23,88 @@ const NOW: Millis = Millis(1_800_000_000_000);
 pub(crate) fn report(body: &[u8]) {
     let limits = Limits { samples: 50, bounds: 8, body_bytes: 1 << 12, ..Limits::default() };
     if let Ok(text) = str::from_utf8(body)
-        && let Some(fast) = scan::read(text, limits.samples)
+        && let Some(fast) = scan::read(text, limits.samples, |_| None::<Nothing>)
     {
         let general = RawReport::read_general(text, limits.samples).expect("what the fast parser reads");
-        assert_eq!(format!("{fast:?}"), format!("{general:?}"));
+        assert_eq!(format!("{:?}", fast.without_texts()), format!("{general:?}"));
     }
     let Ok(report) = read(body, &limits) else { return };
     assert!(report.len() <= limits.samples);
-    let Ok(checked) = report.check(&limits, NOW, key, |_| None) else { return };
+    let Ok(checked) = report.check(&limits, NOW, &Remembered::default()) else { return };
     keeps_limits(&report, &checked, body.len(), &limits);
     comes_back(&checked.samples, &limits);
-    is_the_same_of_known_series(&report, &checked, &limits);
+    let remembered = Remembered::all_of(&checked.samples);
+    is_the_same_of_known_series(&report, &checked, &remembered, &limits);
+    is_the_same_recalled(body, &remembered, &limits);
 }
 
-fn key(fields: &[&str; 5]) -> SeriesKey {
-    SeriesKey(FixedState::default().hash_one(fields).max(1))
+/// Series by the texts of their fields, or by what a test says.
+#[derive(Default)]
+pub(crate) struct Remembered {
+    pub(crate) key: Option<fn(&[&str; 5]) -> SeriesKey>,
+    pub(crate) series: HashMap<u64, Arc<Series>>,
+    pub(crate) orders: Orders,
+}
+
+impl Recall for Remembered {
+    fn key(&self, fields: &[&str; 5]) -> SeriesKey {
+        self.key.map_or_else(|| SeriesKey(FixedState::default().hash_one(fields).max(1)), |key| key(fields))
+    }
+
+    fn find(&self, key: SeriesKey) -> Option<&Arc<Series>> {
+        self.series.get(&key.0)
+    }
+
+    fn text(&self, around: &[&str; 3]) -> u64 {
+        FixedState::default().hash_one(around)
+    }
+
+    fn order(&self, first: SeriesKey) -> Option<Arc<[SeriesKey]>> {
+        self.orders.beginning_with(first)
+    }
+
+    fn learn(&self, order: Vec<SeriesKey>) {
+        self.orders.learn(order, self.series.len());
+    }
+}
+
+impl<R: Recall> Recall for &R {
+    fn key(&self, fields: &[&str; 5]) -> SeriesKey {
+        R::key(self, fields)
+    }
+
+    fn find(&self, key: SeriesKey) -> Option<&Arc<Series>> {
+        R::find(self, key)
+    }
+
+    fn text(&self, around: &[&str; 3]) -> u64 {
+        R::text(self, around)
+    }
+
+    fn order(&self, first: SeriesKey) -> Option<Arc<[SeriesKey]>> {
+        R::order(self, first)
+    }
+
+    fn learn(&self, order: Vec<SeriesKey>) {
+        R::learn(self, order);
+    }
+}
+
+impl Remembered {
+    /// Each series of these samples.
+    pub(crate) fn all_of(samples: &[Sample<'_>]) -> Self {
+        let component = Arc::new(Component::new(RuntimeId(1), "w", "worker_pool", NOW));
+        let series = |(sample, key): (&Sample<'_>, SeriesKey)| {
+            let line = format!("{}{{}} ", sample.name).into_bytes().into_boxed_slice();
+            let series = Series::new(SeriesId(1), Arc::clone(&component), sample.kind, line);
+            series.key.store(key.0, Ordering::Relaxed);
+            (key.0, Arc::new(series))
+        };
+        Self {
+            series: samples.iter().filter_map(|sample| Some((sample, sample.key?))).map(series).collect(),
+            ..Self::default()
+        }
+    }
 }
 
 fn keeps_limits(report: &Report<'_>, checked: &Checked<'_>, body: usize, limits: &Limits) {
@@ -117,7 +186,7 @@ fn comes_back(samples: &[Sample<'_>], limits: &Limits) {
     };
     let body = out.to_json().expect("it is written");
     let report = read(&body, limits).expect("it is read");
-    let again = report.check(limits, NOW, key, |_| None).expect("there are no more than before");
+    let again = report.check(limits, NOW, &Remembered::default()).expect("there are no more than before");
     // A bound or a suffix that the server made may make a name longer than one that a report may have.
     let short = |sample: &Sample<'_>| sample.name.len() <= limits.name_bytes;
     if samples.iter().all(short) {
@@ -136,42 +205,85 @@ fn said(sample: &Sample<'_>, at: Millis) -> String {
 }
 
 /// Where each series is known already, the same entries are taken, with the same values and times.
-fn is_the_same_of_known_series(report: &Report<'_>, checked: &Checked<'_>, limits: &Limits) {
-    let component = Arc::new(Component::new(RuntimeId(1), "w", "worker_pool", NOW));
-    let mut known: HashMap<u64, Arc<Series>> = HashMap::new();
-    for sample in &checked.samples {
-        let Some(key) = sample.key else { continue };
-        let line = format!("{}{{}} ", sample.name).into_bytes().into_boxed_slice();
-        let series = Series::new(SeriesId(1), Arc::clone(&component), sample.kind, line);
-        known.insert(key.0, Arc::new(series));
-    }
-    let again =
-        report.check(limits, NOW, key, |key| known.get(&key.0)).expect("there are no more than before");
-    let value = |value: f64| if value.is_nan() && !is_stale(value) { 0 } else { value.to_bits() };
-    let of = |checked: &Checked<'_>| -> Vec<_> {
-        let entry = |entry: &Entry| match entry {
-            Entry::Known(known) => (value(known.value), known.at),
-            Entry::Sample(place) => (value(checked.samples[*place].value), checked.samples[*place].at),
-        };
-        checked.entries.iter().map(entry).collect()
-    };
-    let exemplars = |checked: &Checked<'_>| -> Vec<_> {
-        let of = |one: &Exemplar<'_>| {
-            (
-                one.entry,
-                value(one.value),
-                one.at,
-                one.labels
-                    .clone()
-                    .into_iter()
-                    .map(|(k, v)| (k.into_owned(), v.into_owned()))
-                    .collect::<Vec<_>>(),
-            )
-        };
-        checked.exemplars.iter().map(of).collect()
-    };
-    assert_eq!(exemplars(&again), exemplars(checked));
-    assert_eq!(of(&again), of(checked));
+fn is_the_same_of_known_series(
+    report: &Report<'_>,
+    checked: &Checked<'_>,
+    remembered: &Remembered,
+    limits: &Limits,
+) {
+    let again = report.check(limits, NOW, remembered).expect("there are no more than before");
+    assert_eq!(exemplars_of(&again), exemplars_of(checked));
+    assert_eq!(entries_of(&again), entries_of(checked));
     let places = |checked: &Checked<'_>| checked.rejected.iter().map(|one| one.index).collect::<Vec<_>>();
     assert_eq!(places(&again), places(checked));
+}
+
+/// A body is read the same with what is remembered of one that it equals, or nearly, as without.
+fn is_the_same_recalled(body: &[u8], remembered: &Remembered, limits: &Limits) {
+    recalled_as_read(body, remembered, limits);
+    // Known again after each, or the next would hardly find anything.
+    let mut changed = body.to_vec();
+    let mut place = usize::try_from(FixedState::default().hash_one(body) % 1009).unwrap_or(0);
+    for byte in *b"0\"\\}1 ,-ae" {
+        place = (place * 31 + 7) % body.len().max(1);
+        let Some(at) = changed.get_mut(place) else { return };
+        let before = std::mem::replace(at, byte);
+        recalled_as_read(&changed, remembered, limits);
+        changed[place] = before;
+        recalled_as_read(body, remembered, limits);
+    }
+}
+
+/// How many entries were not taken apart.
+pub(crate) fn recalled_as_read(body: &[u8], remembered: &Remembered, limits: &Limits) -> usize {
+    let recalled = read_recalling(body, limits, |_| Some(remembered));
+    // Read afterwards: what is remembered changes as entries are checked.
+    let same = match &recalled {
+        Ok(report) => report.items.iter().filter(|listed| matches!(listed, Listed::Same(_))).count(),
+        Err(_) => 0,
+    };
+    let one = recalled.and_then(|report| report.check(limits, NOW, remembered));
+    let other = read(body, limits).and_then(|report| report.check(limits, NOW, remembered));
+    match (one, other) {
+        (Ok(one), Ok(other)) => {
+            assert_eq!(series_of(&one), series_of(&other));
+            assert_eq!(entries_of(&one), entries_of(&other));
+            assert_eq!(exemplars_of(&one), exemplars_of(&other));
+            assert_eq!(one.rejected, other.rejected);
+        }
+        (one, other) => assert_eq!(one.err(), other.err()),
+    }
+    same
+}
+
+/// Which series the entries are of, where they are known, by their keys.
+fn series_of(checked: &Checked<'_>) -> Vec<Option<u64>> {
+    let series = |entry: &Entry| match entry {
+        Entry::Known(known) => Some(known.series.key.load(Ordering::Relaxed)),
+        Entry::Sample(_) => None,
+    };
+    checked.entries.iter().map(series).collect()
+}
+
+/// A value in a form that is equal to itself.
+fn bits_of(value: f64) -> u64 {
+    if value.is_nan() && !is_stale(value) { 0 } else { value.to_bits() }
+}
+
+fn entries_of(checked: &Checked<'_>) -> Vec<(u64, Option<Millis>)> {
+    let entry = |entry: &Entry| match entry {
+        Entry::Known(known) => (bits_of(known.value), known.at),
+        Entry::Sample(place) => (bits_of(checked.samples[*place].value), checked.samples[*place].at),
+    };
+    checked.entries.iter().map(entry).collect()
+}
+
+type Said = (usize, u64, Option<Millis>, Vec<(String, String)>);
+
+fn exemplars_of(checked: &Checked<'_>) -> Vec<Said> {
+    let owned = |labels: &[crate::model::Label<'_>]| {
+        labels.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
+    };
+    let said = |one: &Exemplar<'_>| (one.entry, bits_of(one.value), one.at, owned(&one.labels));
+    checked.exemplars.iter().map(said).collect()
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, O
 
 use parking_lot::Mutex;
 
-use super::{Allowance, Millis, Steady};
+use super::{Allowance, Millis, Orders, Steady};
 
 /// Identity of a component's row in `noetl.runtime`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -49,6 +49,8 @@ pub struct Component {
     purged: AtomicBool,
     /// Series in memory.
     series: AtomicU32,
+    /// In which orders it writes them.
+    pub orders: Orders,
     /// Samples accepted.
     accepted: AtomicU64,
     /// Samples refused.
@@ -90,6 +92,7 @@ impl Component {
             left: AtomicI64::new(i64::MIN),
             purged: AtomicBool::new(false),
             series: AtomicU32::new(0),
+            orders: Orders::default(),
             accepted: AtomicU64::new(0),
             rejected: AtomicU64::new(0),
             last_reason: Mutex::new(None),

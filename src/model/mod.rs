@@ -6,6 +6,7 @@ mod exemplar;
 mod labels;
 mod limits;
 mod names;
+mod orders;
 mod reading;
 mod selector;
 mod series;
@@ -19,7 +20,8 @@ pub use labels::{
 };
 pub use limits::Limits;
 pub use names::{COMPONENT_UP, Family, REPORT_AGE, family_of, is_label_name, is_metric_name, is_reserved};
+pub use orders::Orders;
 pub use reading::{MetricType, Reading, STALE, is_stale};
 pub(crate) use selector::selector;
-pub use series::{Newest, Point, Series, SeriesId, SeriesKey};
+pub use series::{Newest, Point, Series, SeriesId, SeriesKey, SeriesText, Written};
 pub use time::{Millis, Steady, TimeError, parse_timestamp};

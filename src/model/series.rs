@@ -19,7 +19,7 @@ impl SeriesId {
 
 /// Stands for how a component writes a series in its reports: the same again is the same series. Never
 /// 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SeriesKey(pub u64);
 
 /// One metric of one component with one set of labels. Held once in memory, shared by the index
@@ -37,6 +37,8 @@ pub struct Series {
     pub line: Box<[u8]>,
     /// How its component wrote it last; 0 while that is not known. Changed by the index only.
     pub key: AtomicU64,
+    /// The same by its text.
+    pub written: Written,
     /// The newest value.
     pub newest: Newest,
     /// Time of the newest sample that was stored, or tried to be.
@@ -56,6 +58,7 @@ impl Series {
             kind: AtomicU8::new(kind as u8),
             line,
             key: AtomicU64::new(0),
+            written: Written::default(),
             newest: Newest::default(),
             appended: AtomicI64::new(i64::MIN),
             arrived: AtomicU32::new(seconds(Millis::now())),
@@ -88,6 +91,41 @@ impl Series {
     pub fn metric_name(&self) -> &str {
         let end = self.line.iter().position(|b| matches!(b, b'{' | b' ')).unwrap_or(self.line.len());
         str::from_utf8(&self.line[..end]).unwrap_or_default()
+    }
+}
+
+/// How a component wrote a series in its last report. Its parts may be of different reports: who goes by them
+/// compares with what is written.
+#[derive(Debug, Default)]
+pub struct Written {
+    shape: AtomicU64,
+    text: AtomicU64,
+}
+
+/// The text of an entry but for value and time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SeriesText {
+    /// The lengths of its parts; 0 while they are not known.
+    pub shape: u64,
+    /// Stands for the parts.
+    pub text: u64,
+}
+
+impl Written {
+    /// Its text.
+    pub fn text(&self) -> SeriesText {
+        SeriesText { shape: self.shape.load(Ordering::Relaxed), text: self.text.load(Ordering::Relaxed) }
+    }
+
+    /// It was written otherwise.
+    pub fn set_text(&self, SeriesText { shape, text }: SeriesText) {
+        self.text.store(text, Ordering::Relaxed);
+        self.shape.store(shape, Ordering::Relaxed);
+    }
+
+    /// It is not known any more.
+    pub fn forget_text(&self) {
+        self.shape.store(0, Ordering::Relaxed);
     }
 }
 

@@ -14,9 +14,10 @@ use super::request::Request;
 use crate::model::{
     Arrivals, Component, Exemplar, Millis, Point, RuntimeId, Series, is_component_kind, is_stale,
 };
-use crate::store::{IdempotentReply, Lookup, NewSample, Registration, Resolved, StoreError};
+use crate::store::{IdempotentReply, KnownSeries, Lookup, NewSample, Registration, Resolved, StoreError};
 use crate::wire::report::{
-    Checked, Entry, Exemplar as ReportExemplar, Rejected, Report, ReportError, Sample as ReportSample, read,
+    Checked, Entry, Exemplar as ReportExemplar, Head, Rejected, Report, ReportError, Sample as ReportSample,
+    read, read_recalling,
 };
 
 /// The answer to a report of which at least one sample was stored, or that had none.
@@ -127,8 +128,11 @@ pub(super) async fn post(app: &Arc<App>, caller: &Caller, request: &mut Request)
     let key = idempotency_key(request)?;
     let body = request.json_body(&app.bodies).await?;
     let now = Millis::now();
-    let report = read(&body, &app.config.limits)?;
+    let mut report = read_recalling(&body, &app.config.limits, |head| recalled(core, head))?;
     let component = component(app, caller, core, &report).await?;
+    if !report.may_be_of(&component) {
+        report = read(&body, &app.config.limits)?;
+    }
     let Some(key) = key.map(|key| format!("{}:{key}", component.id.0)) else {
         return Ok(Reply::json(&take(app, core, &component, &report, body.len(), now, None).await?));
     };
@@ -155,8 +159,8 @@ pub(super) async fn take(
 ) -> Result<ReportReply, Problem> {
     pace::admit(app, component, report.len(), bytes)?;
     let mut checked = {
-        let known = core.series.known(component);
-        report.check(&app.config.limits, now, |fields| known.key(fields), |key| known.find(key))?
+        let known = core.series.known(Arc::clone(component));
+        report.check(&app.config.limits, now, &known)?
     };
     let mut rejected = std::mem::take(&mut checked.rejected);
     if !checked.exemplars.is_empty() {
@@ -199,6 +203,18 @@ pub(super) async fn take(
     }
     app.own.accepted(inserted);
     Ok(reply)
+}
+
+/// What is remembered of the component that a report begins with.
+fn recalled<'a>(core: &'a Core, head: Head<'_>) -> Option<KnownSeries<'a>> {
+    let component = match (head.runtime_id, head.component_name) {
+        (Some(id), _) => core.components.known_by_id(RuntimeId(id))?,
+        (None, name) => match core.components.known_by_name(name?, head.component_type) {
+            Lookup::Found(component) => component,
+            _ => return None,
+        },
+    };
+    Some(core.series.known(component))
 }
 
 /// The points of a report and their exemplars; samples that have no series are refused. Those without a

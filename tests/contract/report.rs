@@ -204,6 +204,48 @@ async fn a_component_is_found_by_its_id_as_number_and_as_string() {
     assert!(problem["detail"].as_str().unwrap().contains(&(id + 1).to_string()));
 }
 
+/// Reports that are written as the ones before are not taken apart.
+#[tokio::test]
+async fn the_same_words_are_the_series_of_whoever_says_them() {
+    let contract = Contract::start().await;
+    let ids = [contract.register("a").await, contract.register("b").await];
+    let metrics = |values: &[(&str, f64)]| -> Value {
+        values.iter().map(|(name, value)| gauge(name, *value)).collect()
+    };
+    let five = |from: f64| -> Value {
+        let names = ["m0", "m1", "m2", "m3", "m4"];
+        metrics(&names.iter().zip(0..).map(|(name, n)| (*name, from + f64::from(n))).collect::<Vec<_>>())
+    };
+    let exported = async |component: &str| -> Vec<f64> {
+        let export = contract.export_of(&format!("?component_name={component}")).await;
+        (0..6).filter_map(|n| export.get(&format!("m{n}"), &[])?.parse().ok()).collect()
+    };
+    for turn in 1..=4 {
+        for (name, from) in [("a", 10.0), ("b", 100.0)] {
+            contract.report(name, five(from * f64::from(turn))).await.ok();
+        }
+    }
+    assert_eq!(exported("a").await, [40.0, 41.0, 42.0, 43.0, 44.0]);
+    assert_eq!(exported("b").await, [400.0, 401.0, 402.0, 403.0, 404.0]);
+
+    // The id comes behind the list, and wins over the name before it.
+    let body = json!({"component_name": "a", "metrics": five(7.0), "runtime_id": ids[1]});
+    assert_eq!(contract.post(REPORT, &body).await.ok()["runtime_id"], ids[1]);
+    assert_eq!(exported("a").await, [40.0, 41.0, 42.0, 43.0, 44.0]);
+    assert_eq!(exported("b").await, [7.0, 8.0, 9.0, 10.0, 11.0]);
+
+    // In another order, with one that is new, without two.
+    for from in [50.0, 60.0, 70.0] {
+        let body = [("m3", from), ("m1", from + 1.0), ("m5", from + 2.0), ("m0", from + 3.0)];
+        contract.report("a", metrics(&body)).await.ok();
+    }
+    assert_eq!(exported("a").await, [73.0, 71.0, 42.0, 70.0, 44.0, 72.0]);
+    let stored = "select string_agg(metric_value::text, ' ' order by timestamp) from noetl.metrics \
+                  where metric_name = 'm1' and runtime_id = ";
+    assert_eq!(contract.value::<String>(format!("{stored}{}", ids[0])).await, "11 21 31 41 51 61 71");
+    assert_eq!(contract.value::<String>(format!("{stored}{}", ids[1])).await, "101 201 301 401 8");
+}
+
 #[tokio::test]
 async fn a_name_of_several_kinds_needs_the_kind() {
     let contract = Contract::start().await;

@@ -93,7 +93,7 @@ impl Components {
         database: &Database,
         id: RuntimeId,
     ) -> Result<Option<Arc<Component>>, StoreError> {
-        let known = self.known.read().by_id.get(&id).cloned();
+        let known = self.known_by_id(id);
         if known.is_some() {
             return Ok(known);
         }
@@ -135,7 +135,13 @@ impl Components {
         Ok(self.known_by_name(name, kind))
     }
 
-    fn known_by_name(&self, name: &str, kind: Option<&str>) -> Lookup {
+    /// The component that has this id in memory.
+    pub fn known_by_id(&self, id: RuntimeId) -> Option<Arc<Component>> {
+        self.known.read().by_id.get(&id).cloned()
+    }
+
+    /// What [`Self::by_name`] finds in memory.
+    pub fn known_by_name(&self, name: &str, kind: Option<&str>) -> Lookup {
         let known = self.known.read();
         let same_name = known.by_name.get(name).map(Vec::as_slice).unwrap_or_default();
         match (kind, same_name) {

@@ -10,6 +10,7 @@ use hashbrown::HashTable;
 use parking_lot::{RwLock, RwLockReadGuard};
 
 use crate::model::{Component, Series, SeriesKey};
+use crate::wire::report::Recall;
 
 /// All series in memory.
 #[derive(Debug, Default)]
@@ -28,6 +29,7 @@ struct Tables {
 impl Tables {
     fn forget_key(by_key: &mut HashTable<Arc<Series>>, series: &Arc<Series>) {
         let key = series.key.swap(0, Ordering::Relaxed);
+        series.written.forget_text();
         if let Ok(entry) = by_key.find_entry(key, |s| Arc::ptr_eq(s, series)) {
             entry.remove();
         }
@@ -78,12 +80,11 @@ impl WrittenSeries<'_> {
 /// The series of one component that are known by how it writes them.
 pub struct KnownSeries<'a> {
     written: WrittenSeries<'a>,
-    component: &'a Component,
+    component: Arc<Component>,
 }
 
-impl KnownSeries<'_> {
-    /// The key of a series whose fields are written like this.
-    pub fn key(&self, fields: &[&str]) -> SeriesKey {
+impl Recall for KnownSeries<'_> {
+    fn key(&self, fields: &[&str; 5]) -> SeriesKey {
         let mut hasher = self.written.hasher.build_hasher();
         self.component.id.0.hash(&mut hasher);
         for field in fields {
@@ -92,9 +93,21 @@ impl KnownSeries<'_> {
         SeriesKey(hasher.finish().max(1))
     }
 
-    /// The series that was written like this before.
-    pub fn find(&self, key: SeriesKey) -> Option<&Arc<Series>> {
+    fn find(&self, key: SeriesKey) -> Option<&Arc<Series>> {
         self.written.find_of(key, |component| component.id == self.component.id)
+    }
+
+    fn text(&self, around: &[&str; 3]) -> u64 {
+        self.written.hasher.hash_one(around)
+    }
+
+    fn order(&self, first: SeriesKey) -> Option<Arc<[SeriesKey]>> {
+        self.component.orders.beginning_with(first)
+    }
+
+    fn learn(&self, order: Vec<SeriesKey>) {
+        let series = usize::try_from(self.component.series()).unwrap_or(usize::MAX);
+        self.component.orders.learn(order, series);
     }
 }
 
@@ -111,7 +124,7 @@ impl Held {
         WrittenSeries { tables: self.tables.read(), hasher: &self.hasher }
     }
 
-    pub(super) fn known<'a>(&'a self, component: &'a Component) -> KnownSeries<'a> {
+    pub(super) fn known(&self, component: Arc<Component>) -> KnownSeries<'_> {
         KnownSeries { written: self.written(), component }
     }
 
@@ -149,7 +162,9 @@ impl Held {
         for (SeriesKey(key), series) in written {
             Tables::forget_key(by_key, series);
             if let Ok(taken) = by_key.find_entry(key, |s| s.key.load(Ordering::Relaxed) == key) {
-                taken.remove().0.key.store(0, Ordering::Relaxed);
+                let (other, _) = taken.remove();
+                other.key.store(0, Ordering::Relaxed);
+                other.written.forget_text();
             }
             // One that was forgotten meanwhile is on its way out.
             if by_line.find(self.hash(series), |s| Arc::ptr_eq(s, series)).is_some() {

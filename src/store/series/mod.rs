@@ -368,7 +368,7 @@ impl SeriesIndex {
 
     /// The series of a component that are known by how it writes them. While this is held, none is
     /// added or forgotten.
-    pub fn known<'a>(&'a self, component: &'a Component) -> KnownSeries<'a> {
+    pub fn known(&self, component: Arc<Component>) -> KnownSeries<'_> {
         self.held.known(component)
     }
 

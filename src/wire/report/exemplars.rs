@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::super::json::Json;
 use super::fields::{FieldError, Times, labels_of, parse, text_of, value_of};
-use super::raw::{Field, Item, is_given};
+use super::raw::{Field, is_given};
 use super::{Checked, Entry, Sample};
 use crate::model::{EXECUTION_ID, Label, Limits, Millis, check_exemplar, is_stale};
 
@@ -33,36 +33,37 @@ const FIELD: &str = "exemplars";
 /// Bytes that an exemplar may be written with, on the average of as many as there may be.
 const BYTES: usize = 1024;
 
-impl<'a> Item<'a> {
-    /// The exemplars of an entry: what it says, and what the execution of its report makes of it.
-    pub(super) fn exemplars(
-        &self,
-        execution: Option<&Cow<'a, str>>,
-        limits: &Limits,
-        times: &mut Times<'a>,
-    ) -> Result<Vec<Written<'a>>, FieldError> {
-        let of_execution = || execution.map(|id| (EXECUTION_ID.into(), id.clone()));
-        let entries = match list(self.exemplars, limits)? {
-            Some(entries) if !entries.is_empty() => entries,
-            _ => {
-                let alone = |label| Written { value: None, at: None, labels: vec![label] };
-                return Ok(of_execution().map(alone).into_iter().collect());
-            }
-        };
-        if entries.len() > limits.bounds {
-            return Err((FIELD, format!("{} of them, at most {} are allowed", entries.len(), limits.bounds)));
-        }
-        let one = |(place, entry): (usize, Json<'a>)| {
-            let written = written(entry, times).and_then(|mut written| {
-                if written.labels.iter().all(|(name, _)| name != EXECUTION_ID) {
-                    written.labels.extend(of_execution());
-                }
-                check_exemplar(&mut written.labels).map(|()| written)
-            });
-            written.map_err(|reason| (FIELD, format!("{FIELD}[{place}]: {reason}")))
-        };
-        entries.into_iter().enumerate().map(one).collect()
+/// The exemplars of an entry: what its field says, and what the execution of its report makes of it.
+pub(super) fn read<'a>(
+    field: Field<'a>,
+    execution: Option<&Cow<'a, str>>,
+    limits: &Limits,
+    times: &mut Times<'a>,
+) -> Result<Vec<Written<'a>>, FieldError> {
+    if field.is_none() && execution.is_none() {
+        return Ok(Vec::new());
     }
+    let of_execution = || execution.map(|id| (EXECUTION_ID.into(), id.clone()));
+    let entries = match list(field, limits)? {
+        Some(entries) if !entries.is_empty() => entries,
+        _ => {
+            let alone = |label| Written { value: None, at: None, labels: vec![label] };
+            return Ok(of_execution().map(alone).into_iter().collect());
+        }
+    };
+    if entries.len() > limits.bounds {
+        return Err((FIELD, format!("{} of them, at most {} are allowed", entries.len(), limits.bounds)));
+    }
+    let one = |(place, entry): (usize, Json<'a>)| {
+        let written = written(entry, times).and_then(|mut written| {
+            if written.labels.iter().all(|(name, _)| name != EXECUTION_ID) {
+                written.labels.extend(of_execution());
+            }
+            check_exemplar(&mut written.labels).map(|()| written)
+        });
+        written.map_err(|reason| (FIELD, format!("{FIELD}[{place}]: {reason}")))
+    };
+    entries.into_iter().enumerate().map(one).collect()
 }
 
 /// The list, each of its elements with all that it says.

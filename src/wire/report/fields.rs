@@ -43,6 +43,12 @@ pub(super) fn value_of(field: &'static str, value: &Json<'_>) -> Result<f64, Fie
     }
 }
 
+/// A value that is a number and nothing else, which most are; nothing where the general parser has to look.
+pub(super) fn plain_number(field: Field<'_>) -> Option<f64> {
+    let raw = field.filter(|raw| raw.starts_with(|first: char| first == '-' || first.is_ascii_digit()))?;
+    raw.parse().ok().filter(|value: &f64| value.is_finite())
+}
+
 /// Reads times; most entries of a report have the same.
 pub(super) struct Times<'a> {
     now: Millis,

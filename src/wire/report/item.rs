@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::fields::{FieldError, Times, clip, labels_of, parse, text_of, value_of};
+use super::fields::{FieldError, Times, clip, labels_of, parse, plain_number, text_of, value_of};
 use super::raw::{Field, Item, is_given};
 use super::whole::Whole;
 use super::{Known, Sample};
@@ -29,7 +29,10 @@ impl<'a> Item<'a> {
         times: &mut Times<'a>,
     ) -> Result<Known, FieldError> {
         let at = times.read(self.timestamp)?;
-        let value = value_of("metric_value", &parse("metric_value", self.value)?)?;
+        let value = match plain_number(self.value) {
+            Some(value) => value,
+            None => value_of("metric_value", &parse("metric_value", self.value)?)?,
+        };
         check_count(series.kind(), || series.metric_name(), value)?;
         Ok(Known { series: Arc::clone(series), value, at })
     }
@@ -112,7 +115,11 @@ pub(super) fn push<'a>(
 }
 
 /// What counts is not negative.
-fn check_count<'n>(kind: MetricType, name: impl Fn() -> &'n str, value: f64) -> Result<(), FieldError> {
+pub(super) fn check_count<'n>(
+    kind: MetricType,
+    name: impl Fn() -> &'n str,
+    value: f64,
+) -> Result<(), FieldError> {
     if is_stale(value) || value >= 0.0 {
         return Ok(());
     }

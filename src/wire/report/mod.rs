@@ -1,8 +1,10 @@
 //! The body of `POST /api/metrics/report`: JSON to checked samples, in two steps.
 //!
 //! [`read`] finds in one pass over the bytes who reports and where each entry of the list is.
-//! [`Report::check`] goes through the entries: one that is written as it was before is known by that,
-//! and only its value and time are read; the others are taken apart, strings borrowed from the bytes.
+//! An entry that its component wrote in the same words before, after the same one, is known by its text
+//! and not even taken apart. [`Report::check`] goes through the entries: of one whose fields are written as
+//! they were before only value and time are read; the others are read field by field, strings borrowed from
+//! the bytes.
 //! A sample that breaks a rule is set aside with its index, field and reason; the others are not
 //! touched by it. Only a body that is no JSON object at all, or whose component or list of metrics
 //! can't be read, fails as a whole.
@@ -14,6 +16,7 @@ mod fields;
 pub(crate) mod fuzz;
 mod item;
 mod raw;
+mod same;
 mod scan;
 #[cfg(test)]
 mod tests;
@@ -21,14 +24,19 @@ mod whole;
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use fields::{FieldError, Times};
-use raw::{Item, Items, RawReport};
+use raw::{Items, Listed, RawReport};
+use same::Nothing;
 
 use super::json::Json;
-use crate::model::{EXECUTION_ID, EXEMPLAR_CHARS, Label, Limits, MetricType, Millis, Series, SeriesKey};
+use crate::model::{
+    Component, EXECUTION_ID, EXEMPLAR_CHARS, Label, Limits, MetricType, Millis, Series, SeriesKey,
+};
 
 pub use exemplars::Exemplar;
+pub use same::{Head, Recall};
 
 /// A report whose entries are not checked yet.
 #[derive(Debug, Default)]
@@ -41,7 +49,7 @@ pub struct Report<'a> {
     pub component_type: Option<Cow<'a, str>>,
     /// The execution that its entries are of.
     pub execution_id: Option<Cow<'a, str>>,
-    items: Vec<Item<'a>>,
+    items: Vec<Listed<'a>>,
 }
 
 /// The entries of a report, checked.
@@ -133,9 +141,20 @@ const LABEL_COPIES: usize = 8;
 
 /// Reads a report.
 pub fn read<'a>(body: &'a [u8], limits: &Limits) -> Result<Report<'a>, ReportError> {
+    read_recalling(body, limits, |_| None::<Nothing>)
+}
+
+/// Reads a report. `recall` says what is remembered of the component that the report begins with; who goes on
+/// makes sure that it is [of it](Report::may_be_of).
+pub fn read_recalling<'a, R: Recall>(
+    body: &'a [u8],
+    limits: &Limits,
+    recall: impl FnOnce(Head<'_>) -> Option<R>,
+) -> Result<Report<'a>, ReportError> {
     // All at once, which takes less time than string by string.
     let body = str::from_utf8(body).map_err(|e| ReportError::Syntax(e.to_string()))?;
-    let raw = RawReport::read(body, limits.samples).map_err(|e| ReportError::Syntax(e.to_string()))?;
+    let raw =
+        RawReport::read(body, limits.samples, recall).map_err(|e| ReportError::Syntax(e.to_string()))?;
     if raw.not_object {
         return Err(shape("body", "must be a JSON object".into()));
     }
@@ -171,36 +190,59 @@ impl<'a> Report<'a> {
         self.items.is_empty()
     }
 
-    /// Checks the entries. `now` is the server's clock; `key` makes a key of the fields that identify a
-    /// series, as they are written, and `known` says which series is known by one.
-    pub fn check<'k>(
+    /// Whether what was recalled is of this component. Where it is not, the report has to be read without.
+    pub fn may_be_of(&self, component: &Component) -> bool {
+        let same = self.items.iter().find_map(|listed| match listed {
+            Listed::Item(_) => None,
+            Listed::Same(same) => Some(same),
+        });
+        same.is_none_or(|same| same.series.component.id == component.id)
+    }
+
+    /// Checks the entries. `now` is the server's clock; `recall` says which series are known.
+    pub fn check(
         &self,
         limits: &Limits,
         now: Millis,
-        key: impl Fn(&[&str; 5]) -> SeriesKey,
-        known: impl Fn(SeriesKey) -> Option<&'k Arc<Series>>,
+        recall: &impl Recall,
     ) -> Result<Checked<'a>, ReportError> {
         let mut checked = Checked { entries: Vec::with_capacity(self.items.len()), ..Checked::default() };
-        let keys: Vec<Option<SeriesKey>> =
-            self.items.iter().map(|item| item.series_fields().map(|fields| key(&fields))).collect();
+        let key = |listed: &Listed<'a>| match listed {
+            Listed::Item(item) => item.series_fields().map(|fields| recall.key(&fields)),
+            Listed::Same(_) => None,
+        };
+        let keys: Vec<Option<SeriesKey>> = self.items.iter().map(key).collect();
         // All at once: the processor waits for the memory of several series at the same time.
-        let found: Vec<Option<&Arc<Series>>> = keys.iter().map(|key| key.and_then(&known)).collect();
+        let found: Vec<Option<&Arc<Series>>> =
+            keys.iter().map(|key| key.and_then(|key| recall.find(key))).collect();
         let mut times = Times::new(now, limits);
         let mut copies = limits.body_bytes.saturating_mul(LABEL_COPIES);
-        for (index, ((item, key), series)) in self.items.iter().zip(keys).zip(found).enumerate() {
+        let mut known_by_fields = 0;
+        for (index, ((listed, key), series)) in self.items.iter().zip(keys).zip(found).enumerate() {
             let (before, first) = (checked.samples.len(), checked.entries.len());
-            let exemplars = match item.exemplars(self.execution_id.as_ref(), limits, &mut times) {
+            let of_entry = match listed {
+                Listed::Item(item) => item.exemplars,
+                Listed::Same(_) => None,
+            };
+            let exemplars = match exemplars::read(of_entry, self.execution_id.as_ref(), limits, &mut times) {
                 Ok(exemplars) => exemplars,
                 Err(error) => {
                     checked.reject(index, error);
                     continue;
                 }
             };
-            let taken = match series {
-                Some(series) => item
-                    .check_known(series, &mut times)
-                    .map(|sample| checked.entries.push(Entry::Known(sample))),
-                None => item.check(index, key, limits, &mut times, &mut copies, &mut checked.samples),
+            let taken = match (listed, series) {
+                (Listed::Same(same), _) => {
+                    same.check(&mut times).map(|sample| checked.entries.push(Entry::Known(sample)))
+                }
+                (Listed::Item(item), Some(series)) => item.check_known(series, &mut times).map(|sample| {
+                    item.remember(series, recall);
+                    known_by_fields += 1;
+                    checked.entries.push(Entry::Known(sample));
+                }),
+                (Listed::Item(item), None) => {
+                    item.check(index, key, limits, &mut times, &mut copies, &mut checked.samples)
+                }
             };
             if let Err(error) = taken {
                 checked.samples.truncate(before);
@@ -218,11 +260,24 @@ impl<'a> Report<'a> {
                 ));
             }
         }
+        // The first one always is.
+        if known_by_fields > 1 {
+            recall.learn(checked.known_order());
+        }
         Ok(checked)
     }
 }
 
 impl Checked<'_> {
+    /// The known series, in their order.
+    fn known_order(&self) -> Vec<SeriesKey> {
+        let key = |entry: &Entry| match entry {
+            Entry::Known(known) => Some(SeriesKey(known.series.key.load(Ordering::Relaxed))),
+            Entry::Sample(_) => None,
+        };
+        self.entries.iter().filter_map(key).collect()
+    }
+
     fn reject(&mut self, index: usize, (field, reason): FieldError) {
         self.rejected.push(Rejected { index, field: field.into(), reason });
     }

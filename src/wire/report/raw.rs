@@ -8,6 +8,7 @@ use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAcces
 use serde_json::value::RawValue;
 
 use super::super::json::{Json, Text};
+use super::same::{Head, Recall, Same};
 use super::scan;
 
 /// Whatever is no object is read, so that the rest of the body can be, and marked.
@@ -56,7 +57,15 @@ pub(super) enum Items<'a> {
     Wrong(&'static str),
     /// More than the limit; nothing of it was kept.
     TooMany,
-    List(Vec<Item<'a>>),
+    List(Vec<Listed<'a>>),
+}
+
+/// One entry of the list.
+#[derive(Debug)]
+pub(super) enum Listed<'a> {
+    Item(Item<'a>),
+    /// One that was not taken apart.
+    Same(Same<'a>),
 }
 
 /// A field as it was written; nothing where it is missing.
@@ -67,9 +76,11 @@ pub(super) fn is_given(field: Field<'_>) -> bool {
     field.is_some_and(|raw| raw != "null")
 }
 
-/// One entry of the list, unchecked.
+/// What an entry of the list says, unchecked.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Item<'a> {
+    /// All of it, where the fast parser read it.
+    pub(super) text: Field<'a>,
     pub(super) not_object: bool,
     pub(super) twice: Option<&'static str>,
     pub(super) name: Field<'a>,
@@ -89,8 +100,25 @@ pub(super) struct Item<'a> {
 impl<'a> RawReport<'a> {
     /// Takes the body apart, keeping at most `most` entries of the list: a small body can hold very
     /// many, each of which would take much more memory than its bytes.
-    pub(super) fn read(body: &'a str, most: usize) -> Result<Self, serde_json::Error> {
-        scan::read(body, most).map_or_else(|| Self::read_general(body, most), Ok)
+    pub(super) fn read<R: Recall>(
+        body: &'a str,
+        most: usize,
+        recall: impl FnOnce(Head<'_>) -> Option<R>,
+    ) -> Result<Self, serde_json::Error> {
+        scan::read(body, most, recall).map_or_else(|| Self::read_general(body, most), Ok)
+    }
+
+    /// The same without what only the fast parser notes.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(super) fn without_texts(mut self) -> Self {
+        if let Items::List(items) = &mut self.metrics {
+            for listed in items {
+                if let Listed::Item(item) = listed {
+                    item.text = None;
+                }
+            }
+        }
+        self
     }
 
     /// The same for any body.
@@ -213,7 +241,7 @@ impl<'de> Visitor<'de> for ItemsVisitor {
         let mut items = Vec::new();
         while items.len() < self.most {
             match seq.next_element()? {
-                Some(item) => items.push(item),
+                Some(item) => items.push(Listed::Item(item)),
                 None => return Ok(Items::List(items)),
             }
         }

@@ -6,8 +6,13 @@
 //! general parser then decides, and words the error. So this one may refuse much, and accepts nothing
 //! that the other would read differently.
 
+use std::sync::Arc;
+
 use super::super::json::Json;
-use super::raw::{Field, Item, Items, RawReport};
+use super::fields::plain_number;
+use super::raw::{Field, Item, Items, Listed, RawReport};
+use super::same::{Expected, Head, Recall, Same, Says, Shape};
+use crate::model::Series;
 
 /// Nested deeper than this, the general parser decides.
 const DEPTH: usize = 32;
@@ -16,8 +21,13 @@ const ONES: u64 = 0x0101_0101_0101_0101;
 /// The upper bit of each byte of a word.
 const UPPER: u64 = ONES << 7;
 
-/// Takes a body apart; nothing where the general parser has to.
-pub(super) fn read(body: &str, most: usize) -> Option<RawReport<'_>> {
+/// Takes a body apart; nothing where the general parser has to. `recall` says what is remembered of the
+/// component, once it is known which that is.
+pub(super) fn read<R: Recall>(
+    body: &str,
+    most: usize,
+    recall: impl FnOnce(Head<'_>) -> Option<R>,
+) -> Option<RawReport<'_>> {
     let body = body.strip_suffix('\n').unwrap_or(body);
     // No string may hold a byte below the space, and between strings few programs write one. What is
     // no object at all is not looked through for it: it may be large.
@@ -25,7 +35,7 @@ pub(super) fn read(body: &str, most: usize) -> Option<RawReport<'_>> {
         return None;
     }
     let mut scan = Scan { text: body, bytes: body.as_bytes(), at: 0 };
-    let report = scan.report(most)?;
+    let report = scan.report(most, recall)?;
     scan.spaces();
     (scan.at == body.len()).then_some(report)
 }
@@ -37,13 +47,19 @@ struct Scan<'a> {
 }
 
 impl<'a> Scan<'a> {
-    fn report(&mut self, most: usize) -> Option<RawReport<'a>> {
+    fn report<R: Recall>(
+        &mut self,
+        most: usize,
+        recall: impl FnOnce(Head<'_>) -> Option<R>,
+    ) -> Option<RawReport<'a>> {
         let mut report = RawReport::default();
+        let mut recall = Some(recall);
         let mut more = self.open(b'{', b'}')?;
         while more {
             let slot = match self.key()? {
                 b"metrics" if matches!(report.metrics, Items::Missing) => {
-                    report.metrics = Items::List(self.items(most)?);
+                    let known = recall.take().and_then(|recall| recall(Head::of(&report)?));
+                    report.metrics = Items::List(self.items(most, known.as_ref())?);
                     more = self.more(b'}')?;
                     continue;
                 }
@@ -66,21 +82,77 @@ impl<'a> Scan<'a> {
         Some(report)
     }
 
-    fn items(&mut self, most: usize) -> Option<Vec<Item<'a>>> {
+    fn items<R: Recall>(&mut self, most: usize, recall: Option<&R>) -> Option<Vec<Listed<'a>>> {
         let mut items = Vec::new();
+        let mut expected = Expected::new(recall);
         let mut more = self.open(b'[', b']')?;
         while more {
             if items.len() == most {
                 return None;
             }
-            items.push(self.item()?);
+            let from = self.at;
+            if let Some((recall, series)) = expected.next()
+                && let Some((value, timestamp)) = self.same(recall, series)
+            {
+                items.push(Listed::Same(Same { series: Arc::clone(series), value, timestamp }));
+                expected.came();
+            } else {
+                self.at = from;
+                let item = self.item()?;
+                expected.instead(&item);
+                items.push(Listed::Item(item));
+            }
+            if items.len() == 1 {
+                // As many as there are if all are as long as the first.
+                items.reserve((self.bytes.len() / (self.at - from).max(1)).min(most));
+            }
             more = self.more(b']')?;
         }
         Some(items)
     }
 
+    /// An entry of this series, if it is written as in the last report: its value and its time.
+    fn same<R: Recall>(&mut self, recall: &R, series: &Series) -> Option<(f64, Field<'a>)> {
+        let (Shape { says, around: [before, between, behind] }, text) = Shape::of(series)?;
+        let (mut value, mut timestamp) = (None, None);
+        let before = self.take(before)?;
+        match says {
+            Says::TimeThenValue => timestamp = Some(self.plain_string()?),
+            Says::Value | Says::ValueThenTime => value = Some(self.number_text()?),
+        }
+        let between = self.take(between)?;
+        match says {
+            Says::Value => {}
+            Says::ValueThenTime => timestamp = Some(self.plain_string()?),
+            Says::TimeThenValue => value = Some(self.number_text()?),
+        }
+        let behind = self.take(behind)?;
+        let is_same = recall.text(&[before, between, behind]) == text;
+        Some((plain_number(value).filter(|_| is_same)?, timestamp))
+    }
+
+    /// So many bytes, whatever they are.
+    fn take(&mut self, len: usize) -> Option<&'a str> {
+        let taken = self.text.get(self.at..self.at + len)?;
+        self.at += len;
+        Some(taken)
+    }
+
+    fn number_text(&mut self) -> Option<&'a str> {
+        let from = self.at;
+        self.number()?;
+        self.text.get(from..self.at)
+    }
+
+    fn plain_string(&mut self) -> Option<&'a str> {
+        let from = self.at;
+        self.string()?.then_some(())?;
+        self.text.get(from..self.at)
+    }
+
     fn item(&mut self) -> Option<Item<'a>> {
         let mut item = Item::default();
+        let from = self.at;
         let mut more = self.open(b'{', b'}')?;
         while more {
             let slot: Option<&mut Field<'a>> = match self.key()? {
@@ -106,6 +178,7 @@ impl<'a> Scan<'a> {
             }
             more = self.more(b'}')?;
         }
+        item.text = self.text.get(from..self.at);
         Some(item)
     }
 
@@ -268,12 +341,14 @@ fn end_of_plain(bytes: &[u8], mut at: usize) -> Option<usize> {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::same::Nothing;
     use super::*;
 
     /// What both make of a body: nothing where this one leaves it to the general parser.
     fn both(body: &str) -> Option<(String, String)> {
         let general = || RawReport::read_general(body, 5).map_err(|e| e.to_string());
-        read(body, 5).map(|report| (format!("{:?}", Ok::<_, String>(report)), format!("{:?}", general())))
+        let fast = read(body, 5, |_| None::<Nothing>).map(RawReport::without_texts);
+        fast.map(|report| (format!("{:?}", Ok::<_, String>(report)), format!("{:?}", general())))
     }
 
     #[test]

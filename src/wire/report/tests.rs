@@ -1,5 +1,6 @@
 use proptest::prelude::*;
 
+use super::fuzz::{Remembered, recalled_as_read};
 use super::*;
 use crate::model::{Component, RuntimeId, SeriesId};
 
@@ -21,7 +22,7 @@ fn read(body: &str) -> Result<Whole<'_>, ReportError> {
 
 fn read_bytes(body: &[u8]) -> Result<Whole<'_>, ReportError> {
     let report = super::read(body, &Limits::default())?;
-    let checked = report.check(&Limits::default(), NOW, |_| SeriesKey(1), |_| None)?;
+    let checked = report.check(&Limits::default(), NOW, &Remembered::default())?;
     Ok(Whole {
         runtime_id: report.runtime_id,
         component_name: report.component_name,
@@ -193,12 +194,13 @@ fn of_a_known_series_only_value_and_time_are_read() {
         {"metric_name":"c","metric_type":"histogram","sum":2,"count":1,"labels":{"a":"b"}},
         {"metric_name":"c","metric_type":"counter","metric_value":1,"labels":{"a":"b"},"metric_value":2}]}"#;
     let series = known_counter();
-    let key = |fields: &[&str; 5]| match fields {
+    let key: fn(&[&str; 5]) -> SeriesKey = |fields| match fields {
         [r#""c""#, r#""counter""#, r#"{"a":"b"}"#, "", ""] => SeriesKey(1),
         _ => SeriesKey(2),
     };
     let report = super::read(body.as_bytes(), &Limits::default()).unwrap();
-    let checked = report.check(&Limits::default(), NOW, key, |key| (key.0 == 1).then_some(&series)).unwrap();
+    let known = Remembered { key: Some(key), series: [(1, series)].into(), ..Remembered::default() };
+    let checked = report.check(&Limits::default(), NOW, &known).unwrap();
     let entries: Vec<_> = checked
         .entries
         .iter()
@@ -221,6 +223,97 @@ fn of_a_known_series_only_value_and_time_are_read() {
             (7, "metric_value", "occurs twice"),
         ]
     );
+}
+
+/// Six counters, as a program writes them.
+fn six(value: u32, time: &str) -> Vec<String> {
+    let entry = |number: u32| {
+        let value = value + number;
+        format!(
+            r#"{{"metric_name":"c{number}","metric_value":{value},"timestamp":"{time}","metric_type":"counter","labels":{{"a":"b"}}}}"#
+        )
+    };
+    (0..6).map(entry).collect()
+}
+
+fn of_w(entries: &[String]) -> Vec<u8> {
+    format!(r#"{{"component_name":"w","metrics":[{}]}}"#, entries.join(",")).into_bytes()
+}
+
+fn remembered(body: &[u8]) -> Remembered {
+    let report = super::read(body, &Limits::default()).unwrap();
+    let checked = report.check(&Limits::default(), NOW, &Remembered::default()).unwrap();
+    Remembered::all_of(&checked.samples)
+}
+
+#[test]
+fn what_is_written_as_before_is_not_taken_apart() {
+    let body = |value, time| of_w(&six(value, time));
+    let first = body(1, "2024-01-01T12:00:00Z");
+    let known = remembered(&first);
+    let limits = Limits::default();
+    assert_eq!(recalled_as_read(&first, &known, &limits), 0, "nothing is remembered yet");
+    for (value, time) in [(1, "2024-01-01T12:00:00Z"), (12_345, "2025-07-01T12:00:00.125+02:00")] {
+        assert_eq!(recalled_as_read(&body(value, time), &known, &limits), 5, "all but the first");
+    }
+    assert_eq!(recalled_as_read(&body(7, "soon"), &known, &limits), 5, "and refused");
+
+    let mut entries = six(3, "2024-01-01T12:00:00Z");
+    entries.remove(2);
+    assert_eq!(recalled_as_read(&of_w(&entries), &known, &limits), 3, "c1, c4, c5");
+    assert_eq!(recalled_as_read(&of_w(&entries), &known, &limits), 4, "and c3 from then on");
+    entries.swap(0, 4);
+    assert_eq!(recalled_as_read(&of_w(&entries), &known, &limits), 0, "no report began with c5");
+    assert_eq!(recalled_as_read(&of_w(&entries), &known, &limits), 4);
+}
+
+#[test]
+fn what_differs_in_anything_but_value_and_time_is_taken_apart() {
+    let time = "2024-01-01T12:00:00Z";
+    let body = of_w(&six(1, time));
+    for (from, to) in [
+        ("\"c3\"", "\"c9\""),
+        ("\"c3\",\"metric_value\":4", "\"c3\",\"metric_value\":\"NaN\""),
+        ("\"c3\",\"metric_value\":4", "\"c3\",\"metric_value\":1e999"),
+        ("\"c3\",\"metric_value\":4", "\"c3\",\"metric_value\":04"),
+        ("\"c3\",\"metric_value\":4", "\"c3\", \"metric_value\":4"),
+        ("\"c3\",\"metric_value\":4", "\"c3\",\"unit\":\"s\",\"metric_value\":4"),
+        ("\"c3\",\"metric_value\":4", "\"c3\",\"metric_value\":5,\"metric_value\":4"),
+        ("4,\"timestamp\":\"2024-01-01T12:00:00Z\"", "4,\"timestamp\":\"2024-01-01T12:00:00\\u005a\""),
+        ("4,\"timestamp\":\"2024-01-01T12:00:00Z\"", "4,\"timestamp\":null"),
+        ("4,\"timestamp\":\"2024-01-01T12:00:00Z\"", "4"),
+    ] {
+        let known = remembered(&body);
+        let limits = Limits::default();
+        assert_eq!(recalled_as_read(&body, &known, &limits), 0);
+        let changed = str::from_utf8(&body).unwrap().replacen(from, to, 1).into_bytes();
+        assert_ne!(changed, body, "{from}");
+        assert!(recalled_as_read(&changed, &known, &limits) <= 4, "{to}");
+        recalled_as_read(&body, &known, &limits);
+        assert_eq!(recalled_as_read(&body, &known, &limits), 5, "{to}: known again");
+    }
+}
+
+#[test]
+fn a_report_that_names_another_component_in_the_end_is_not_of_the_recalled() {
+    let body = of_w(&six(1, "2024-01-01T12:00:00Z"));
+    let known = remembered(&body);
+    recalled_as_read(&body, &known, &Limits::default());
+    let report = read_recalling(&body, &Limits::default(), |_| Some(&known)).unwrap();
+    let component = |id| Component::new(RuntimeId(id), "w", "worker_pool", NOW);
+    assert!(report.may_be_of(&component(1)));
+    assert!(!report.may_be_of(&component(2)));
+    let heads = |body: &str| {
+        let mut heads = Vec::new();
+        let _ = read_recalling(body.as_bytes(), &Limits::default(), |head| {
+            heads.push(format!("{:?} {:?} {:?}", head.runtime_id, head.component_name, head.component_type));
+            None::<&Remembered>
+        });
+        heads
+    };
+    assert_eq!(heads(r#"{"component_name":"w","kind":"k","metrics":[]}"#), ["None Some(\"w\") Some(\"k\")"]);
+    assert_eq!(heads(r#"{"runtime_id":7,"metrics":[]}"#), ["Some(7) None None"]);
+    assert_eq!(heads(r#"{"runtime_id":"7","metrics":[]}"#), Vec::<String>::new());
 }
 
 #[test]
@@ -258,7 +351,7 @@ proptest! {
 
 fn exemplars(body: &str) -> Result<(Vec<String>, Vec<Rejected>), ReportError> {
     let report = super::read(body.as_bytes(), &Limits::default())?;
-    let checked = report.check(&Limits::default(), NOW, |_| SeriesKey(1), |_| None)?;
+    let checked = report.check(&Limits::default(), NOW, &Remembered::default())?;
     let said = |one: &Exemplar<'_>| {
         let Entry::Sample(place) = checked.entries[one.entry] else { panic!("{one:?}") };
         let Sample { name, labels, .. } = &checked.samples[place];
