@@ -103,8 +103,9 @@ impl<'a> Scan<'a> {
                 items.push(Listed::Item(item));
             }
             if items.len() == 1 {
-                // As many as there are if all are as long as the first.
-                items.reserve((self.bytes.len() / (self.at - from).max(1)).min(most));
+                // As many as there are if all are about as long as the first.
+                let others = self.bytes.len() / (self.at - from).max(1);
+                items.reserve((others + others / 4).min(most));
             }
             more = self.more(b']')?;
         }
