@@ -15,9 +15,8 @@ const LEAST: usize = 8;
 /// How the statement that stores blocks reaches a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Statement {
-    /// Kept prepared on its connection, which takes PostgreSQL half the time of a small group: it is neither
-    /// parsed nor planned again, and its values need no second message. What reaches another session fails
-    /// there: nothing else takes these ten.
+    /// Kept prepared on its connection: it is neither parsed nor planned again, and needs one message where it
+    /// would need two. What reaches another session fails there: nothing else takes these ten values.
     Kept,
     /// Parsed each time, inside a transaction.
     Once,
