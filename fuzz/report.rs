@@ -2,6 +2,7 @@
 //! and the same of series that are known.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::hash::BuildHasher as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -9,7 +10,6 @@ use std::sync::atomic::Ordering;
 use foldhash::quality::FixedState;
 
 use super::raw::{Listed, RawReport};
-use super::same::Nothing;
 use super::{Checked, Entry, Exemplar, Recall, Report, Sample, read, read_recalling, scan};
 use crate::model::{
     Component, EXECUTION_ID, EXEMPLAR_CHARS, Limits, MetricType, Millis, Orders, Reading, RuntimeId, Series,
@@ -23,7 +23,7 @@ const NOW: Millis = Millis(1_800_000_000_000);
 pub(crate) fn report(body: &[u8]) {
     let limits = Limits { samples: 50, bounds: 8, body_bytes: 1 << 12, ..Limits::default() };
     if let Ok(text) = str::from_utf8(body)
-        && let Some(fast) = scan::read(text, limits.samples, |_| None::<Nothing>)
+        && let Some(fast) = scan::read(text, limits.samples, |_| None::<Infallible>)
     {
         let general = RawReport::read_general(text, limits.samples).expect("what the fast parser reads");
         assert_eq!(format!("{:?}", fast.without_texts()), format!("{general:?}"));
@@ -221,7 +221,6 @@ fn is_the_same_of_known_series(
 /// A body is read the same with what is remembered of one that it equals, or nearly, as without.
 fn is_the_same_recalled(body: &[u8], remembered: &Remembered, limits: &Limits) {
     recalled_as_read(body, remembered, limits);
-    // Known again after each, or the next would hardly find anything.
     let mut changed = body.to_vec();
     let mut place = usize::try_from(FixedState::default().hash_one(body) % 1009).unwrap_or(0);
     for byte in *b"0\"\\}1 ,-ae" {
@@ -230,6 +229,7 @@ fn is_the_same_recalled(body: &[u8], remembered: &Remembered, limits: &Limits) {
         let before = std::mem::replace(at, byte);
         recalled_as_read(&changed, remembered, limits);
         changed[place] = before;
+        // Known again, or the next would hardly find anything.
         recalled_as_read(body, remembered, limits);
     }
 }

@@ -23,12 +23,12 @@ mod tests;
 mod whole;
 
 use std::borrow::Cow;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use fields::{FieldError, Times};
 use raw::{Items, Listed, RawReport};
-use same::Nothing;
 
 use super::json::Json;
 use crate::model::{
@@ -141,7 +141,7 @@ const LABEL_COPIES: usize = 8;
 
 /// Reads a report.
 pub fn read<'a>(body: &'a [u8], limits: &Limits) -> Result<Report<'a>, ReportError> {
-    read_recalling(body, limits, |_| None::<Nothing>)
+    read_recalling(body, limits, |_| None::<Infallible>)
 }
 
 /// Reads a report. `recall` says what is remembered of the component that the report begins with; who goes on

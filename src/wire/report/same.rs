@@ -5,6 +5,7 @@
 //! remembers which series came after the first one of a report, and each of them what is written around its
 //! value and its time. Where the text of the next one comes, it is the same series.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use super::Known;
@@ -29,9 +30,7 @@ pub trait Recall {
 }
 
 /// Nothing is remembered.
-pub(super) enum Nothing {}
-
-impl Recall for Nothing {
+impl Recall for Infallible {
     fn key(&self, _: &[&str; 5]) -> SeriesKey {
         match *self {}
     }
@@ -62,15 +61,20 @@ pub(super) struct Expected<'k, R> {
     /// Those from a place on, looked for at once: the processor waits for the memory of all of them together.
     ahead: [Option<&'k Arc<Series>>; AHEAD],
     from: usize,
+    /// How many entries in a row were not the expected ones.
+    misses: usize,
 }
 
 const AHEAD: usize = 16;
+/// After so many entries that were not expected none is any more: a program that writes its series in another
+/// order each time would have each of them looked for twice.
+const MISSES: usize = 16;
 /// One that is not where it was is looked for so much further on.
 const FURTHER: usize = 64;
 
 impl<'k, R: Recall> Expected<'k, R> {
     pub(super) fn new(recall: Option<&'k R>) -> Self {
-        Self { recall, order: None, place: 0, ahead: [None; AHEAD], from: 0 }
+        Self { recall, order: None, place: 0, ahead: [None; AHEAD], from: 0, misses: 0 }
     }
 
     /// The series that comes next.
@@ -89,6 +93,7 @@ impl<'k, R: Recall> Expected<'k, R> {
     /// It came.
     pub(super) fn came(&mut self) {
         self.place += 1;
+        self.misses = 0;
     }
 
     /// Something else came: where it is among those that are expected, it goes on from there.
@@ -101,6 +106,10 @@ impl<'k, R: Recall> Expected<'k, R> {
         let ahead = self.order.as_ref().and_then(|order| order.get(self.place..)).unwrap_or_default();
         if let Some(found) = ahead.iter().take(FURTHER).position(|expected| *expected == key) {
             self.place += found + 1;
+        }
+        self.misses += 1;
+        if self.misses > MISSES {
+            self.recall = None;
         }
     }
 }

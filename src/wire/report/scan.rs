@@ -340,15 +340,16 @@ fn end_of_plain(bytes: &[u8], mut at: usize) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+
     use proptest::prelude::*;
 
-    use super::super::same::Nothing;
     use super::*;
 
     /// What both make of a body: nothing where this one leaves it to the general parser.
     fn both(body: &str) -> Option<(String, String)> {
         let general = || RawReport::read_general(body, 5).map_err(|e| e.to_string());
-        let fast = read(body, 5, |_| None::<Nothing>).map(RawReport::without_texts);
+        let fast = read(body, 5, |_| None::<Infallible>).map(RawReport::without_texts);
         fast.map(|report| (format!("{:?}", Ok::<_, String>(report)), format!("{:?}", general())))
     }
 

@@ -227,13 +227,17 @@ fn of_a_known_series_only_value_and_time_are_read() {
 
 /// Six counters, as a program writes them.
 fn six(value: u32, time: &str) -> Vec<String> {
+    counters(0..6, value, time)
+}
+
+fn counters(numbers: std::ops::Range<u32>, value: u32, time: &str) -> Vec<String> {
     let entry = |number: u32| {
         let value = value + number;
         format!(
             r#"{{"metric_name":"c{number}","metric_value":{value},"timestamp":"{time}","metric_type":"counter","labels":{{"a":"b"}}}}"#
         )
     };
-    (0..6).map(entry).collect()
+    numbers.map(entry).collect()
 }
 
 fn of_w(entries: &[String]) -> Vec<u8> {
@@ -265,6 +269,22 @@ fn what_is_written_as_before_is_not_taken_apart() {
     entries.swap(0, 4);
     assert_eq!(recalled_as_read(&of_w(&entries), &known, &limits), 0, "no report began with c5");
     assert_eq!(recalled_as_read(&of_w(&entries), &known, &limits), 4);
+}
+
+#[test]
+fn after_many_that_were_not_expected_none_is() {
+    let time = "2024-01-01T12:00:00Z";
+    let body = of_w(&counters(0..40, 1, time));
+    let limits = Limits::default();
+    for (new, same) in [(15, 39), (16, 0)] {
+        let known = remembered(&body);
+        recalled_as_read(&body, &known, &limits);
+        let mut entries = counters(0..40, 2, time);
+        // Besides the first, which nothing tells of.
+        entries.splice(1..1, counters(100..100 + new, 1, time));
+        assert_eq!(recalled_as_read(&of_w(&entries), &known, &limits), same, "{new} new ones");
+        assert_eq!(recalled_as_read(&body, &known, &limits), 39, "{new}: in this report only");
+    }
 }
 
 #[test]
