@@ -21,7 +21,18 @@ from control_plane import ControlPlane
 from support.postgres import Cluster, cluster
 from support.process import running, wait_for
 from support.server import Server, metric
-from tokens import Link, account, apply, cluster_role, expired, link, new_key, pod, token
+from tokens import (
+    Link,
+    account,
+    applied,
+    apply,
+    cluster_role,
+    expired,
+    link,
+    new_key,
+    pod,
+    token,
+)
 from tokens import signed_again as signed
 
 POD, OTHER = "worker-0", "somebody-else"
@@ -84,33 +95,34 @@ def database() -> Iterator[Cluster]:
 @pytest.fixture(scope="module")
 def world(
     api_server: ControlPlane, chart: Chart, tmp_path_factory: pytest.TempPathFactory
-) -> World:
+) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("world")
     plane = api_server
     names = ["worker", "agent", "boss", "reporter", "noetl-server"]
     watchers = ["reader", "vmagent", "scraper"]
     spaces = [NAMESPACE, "monitoring", "elsewhere"]
-    apply(
-        plane,
-        *({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in spaces),
+    spaces = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": n}} for n in spaces]
+    made = [
         *(account(NAMESPACE, name) for name in names),
         *(account("monitoring", name) for name in watchers),
         account("elsewhere", "worker"),
         *(pod(NAMESPACE, name, "worker") for name in (POD, "gone-0")),
         *cluster_role("vmagent", "monitoring/vmagent", VMAGENT, "get"),
         *cluster_role("reporter", f"{NAMESPACE}/reporter", [f"/noetl-metrics{REPORT}"], "post"),
-    )
+    ]
     # The roles that the chart ships, as it binds them.
     rbac = {"readers": ["monitoring/scraper"], "reviewers": [f"{NAMESPACE}/noetl-server"]}
     wanted = ("-metrics-reader", "-reviewer")
-    made = [o for o in chart.objects({"rbac": rbac}) if o["metadata"]["name"].endswith(wanted)]
-    assert len(made) == 4
-    apply(plane, *made)
-    (folder / "token").write_text(token(plane, f"{NAMESPACE}/noetl-server", None))
-    (folder / "ca.crt").write_text(plane.certificates.read_text())
-    lines = [f"{word} rights={right}" for right, word in FILE.items()]
-    (folder / "tokens").write_text("\n".join([*lines, "setup rights=read,write,admin", ""]))
-    return World(plane, folder, callers(plane, folder))
+    shipped = [o for o in chart.objects({"rbac": rbac}) if o["metadata"]["name"].endswith(wanted)]
+    assert len(shipped) == 4
+    # The namespaces stay: other tests of this API server have theirs of the same names.
+    apply(plane, *spaces)
+    with applied(plane, *made, *shipped):
+        (folder / "token").write_text(token(plane, f"{NAMESPACE}/noetl-server", None))
+        (folder / "ca.crt").write_text(plane.certificates.read_text())
+        lines = [f"{word} rights={right}" for right, word in FILE.items()]
+        (folder / "tokens").write_text("\n".join([*lines, "setup rights=read,write,admin", ""]))
+        yield World(plane, folder, callers(plane, folder))
 
 
 def callers(plane: ControlPlane, folder: Path) -> list[Caller]:

@@ -4,7 +4,7 @@ import base64
 import json
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from socket import create_connection, create_server, socket
@@ -17,8 +17,18 @@ AUDIENCE = "noetl-metrics"
 
 def apply(plane: ControlPlane, *objects: dict) -> None:
     """Makes objects as they are said."""
-    made = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
-    plane.kubectl("apply", "--filename=-", text=json.dumps(made))
+    plane.kubectl("apply", "--filename=-", text=_list(objects))
+
+
+@contextmanager
+def applied(plane: ControlPlane, *objects: dict) -> Iterator[None]:
+    """Objects for the length of a `with`."""
+    apply(plane, *objects)
+    try:
+        yield
+    finally:
+        words = ("--ignore-not-found", "--grace-period=0", "--force", "--filename=-")
+        plane.kubectl("delete", *words, text=_list(objects))
 
 
 def account(namespace: str, name: str) -> dict:
@@ -85,6 +95,10 @@ def new_key(path: Path) -> Path:
     command = ["openssl", "genrsa", "-out", str(path), "2048"]
     subprocess.run(command, check=True, capture_output=True, timeout=60)
     return path
+
+
+def _list(objects: Iterable[dict]) -> str:
+    return json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)})
 
 
 def _decoded(text: str) -> bytes:
