@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use foldhash::quality::FixedState;
 
 use super::raw::{Listed, RawReport};
-use super::{Checked, Entry, Exemplar, Recall, Report, Sample, read, read_recalling, scan};
+use super::{Checked, Entry, Exemplar, Recall, Sample, read, read_recalling, scan};
 use crate::model::{
     Component, EXECUTION_ID, EXEMPLAR_CHARS, Limits, MetricType, Millis, Orders, Reading, RuntimeId, Series,
     SeriesId, SeriesKey, chars_of, is_label_name, is_metric_name, is_stale,
@@ -29,12 +29,13 @@ pub(crate) fn report(body: &[u8]) {
         assert_eq!(format!("{:?}", fast.without_texts()), format!("{general:?}"));
     }
     let Ok(report) = read(body, &limits) else { return };
-    assert!(report.len() <= limits.samples);
+    let (entries, execution) = (report.len(), report.execution_id.clone());
+    assert!(entries <= limits.samples);
     let Ok(checked) = report.check(&limits, NOW, &Remembered::default()) else { return };
-    keeps_limits(&report, &checked, body.len(), &limits);
+    keeps_limits((entries, execution.as_deref()), &checked, body.len(), &limits);
     comes_back(&checked.samples, &limits);
     let remembered = Remembered::all_of(&checked.samples);
-    is_the_same_of_known_series(&report, &checked, &remembered, &limits);
+    is_the_same_of_known_series(body, &checked, &remembered, &limits);
     is_the_same_recalled(body, &remembered, &limits);
 }
 
@@ -107,10 +108,16 @@ impl Remembered {
     }
 }
 
-fn keeps_limits(report: &Report<'_>, checked: &Checked<'_>, body: usize, limits: &Limits) {
+/// A report of so many entries, of an execution or of none.
+fn keeps_limits(
+    (entries, execution): (usize, Option<&str>),
+    checked: &Checked<'_>,
+    body: usize,
+    limits: &Limits,
+) {
     let samples = &checked.samples;
     assert!(samples.len() <= limits.samples && checked.entries.len() == samples.len());
-    let mut places = vec![0; report.len()];
+    let mut places = vec![0; entries];
     for sample in samples {
         places[sample.index] = 1;
     }
@@ -139,12 +146,11 @@ fn keeps_limits(report: &Report<'_>, checked: &Checked<'_>, body: usize, limits:
         };
         assert!(short(help, limits.help_bytes) && short(unit, 50));
     }
-    keeps_limits_of_exemplars(report, checked, limits);
+    keeps_limits_of_exemplars(execution, checked, limits);
 }
 
-fn keeps_limits_of_exemplars(report: &Report<'_>, checked: &Checked<'_>, limits: &Limits) {
+fn keeps_limits_of_exemplars(id: Option<&str>, checked: &Checked<'_>, limits: &Limits) {
     assert!(checked.exemplars.len() <= limits.samples);
-    let id = report.execution_id.as_deref();
     for Exemplar { entry, value, at, labels } in &checked.exemplars {
         assert!(*entry < checked.entries.len() && !is_stale(*value));
         assert!(at.is_none_or(|at| (0..=NOW.0 + limits.future_ms).contains(&at.0)));
@@ -205,12 +211,8 @@ fn said(sample: &Sample<'_>, at: Millis) -> String {
 }
 
 /// Where each series is known already, the same entries are taken, with the same values and times.
-fn is_the_same_of_known_series(
-    report: &Report<'_>,
-    checked: &Checked<'_>,
-    remembered: &Remembered,
-    limits: &Limits,
-) {
+fn is_the_same_of_known_series(body: &[u8], checked: &Checked<'_>, remembered: &Remembered, limits: &Limits) {
+    let report = read(body, limits).expect("it was read");
     let again = report.check(limits, NOW, remembered).expect("there are no more than before");
     assert_eq!(exemplars_of(&again), exemplars_of(checked));
     assert_eq!(entries_of(&again), entries_of(checked));

@@ -209,9 +209,8 @@ async fn insert(connection: &mut PgConnection, rows: &Rows) -> Result<()> {
         let counts: Vec<i32> = rows.iter().map(|(.., values)| values.len() as i32).collect();
         let values: Vec<f64> = rows.iter().flat_map(|(.., values)| values).copied().collect();
         sqlx::query(
-            "insert into noetl_metrics.block (\"timestamp\", least_id, greatest_id, series_ids, \"values\") \
+            "insert into noetl_metrics.block (\"timestamp\", least_id, greatest_id, \"values\") \
              select timestamptz 'epoch' + b.at * interval '1 ms', b.first, b.first + b.count - 1, \
-                    array(select generate_series(b.first, b.first + b.count - 1)), \
                     ($4::double precision[])[b.last - b.count + 1:b.last] \
              from (select *, sum(count) over (order by number)::integer as last \
                    from unnest($1::bigint[], $2::integer[], $3::integer[]) with ordinality u(at, first, count, number)) b \

@@ -134,12 +134,12 @@ pub(super) async fn post(app: &Arc<App>, caller: &Caller, request: &mut Request)
         report = read(&body, &app.config.limits)?;
     }
     let Some(key) = key.map(|key| format!("{}:{key}", component.id.0)) else {
-        return Ok(Reply::json(&take(app, core, &component, &report, body.len(), now, None).await?));
+        return Ok(Reply::json(&take(app, core, &component, report, body.len(), now, None).await?));
     };
     if let Some(reply) = kept(core, &key).await? {
         return Ok(reply);
     }
-    match take(app, core, &component, &report, body.len(), now, Some(key.clone())).await {
+    match take(app, core, &component, report, body.len(), now, Some(key.clone())).await {
         Ok(reply) => Ok(Reply::json(&reply)),
         // Another request with this key was stored meanwhile: it has the answer.
         Err(problem) if problem.is(Kind::CONFLICT) => kept(core, &key).await?.ok_or(problem),
@@ -152,12 +152,13 @@ pub(super) async fn take(
     app: &App,
     core: &Core,
     component: &Arc<Component>,
-    report: &Report<'_>,
+    report: Report<'_>,
     bytes: usize,
     now: Millis,
     key: Option<String>,
 ) -> Result<ReportReply, Problem> {
     pace::admit(app, component, report.len(), bytes)?;
+    let is_empty = report.is_empty();
     let mut checked = {
         let known = core.series.known(Arc::clone(component));
         report.check(&app.config.limits, now, &known)?
@@ -190,7 +191,7 @@ pub(super) async fn take(
     // An empty report changes nothing; it only shows that the component is alive. One that only ends
     // series does not even show that.
     if inserted == 0 && idempotent.is_none() {
-        if report.is_empty() {
+        if is_empty {
             component.beat(now);
         }
         core.end(&ended);

@@ -7,7 +7,8 @@ use foldhash::fast::RandomState;
 use futures_util::TryStreamExt as _;
 use sqlx::Row as _;
 
-use super::arrays::{Doubles, Ints};
+use super::arrays::Doubles;
+use super::blocks::ids_of;
 use super::db::{StoreError, Transaction, sql_made};
 use super::sealed::{HOUR_MS, Ids};
 use crate::model::Millis;
@@ -63,16 +64,17 @@ impl LooseSamples {
         });
         // One statement: the way to the database is most of what a small query takes.
         let text = format!(
-            "select {at}, array[series_id], array[value], null::bigint from noetl_metrics.sample where {only} and {time} \
+            "select {at}, array[series_id], array[value], null::bigint, series_id from noetl_metrics.sample where {only} and {time} \
              union all \
-             select {at}, array[series_id], array[value], {created} from noetl_metrics.sample_late where {only} and {time} \
+             select {at}, array[series_id], array[value], {created}, series_id from noetl_metrics.sample_late where {only} and {time} \
              union all \
-             select {at}, series_ids, \"values\", null from noetl_metrics.block where {time} {near}"
+             select {at}, series_ids, \"values\", null, least_id from noetl_metrics.block where {time} {near}"
         );
         let mut rows = sql_made(text).bind(named).fetch(&mut **tx);
         while let Some(row) = rows.try_next().await? {
-            let (at, Ints(series), Doubles(values)) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+            let (at, Doubles(values)) = (row.try_get(0)?, row.try_get(2)?);
             let created: Option<i64> = row.try_get(3)?;
+            let series = ids_of(row.try_get(1)?, row.try_get(4)?, values.len());
             for (id, value) in series.into_iter().zip(values) {
                 if ids.is_none_or(|ids| ids.has(id)) {
                     let sample = Loose::in_time(at, value);

@@ -203,10 +203,10 @@ fn of_hour(hour: Millis, since: Place, kind: Kind) -> String {
         Kind::Late => String::new(),
         Kind::All => format!(
             "{} union all \
-             select e.series_id, b.\"timestamp\", e.value from ({}) b \
-             cross join lateral unnest(b.series_ids, b.\"values\") e(series_id, value) union all ",
+             select noetl_metrics.block_series(b.series_ids, b.least_id, e.place), b.\"timestamp\", e.value from ({}) b \
+             cross join lateral unnest(b.\"values\") with ordinality e(value, place) union all ",
             unsealed("sample", "series_id, \"timestamp\", value"),
-            unsealed("block", "\"timestamp\", series_ids, \"values\""),
+            unsealed("block", "\"timestamp\", series_ids, least_id, \"values\""),
         ),
     };
     format!(

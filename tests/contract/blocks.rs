@@ -5,6 +5,8 @@ use serde_json::{Value, json};
 use crate::harness::{Contract, gauge_at, now, time};
 
 const HOUR: i64 = 3_600_000;
+const VALUES: &str =
+    "select metric_value from noetl.metrics where metric_name = 'm' order by labels->>'i', \"timestamp\"";
 /// More than one block of samples.
 pub const MANY: usize = 400;
 
@@ -23,7 +25,9 @@ pub fn many(first: usize, at: i64) -> Value {
 async fn places(contract: &Contract) -> (i64, i64) {
     let of = "join noetl_metrics.series s using (series_id) where s.metric_name !~ '^noetl_'";
     let rows = contract.value(format!("select count(*) from noetl_metrics.sample {of}")).await;
-    let blocks = format!("select count(*) from noetl_metrics.block, unnest(series_ids) as u(series_id) {of}");
+    let blocks = format!(
+        "select count(*) from (select series_id from noetl_metrics.unsealed except all select series_id from noetl_metrics.sample) u {of}"
+    );
     (rows, contract.value(blocks).await)
 }
 
@@ -39,7 +43,8 @@ pub async fn shown(contract: &Contract) -> (Vec<String>, Vec<String>) {
 /// Moves all blocks but the server's own back by some hours, and makes the hour that they are then in.
 pub async fn move_back(contract: &Contract, hours: i64) -> String {
     let hour = now() - hours * HOUR;
-    let of_others = "exists (select from noetl_metrics.series s where s.series_id = any(b.series_ids) and s.metric_name !~ '^noetl_')";
+    let of_others = "exists (select from noetl_metrics.series s join unnest(b.\"values\") with ordinality u(value, place) \
+       on s.series_id = noetl_metrics.block_series(b.series_ids, b.least_id, u.place) where s.metric_name !~ '^noetl_')";
     contract.run(format!("delete from noetl_metrics.block b where not {of_others}")).await;
     contract.run(format!("select noetl_metrics.create_partitions('{}', 1)", time(hour))).await;
     contract
@@ -69,6 +74,52 @@ async fn samples_of_one_time_are_blocks_and_read_like_any() {
     assert_eq!((one.len(), &one[0]["metric_value"]), (1, &json!(399.0)));
     assert_eq!(one[0]["timestamp"], time(at));
     assert_eq!(contract.export().await.count("m"), MANY);
+}
+
+#[tokio::test]
+async fn a_block_has_ids_only_where_they_do_not_follow_one_on_the_other() {
+    let mut contract = Contract::start().await;
+    contract.register("w").await;
+    let at = now();
+    contract.report("w", many(0, at - 2)).await.ok();
+    let mut turned = many(1000, at - 1);
+    turned.as_array_mut().unwrap().reverse();
+    contract.report("w", turned).await.ok();
+    let mut without_one = many(2000, at);
+    without_one.as_array_mut().unwrap().remove(7);
+    contract.report("w", without_one).await.ok();
+    let stored: Vec<String> = contract
+        .column(
+            "select concat_ws(' ', cardinality(\"values\"), cardinality(series_ids)) from noetl_metrics.block b \
+             where b.\"timestamp\" in (select \"timestamp\" from noetl.metrics where metric_name = 'm') \
+             order by \"timestamp\", cardinality(\"values\") desc",
+        )
+        .await;
+    // Of the last the first 320 have a gap, and the others none.
+    assert_eq!(stored, ["400", "320 320", "80 80", "320 320", "79"]);
+    let wanted = |i: usize| {
+        let mut all = vec![(at - 2, i), (at - 1, 1000 + i), (at, 2000 + i)];
+        all.truncate(if i == 7 { 2 } else { 3 });
+        all.iter().map(|(at, value)| (json!(time(*at)), json!(*value as f64))).collect::<Vec<_>>()
+    };
+    for i in [0, 6, 7, 8, 319, 320, 321, 399] {
+        let mut rows = contract.query(&format!("metric_name=m&label.i={i}")).await;
+        rows.sort_by_key(|row| row["timestamp"].to_string());
+        let shown: Vec<_> =
+            rows.iter().map(|r| (r["timestamp"].clone(), r["metric_value"].clone())).collect();
+        assert_eq!(shown, wanted(i), "series {i}");
+    }
+    let open = shown(&contract).await;
+    assert_eq!((open.0.len(), open.1.len()), (3 * MANY - 1, 3 * MANY - 1));
+    contract.restart().await;
+    let export = contract.export().await;
+    assert_eq!(export.get("m", &[("i", "7")]), Some("1007"));
+    assert_eq!(export.get("m", &[("i", "8")]), Some("2008"));
+    let before: Vec<f64> = contract.column(VALUES).await;
+    move_back(&contract, 3).await;
+    crate::maintenance::maintain(&contract, &[]).await;
+    assert_eq!(places(&contract).await, (0, 0), "sealed");
+    assert_eq!(contract.column::<f64>(VALUES).await, before);
 }
 
 #[tokio::test]

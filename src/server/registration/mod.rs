@@ -184,7 +184,7 @@ pub(super) async fn heartbeat(
     if fields.has("metrics") {
         let now = Millis::now();
         let report = read(&body, &app.config.limits)?;
-        let taken = report::take(app, core, &component, &report, body.len(), now, None).await?;
+        let taken = report::take(app, core, &component, report, body.len(), now, None).await?;
         heard.metrics_inserted = Some(taken.metrics_inserted);
         heard.rejected = taken.rejected;
     }

@@ -12,7 +12,8 @@ use super::rollup::{self, Before};
 use super::samples::Samples;
 use super::table;
 use crate::model::Millis;
-use crate::store::arrays::{Doubles, Ints};
+use crate::store::arrays::Doubles;
+use crate::store::blocks::ids_of;
 use crate::store::db::{Database, StoreError, Timestamp, Transaction, sql, sql_made};
 
 /// Milliseconds of an hour.
@@ -37,7 +38,7 @@ pub(in crate::store) async fn seal(database: &Database, hour: Millis) -> Result<
     }
     let text = format!(
         "select (select count(*) from noetl_metrics.sample where {OF_HOUR})::bigint, \
-                coalesce(sum(cardinality(series_ids)), 0)::bigint, \
+                coalesce(sum(cardinality(\"values\")), 0)::bigint, \
                 coalesce((select max(series_id) from noetl_metrics.series), 0) \
          from noetl_metrics.block where {OF_HOUR}"
     );
@@ -78,13 +79,14 @@ pub(in crate::store) async fn seal(database: &Database, hour: Millis) -> Result<
 async fn unsealed(on: &mut PgConnection, hour: Millis, least: i32, most: i32) -> Result<Samples, StoreError> {
     let mut samples = Samples::of(hour);
     let text = format!(
-        "select (extract(epoch from \"timestamp\") * 1000)::bigint, series_ids, \"values\" \
+        "select (extract(epoch from \"timestamp\") * 1000)::bigint, series_ids, \"values\", least_id \
          from noetl_metrics.block where {OF_HOUR} and least_id <= $3 and greatest_id >= $2"
     );
     let mut blocks = sql_made(text).bind(Timestamp(hour)).bind(least).bind(most).fetch(&mut *on);
     while let Some(row) = blocks.try_next().await? {
         let at = Millis(row.try_get(0)?);
-        let (Ints(ids), Doubles(values)) = (row.try_get(1)?, row.try_get(2)?);
+        let Doubles(values) = row.try_get(2)?;
+        let ids = ids_of(row.try_get(1)?, row.try_get(3)?, values.len());
         for (id, value) in ids.into_iter().zip(values).filter(|(id, _)| (least..=most).contains(id)) {
             samples.push(id, at, value);
         }

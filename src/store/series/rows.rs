@@ -7,7 +7,8 @@ use crate::model::{Component, Label};
 use crate::store::db::{StoreError, Transaction, sql};
 use crate::store::names::NewName;
 
-/// Inserts the series that are not there; returns each one's id and whether it was made just now.
+/// Inserts the series that are not there; returns each one's id and whether it was made just now. Their ids
+/// follow one on the other as the samples do: what is reported like this again needs no ids in its blocks.
 pub(super) async fn insert(
     tx: &mut Transaction,
     component: &Component,
@@ -22,8 +23,8 @@ pub(super) async fn insert(
            from unnest($4::text[], $5::text[], $6::text[], $7::text[]) with ordinality u(name, labels, help, unit, ord)), \
          made as ( \
            insert into noetl_metrics.series (fingerprint, runtime_id, component_name, component_type, metric_name, labels, help_text, unit) \
-           select distinct on (print) print, $3, $1, $2, name, labels, help, unit from input i \
-           where not exists (select from noetl_metrics.series s where s.fingerprint = i.print) order by print, ord \
+           select print, $3, $1, $2, name, labels, help, unit from (select distinct on (print) * from input order by print, ord) i \
+           where not exists (select from noetl_metrics.series s where s.fingerprint = i.print) order by ord \
            on conflict (fingerprint) do nothing returning series_id, fingerprint) \
          select i.ord, coalesce(m.series_id, s.series_id), m.series_id is not null from input i \
          left join made m on m.fingerprint = i.print left join noetl_metrics.series s on s.fingerprint = i.print order by i.ord",

@@ -201,30 +201,31 @@ impl<'a> Report<'a> {
 
     /// Checks the entries. `now` is the server's clock; `recall` says which series are known.
     pub fn check(
-        &self,
+        self,
         limits: &Limits,
         now: Millis,
         recall: &impl Recall,
     ) -> Result<Checked<'a>, ReportError> {
-        let mut checked = Checked { entries: Vec::with_capacity(self.items.len()), ..Checked::default() };
+        let Self { items, execution_id, .. } = self;
+        let mut checked = Checked { entries: Vec::with_capacity(items.len()), ..Checked::default() };
         let key = |listed: &Listed<'a>| match listed {
             Listed::Item(item) => item.series_fields().map(|fields| recall.key(&fields)),
             Listed::Same(_) => None,
         };
-        let keys: Vec<Option<SeriesKey>> = self.items.iter().map(key).collect();
+        let keys: Vec<Option<SeriesKey>> = items.iter().map(key).collect();
         // All at once: the processor waits for the memory of several series at the same time.
         let found: Vec<Option<&Arc<Series>>> =
             keys.iter().map(|key| key.and_then(|key| recall.find(key))).collect();
         let mut times = Times::new(now, limits);
         let mut copies = limits.body_bytes.saturating_mul(LABEL_COPIES);
         let mut known_by_fields = 0;
-        for (index, ((listed, key), series)) in self.items.iter().zip(keys).zip(found).enumerate() {
+        for (index, ((listed, key), series)) in items.into_iter().zip(keys).zip(found).enumerate() {
             let (before, first) = (checked.samples.len(), checked.entries.len());
-            let of_entry = match listed {
+            let of_entry = match &listed {
                 Listed::Item(item) => item.exemplars,
                 Listed::Same(_) => None,
             };
-            let exemplars = match exemplars::read(of_entry, self.execution_id.as_ref(), limits, &mut times) {
+            let exemplars = match exemplars::read(of_entry, execution_id.as_ref(), limits, &mut times) {
                 Ok(exemplars) => exemplars,
                 Err(error) => {
                     checked.reject(index, error);

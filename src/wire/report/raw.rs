@@ -63,7 +63,8 @@ pub(super) enum Items<'a> {
 /// One entry of the list.
 #[derive(Debug)]
 pub(super) enum Listed<'a> {
-    Item(Item<'a>),
+    /// In a place of its own: most entries of most reports are not taken apart, and need a tenth of its room.
+    Item(Box<Item<'a>>),
     /// One that was not taken apart.
     Same(Same<'a>),
 }
@@ -241,7 +242,7 @@ impl<'de> Visitor<'de> for ItemsVisitor {
         let mut items = Vec::new();
         while items.len() < self.most {
             match seq.next_element()? {
-                Some(item) => items.push(Listed::Item(item)),
+                Some(item) => items.push(Listed::Item(Box::new(item))),
                 None => return Ok(Items::List(items)),
             }
         }

@@ -153,10 +153,10 @@ pub(super) struct Same<'a> {
 
 impl<'a> Same<'a> {
     /// Checks what is left of it.
-    pub(super) fn check(&self, times: &mut Times<'a>) -> Result<Known, FieldError> {
+    pub(super) fn check(self, times: &mut Times<'a>) -> Result<Known, FieldError> {
         let at = times.read(self.timestamp)?;
         check_count(self.series.kind(), || self.series.metric_name(), self.value)?;
-        Ok(Known { series: Arc::clone(&self.series), value: self.value, at })
+        Ok(Known { series: self.series, value: self.value, at })
     }
 }
 

@@ -100,7 +100,7 @@ impl<'a> Scan<'a> {
                 self.at = from;
                 let item = self.item()?;
                 expected.instead(&item);
-                items.push(Listed::Item(item));
+                items.push(Listed::Item(Box::new(item)));
             }
             if items.len() == 1 {
                 // As many as there are if all are about as long as the first.

@@ -22,11 +22,13 @@ fn read(body: &str) -> Result<Whole<'_>, ReportError> {
 
 fn read_bytes(body: &[u8]) -> Result<Whole<'_>, ReportError> {
     let report = super::read(body, &Limits::default())?;
+    let (runtime_id, component_name) = (report.runtime_id, report.component_name.clone());
+    let component_type = report.component_type.clone();
     let checked = report.check(&Limits::default(), NOW, &Remembered::default())?;
     Ok(Whole {
-        runtime_id: report.runtime_id,
-        component_name: report.component_name,
-        component_type: report.component_type,
+        runtime_id,
+        component_name,
+        component_type,
         samples: checked.samples,
         rejected: checked.rejected,
     })
