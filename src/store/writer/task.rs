@@ -1,6 +1,7 @@
 //! The one task that owns the order of writes.
 
 use std::collections::HashSet;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -9,6 +10,7 @@ use parking_lot::Mutex;
 use sqlx::Postgres;
 use sqlx::pool::PoolConnection;
 use tokio::sync::mpsc;
+use tokio::time::Sleep;
 
 use super::batch::Batch;
 use super::idempotency::keep_reply;
@@ -65,29 +67,42 @@ impl Task {
 
     pub(super) async fn run(self, mut jobs: mpsc::Receiver<Job>) {
         let mut clients = 1;
-        while let Some(first) = self.next(&mut jobs).await {
+        let mut idle = pin!(tokio::time::sleep(KEPT));
+        while let Some(first) = self.next(&mut jobs, idle.as_mut()).await {
             let group = gather(first, &mut jobs, clients).await;
             let size = group.len();
             let storing = match &self.feed {
                 Some(feed) => Some(feed.storing().await),
                 None => None,
             };
-            self.commit(group).await;
+            let waiting = self.commit(group, &jobs).await;
             drop(storing);
-            clients = (size + jobs.len()).max(clients - clients.div_ceil(8));
+            clients = (size + waiting).max(clients - clients.div_ceil(8));
         }
     }
 
-    /// The next request; the connection does not wait long for it.
-    async fn next(&self, jobs: &mut mpsc::Receiver<Job>) -> Option<Job> {
+    /// The next request; the connection does not wait long for it. `idle` may end too early, and goes on then:
+    /// a timer for each request that ends before all others would each time wake the thread that waits for
+    /// sockets.
+    async fn next(&self, jobs: &mut mpsc::Receiver<Job>, mut idle: Pin<&mut Sleep>) -> Option<Job> {
         let is_kept = {
             let mut kept = self.connection.lock();
             drop(kept.take_if(|(since, _)| since.elapsed() >= KEPT_AT_MOST));
             kept.is_some()
         };
         if is_kept {
-            if let Ok(job) = tokio::time::timeout(KEPT, jobs.recv()).await {
-                return job;
+            let until = tokio::time::Instant::now() + KEPT;
+            loop {
+                tokio::select! {
+                    biased;
+                    job = jobs.recv() => return job,
+                    () = &mut idle => {
+                        if tokio::time::Instant::now() >= until {
+                            break;
+                        }
+                        idle.as_mut().reset(until);
+                    }
+                }
             }
             self.give_back();
         }
@@ -98,8 +113,9 @@ impl Task {
         drop(self.connection.lock().take());
     }
 
-    /// Commits a group; where one member's key was taken meanwhile, the others go without it.
-    async fn commit(&self, group: Vec<Job>) {
+    /// Commits a group; where one member's key was taken meanwhile, the others go without it. Returns how many
+    /// waited behind it.
+    async fn commit(&self, group: Vec<Job>, behind: &mpsc::Receiver<Job>) -> usize {
         let began = Instant::now();
         let (mut group, followers) = first_of_each_key(group);
         let result = loop {
@@ -119,6 +135,8 @@ impl Task {
                 Ok(()) => break Ok(()),
             }
         };
+        // Before anybody is answered, and comes again.
+        let waiting = behind.len();
         match result {
             Ok(()) => {
                 self.succeeded(group, began);
@@ -130,7 +148,7 @@ impl Task {
             Err(StoreError::Refused(error)) if group.len() > 1 => {
                 tracing::warn!(%error, requests = group.len(), "storing each request by itself");
                 for job in group.into_iter().chain(followers) {
-                    Box::pin(self.commit(vec![job])).await;
+                    Box::pin(self.commit(vec![job], behind)).await;
                 }
             }
             Err(error) => {
@@ -145,6 +163,7 @@ impl Task {
                 }
             }
         }
+        waiting
     }
 
     fn succeeded(&self, group: Vec<Job>, began: Instant) {
@@ -245,16 +264,19 @@ impl Task {
 /// for a short time, as had or awaited an answer last, and where they become fewer, an eighth less each time:
 /// of those that send side by side some are late now and then. One client alone waits for nobody.
 async fn gather(first: Job, jobs: &mut mpsc::Receiver<Job>, clients: usize) -> Vec<Job> {
-    let until = tokio::time::Instant::now() + GATHERING;
+    // One timer for all of them, for the same reason.
+    let mut patience = pin!(tokio::time::sleep(GATHERING));
     let mut samples = first.points.len();
     let mut group = vec![first];
     while samples < GROUP_SAMPLES {
         let job = match jobs.try_recv() {
             Ok(job) => job,
             Err(_) if group.len() >= clients => break,
-            Err(_) => match tokio::time::timeout_at(until, jobs.recv()).await {
-                Ok(Some(job)) => job,
-                _ => break,
+            Err(_) => tokio::select! {
+                biased;
+                Some(job) = jobs.recv() => job,
+                () = &mut patience => break,
+                else => break,
             },
         };
         samples += job.points.len();
