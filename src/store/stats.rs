@@ -64,10 +64,10 @@ impl Sizes {
                                                    (select min(from_time) from noetl_metrics.day))) * 1000)::bigint")
             .fetch_one(&mut *tx)
             .await?;
-        // A page of 8 KiB holds 157 samples of 52 bytes, or two blocks of 320.
+        // A page of 8 KiB holds 157 samples of 52 bytes, or some 900 in blocks, most of which have no ids.
         let tables = sql("select t.name, \
                             case t.name when 'chunk' then (select coalesce(sum(samples), 0) from noetl_metrics.sealed_hour) \
-                              when 'sample' then t.pages * 157 when 'block' then t.pages * 640 else t.rows end::bigint, t.bytes, t.indexes \
+                              when 'sample' then t.pages * 157 when 'block' then t.pages * 900 else t.rows end::bigint, t.bytes, t.indexes \
                           from (select coalesce(p.relname, c.relname)::text as name, sum(greatest(c.reltuples, 0))::bigint as rows, \
                                   sum(pg_relation_size(c.oid) / 8192)::bigint as pages, sum(pg_table_size(c.oid))::bigint as bytes, \
                                   sum(pg_indexes_size(c.oid))::bigint as indexes \

@@ -112,6 +112,10 @@ async fn a_block_has_ids_only_where_they_do_not_follow_one_on_the_other() {
     let open = shown(&contract).await;
     assert_eq!((open.0.len(), open.1.len()), (3 * MANY - 1, 3 * MANY - 1));
     contract.restart().await;
+    let with_ids = "update noetl_metrics.block set series_ids = array(select generate_series(least_id, greatest_id)) \
+                    where series_ids is null";
+    contract.run(with_ids).await;
+    assert_eq!(shown(&contract).await, open, "as docs/operate.md has them for a version before");
     let export = contract.export().await;
     assert_eq!(export.get("m", &[("i", "7")]), Some("1007"));
     assert_eq!(export.get("m", &[("i", "8")]), Some("2008"));

@@ -9,6 +9,8 @@ use crate::store::names::NewName;
 
 /// Inserts the series that are not there; returns each one's id and whether it was made just now. Their ids
 /// follow one on the other as the samples do: what is reported like this again needs no ids in its blocks.
+/// They are stored in the order of their fingerprints, as by whoever else makes some: neither then waits for
+/// what the other has.
 pub(super) async fn insert(
     tx: &mut Transaction,
     component: &Component,
@@ -21,10 +23,13 @@ pub(super) async fn insert(
         "with input as materialized ( \
            select ord, name, labels::jsonb as labels, help, unit, noetl_metrics.fingerprint($1, $2, name, labels::jsonb) as print \
            from unnest($4::text[], $5::text[], $6::text[], $7::text[]) with ordinality u(name, labels, help, unit, ord)), \
+         fresh as materialized ( \
+           select nextval(pg_get_serial_sequence('noetl_metrics.series', 'series_id'))::integer as id, n.* from ( \
+             select * from (select distinct on (print) * from input order by print, ord) i \
+             where not exists (select from noetl_metrics.series s where s.fingerprint = i.print) order by ord) n), \
          made as ( \
-           insert into noetl_metrics.series (fingerprint, runtime_id, component_name, component_type, metric_name, labels, help_text, unit) \
-           select print, $3, $1, $2, name, labels, help, unit from (select distinct on (print) * from input order by print, ord) i \
-           where not exists (select from noetl_metrics.series s where s.fingerprint = i.print) order by ord \
+           insert into noetl_metrics.series (series_id, fingerprint, runtime_id, component_name, component_type, metric_name, labels, help_text, unit) \
+           overriding system value select id, print, $3, $1, $2, name, labels, help, unit from fresh order by print \
            on conflict (fingerprint) do nothing returning series_id, fingerprint) \
          select i.ord, coalesce(m.series_id, s.series_id), m.series_id is not null from input i \
          left join made m on m.fingerprint = i.print left join noetl_metrics.series s on s.fingerprint = i.print order by i.ord",

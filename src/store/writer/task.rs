@@ -274,9 +274,11 @@ async fn gather(first: Job, jobs: &mut mpsc::Receiver<Job>, clients: usize) -> V
             Err(_) if group.len() >= clients => break,
             Err(_) => tokio::select! {
                 biased;
-                Some(job) = jobs.recv() => job,
+                job = jobs.recv() => match job {
+                    Some(job) => job,
+                    None => break,
+                },
                 () = &mut patience => break,
-                else => break,
             },
         };
         samples += job.points.len();
