@@ -11,6 +11,8 @@ from support import collector
 from support.operator import Installation
 
 METRIC = "upgrade_step"
+# Seconds after which a report without an answer is sent again.
+ANSWER = 10
 
 
 class Reporter:
@@ -69,7 +71,8 @@ class Reporter:
     def _report(self, server: httpx.Client, step: int) -> bool:
         sample = collector.gauge(METRIC, step, step=str(step))
         body = {"component_name": self.component, "metrics": [sample]}
-        answer = server.post("/api/metrics/report", json=body)
+        # What is sent as the pod ends, a forwarded port may take and lose without a word.
+        answer = server.post("/api/metrics/report", json=body, timeout=ANSWER)
         if 400 <= answer.status_code < 500 and answer.status_code not in (408, 429):
             self.refused.append(f"step {step}: {answer.status_code} {answer.text}")
         return answer.status_code == 200
