@@ -100,8 +100,10 @@ def world(
     plane = api_server
     names = ["worker", "agent", "boss", "reporter", "noetl-server"]
     watchers = ["reader", "vmagent", "scraper"]
-    spaces = [NAMESPACE, "monitoring", "elsewhere"]
-    spaces = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": n}} for n in spaces]
+    spaces = [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+        for name in (NAMESPACE, "monitoring", "elsewhere")
+    ]
     made = [
         *(account(NAMESPACE, name) for name in names),
         *(account("monitoring", name) for name in watchers),

@@ -77,7 +77,7 @@ impl Task {
             };
             let waiting = self.commit(group, &jobs).await;
             drop(storing);
-            clients = (size + waiting).max(clients - clients.div_ceil(8));
+            clients = expected(clients, size + waiting);
         }
     }
 
@@ -261,10 +261,9 @@ impl Task {
 
 /// The requests that go into one transaction. Clients that were answered a moment ago are likely to
 /// come again at once, and a transaction costs as much for all as for one: so as many are waited for,
-/// for a short time, as had or awaited an answer last, and where they become fewer, an eighth less each time:
-/// of those that send side by side some are late now and then. One client alone waits for nobody.
+/// for a short time, as are [expected]. One client alone waits for nobody.
 async fn gather(first: Job, jobs: &mut mpsc::Receiver<Job>, clients: usize) -> Vec<Job> {
-    // One timer for all of them, for the same reason.
+    // One timer for all of them: see `Task::next`.
     let mut patience = pin!(tokio::time::sleep(GATHERING));
     let mut samples = first.points.len();
     let mut group = vec![first];
@@ -285,6 +284,13 @@ async fn gather(first: Job, jobs: &mut mpsc::Receiver<Job>, clients: usize) -> V
         group.push(job);
     }
     group
+}
+
+/// How many clients are likely to come, where so many were expected and so many had or awaited an answer last.
+/// Where they become fewer, an eighth less each time: of those that send side by side some are late now and
+/// then.
+fn expected(before: usize, last: usize) -> usize {
+    last.max(before - before.div_ceil(8))
 }
 
 /// Equal requests that wait together: the first of each key is stored, the others follow it.
@@ -315,6 +321,16 @@ mod tests {
     fn job(room: &Arc<Semaphore>) -> Job {
         let room = Arc::clone(room).try_acquire_owned().unwrap();
         Job { points: Vec::new(), idempotent: None, done: oneshot::channel().0, _room: room }
+    }
+
+    #[test]
+    fn who_is_late_once_is_still_expected_and_not_for_ever() {
+        assert_eq!(expected(1, 8), 8);
+        assert_eq!(expected(8, 7), 7);
+        let alone: Vec<usize> =
+            std::iter::successors(Some(8), |clients| Some(expected(*clients, 1))).take(9).collect();
+        assert_eq!(alone, [8, 7, 6, 5, 4, 3, 2, 1, 1]);
+        assert_eq!(expected(100, 50), 87);
     }
 
     #[tokio::test]

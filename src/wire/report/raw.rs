@@ -63,7 +63,8 @@ pub(super) enum Items<'a> {
 /// One entry of the list.
 #[derive(Debug)]
 pub(super) enum Listed<'a> {
-    /// In a place of its own: most entries of most reports are not taken apart, and need a tenth of its room.
+    /// In a place of its own: most entries of most reports are not taken apart, and need a
+    /// sixth of its room.
     Item(Box<Item<'a>>),
     /// One that was not taken apart.
     Same(Same<'a>),
