@@ -115,7 +115,9 @@ fn rounds(bench: &Bench<'_>, size: usize, report: usize) -> Result<(Vec<Round>, 
     bench.cluster.fresh("bench_copy")?;
     bench.cluster.execute(
         "bench_copy",
-        "create table sample (series_id integer not null, \"timestamp\" timestamptz not null, value double precision not null)",
+        // Vacuuming it would take place beside either side.
+        "create table sample (series_id integer not null, \"timestamp\" timestamptz not null, value double precision not null) \
+         with (autovacuum_enabled = off)",
     )?;
     let server = Server::start(&url, bench.directory)?;
     let mut fleet = Fleet::new(size, 1000);
