@@ -80,7 +80,7 @@ pub(crate) fn measure(bench: &Bench<'_>) -> Result<Row> {
     row.notes.push(format!(
         "{} series at {INTERVAL} s, mixed as in row 6, loaded as blocks ({}) and sealed by `noetl-metrics maintenance` ({}), \
          four days at a time; the system's own work on this history is all there is. Queries are those of row 7, warm, medians \
-         of 40, at {stages:?} days.",
+         of 40, at {stages:?} days; minutes lie between them, so what else the machine does is in their ratio too.",
         short(series as f64),
         seconds(loading),
         seconds(sealing),
