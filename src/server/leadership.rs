@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::core::Core;
 use super::forward::Peer;
 use super::{App, alerting, outflow, sweeper};
-use crate::store::{Claim, Claimed, Database, Renewed, StoreError, Tenure, Watch};
+use crate::store::{Claim, Claimed, Database, Renewed, Tenure, Watch};
 
 /// How often a server that is not active looks whether it may be.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -85,7 +85,7 @@ pub(super) async fn run(app: Arc<App>, database: Database, on_ready: impl Fn() +
 /// Fills memory from the database, then sweeps, evaluates rules and sends samples on. Does not end.
 async fn work(app: &Arc<App>, database: &Database, on_ready: &impl Fn()) {
     loop {
-        match open(app, database).await {
+        match Core::open(&app.config, database.clone()).await {
             Ok(core) => {
                 tracing::info!(series = core.live.len(), "ready");
                 let core = Arc::new(core);
@@ -104,12 +104,6 @@ async fn work(app: &Arc<App>, database: &Database, on_ready: &impl Fn()) {
             }
         }
     }
-}
-
-/// Before anything is taken it is known from where on each target is sent what comes.
-async fn open(app: &App, database: &Database) -> Result<Core, StoreError> {
-    outflow::begin(app, database).await?;
-    Core::open(&app.config, database.clone()).await
 }
 
 /// Renews the lease, which was asked for at `asked`; ends when another server has it, or may have it:

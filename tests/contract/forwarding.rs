@@ -226,15 +226,6 @@ async fn what_a_long_transaction_inserts_is_not_passed_over() {
     has_all(&contract, &store).await;
 }
 
-/// What is taken as soon as a server is ready is sent on too.
-#[tokio::test]
-async fn where_a_new_target_begins_is_known_before_the_server_is_ready() {
-    let store = Store::start().await;
-    let contract = Contract::with(&[&flag("t", &store.url())]).await;
-    let known = "select target from noetl_metrics.forward_target";
-    assert_eq!(contract.column::<String>(known).await, ["t"]);
-}
-
 /// In a database that was restored the numbers of transactions are others: then the time counts.
 #[tokio::test]
 async fn a_place_of_another_database_counts_by_its_time() {

@@ -23,7 +23,6 @@ use tokio::sync::Semaphore;
 use super::core::Core;
 use super::page::data::ForwardedTo;
 use super::{App, ServerConfig};
-use crate::store::{Database, StoreError, begin_place};
 use metrics::Metrics;
 pub use post::ForwardTarget;
 use target::Target;
@@ -57,14 +56,6 @@ impl Outflow {
     pub(super) fn told(&self) -> Vec<ForwardedTo> {
         self.targets.iter().map(|(target, _)| self.metrics.told(target)).collect()
     }
-}
-
-/// Has each target begin where it was left, and a new one here.
-pub(super) async fn begin(app: &App, database: &Database) -> Result<(), StoreError> {
-    for (target, _) in app.outflow.iter().flat_map(|outflow| &outflow.targets) {
-        begin_place(database, &target.name).await?;
-    }
-    Ok(())
 }
 
 /// Sends until it is dropped.
