@@ -148,7 +148,7 @@ impl Sender {
     /// disk stays there while the agent stops.
     fn has_history(&self) -> bool {
         let stopping = *self.stopping.borrow();
-        let on_disk = !stopping && self.spool.as_ref().is_some_and(Spool::holds_any);
+        let on_disk = !stopping && self.spool.as_ref().is_some_and(Spool::may_hold_any);
         (self.reached || stopping) && (self.outbox.has_old() || on_disk)
     }
 

@@ -189,6 +189,18 @@ async fn wait_for_records(dir: &std::path::Path, count: usize) {
     }
 }
 
+/// The lock of the spool, once an agent that was killed within a write has let go of it: its thread ends
+/// the write, as the system does for a process.
+async fn free(dir: &std::path::Path) -> fs::File {
+    let lock = fs::File::open(dir.join("spool/lock")).unwrap();
+    let deadline = Instant::now() + Duration::from_mins(1);
+    while lock.try_lock().is_err() {
+        assert!(Instant::now() < deadline, "the spool is still held");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    lock
+}
+
 fn with_spool(dir: &std::path::Path, url: &str) -> AgentConfig {
     let spool = Some(super::SpoolConfig { dir: dir.join("spool"), max_bytes: 1 << 20 });
     AgentConfig { spool, drain_rate: 100_000, ..unhurried(url) }
@@ -202,6 +214,7 @@ async fn reports_of_an_outage_are_on_disk_and_sent_by_the_next_agent() {
     let agent = Running::start(config.clone());
     wait_for_records(dir.path(), 3).await;
     agent.kill().await;
+    drop(free(dir.path()).await);
     let ended = crate::model::Millis::now().rfc3339();
     let stub = Stub::start_at(addr).await;
     let agent = Running::start(config);
@@ -213,6 +226,25 @@ async fn reports_of_an_outage_are_on_disk_and_sent_by_the_next_agent() {
     for name in ["spool_bytes", "spool_samples", "spool_oldest_age_seconds", "spool_faults_total"] {
         assert!(values.contains_key(&format!("noetl_agent_{name}")), "{name}");
     }
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn a_spool_that_another_still_holds_at_the_start_is_sent_once_it_is_free() {
+    let dir = tempfile::tempdir().unwrap();
+    let addr = Stub::start().await.addr;
+    let config = with_spool(dir.path(), &format!("http://{addr}"));
+    let agent = Running::start(config.clone());
+    wait_for_records(dir.path(), 1).await;
+    agent.kill().await;
+    let lock = free(dir.path()).await;
+    let ended = crate::model::Millis::now().rfc3339();
+    let stub = Stub::start_at(addr).await;
+    let agent = Running::start(config);
+    let report = stub.wait_for(REPORT, 1).await.remove(0);
+    assert!(values(&report)["noetl_agent_spool_up"] < 1.0);
+    drop(lock);
+    wait_for_history(&stub, &ended, 1).await;
     agent.stop().await;
 }
 

@@ -66,7 +66,9 @@ impl Disk {
 
     /// Opens the log, where it can be: what it holds is known then.
     pub(in crate::agent) async fn open(&mut self) {
-        self.with(|_| Ok(())).await;
+        if self.with(|_| Ok(())).await.is_none() {
+            return;
+        }
         let samples = self.stats.samples.load(Relaxed);
         if samples > 0 {
             tracing::info!(samples, "the spool holds what could not be sent before, it will be");
@@ -102,6 +104,9 @@ impl Disk {
 
     /// The oldest report that waits here.
     pub(in crate::agent) async fn first(&mut self) -> Option<Spooled> {
+        if !self.stats.opened.load(Relaxed) {
+            self.open().await;
+        }
         while self.stats.bytes.load(Relaxed) > 0 {
             let Record { seq, samples, at_ms, data, .. } = self.with(Log::first).await??;
             if let Some(report) = entry::decode(data, samples, at_ms, &self.own) {

@@ -88,6 +88,7 @@ impl Log {
             log.drop_oldest()?;
         }
         log.publish();
+        log.stats.opened.store(true, Relaxed);
         Ok(log)
     }
 

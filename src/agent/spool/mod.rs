@@ -66,7 +66,7 @@ pub(super) struct Spool {
 
 impl Spool {
     /// A spool that keeps reports of `own`, the agent, and of those it scrapes. It is opened where it
-    /// can be.
+    /// can be; where it cannot, because an agent before this one still holds it, say, with a later use.
     pub(super) async fn open(config: SpoolConfig, own: Arc<Registration>) -> Self {
         let stats = Arc::new(SpoolStats::default());
         let mut disk = Disk::new(config, own, Arc::clone(&stats));
@@ -79,9 +79,9 @@ impl Spool {
         &self.stats
     }
 
-    /// Whether there is anything in it, sent or not.
-    pub(super) fn holds_any(&self) -> bool {
-        self.stats.bytes.load(Relaxed) > 0
+    /// Whether there may be anything in it, sent or not.
+    pub(super) fn may_hold_any(&self) -> bool {
+        !self.stats.opened.load(Relaxed) || self.stats.bytes.load(Relaxed) > 0
     }
 
     /// Samples that wait in it.

@@ -10,6 +10,8 @@ use crate::host::Readings;
 pub(in crate::agent) struct SpoolStats {
     /// Whether it was used without a fault the last time.
     pub(in crate::agent) up: AtomicBool,
+    /// Whether it could be opened since the start: before, nobody knows what it holds.
+    pub(in crate::agent) opened: AtomicBool,
     /// Bytes of its files.
     pub(in crate::agent) bytes: AtomicU64,
     /// Samples that wait in it.
