@@ -1,6 +1,7 @@
 //! The agent's spool: what is read while the server is away is in the database afterwards, once and in
 //! order, whatever happens to the agent and its disk, and is sent no faster than it may.
 
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -81,12 +82,17 @@ impl Node {
         contract.column::<i64>(sql).await
     }
 
-    /// Waits until the first so many scrapes are stored but `missing`, each once and in order.
-    async fn all_stored(&self, contract: &Contract, first: usize, missing: usize) {
+    /// Waits until it reports: the first scrape that is stored.
+    async fn reports(&self, contract: &Contract) -> usize {
+        eventually("it reports", LONG, async || Some(*self.stored(contract).await.first()? as usize)).await
+    }
+
+    /// Waits until these scrapes are stored but `missing` of them, each once and in order.
+    async fn all_stored(&self, contract: &Contract, scrapes: RangeInclusive<usize>, missing: usize) {
         eventually("all is stored", LONG, async || {
             let stored = self.stored(contract).await;
-            let among = stored.iter().filter(|value| **value <= first as i64).count();
-            (among + missing >= first).then_some(())
+            let among = stored.iter().filter(|value| scrapes.contains(&(**value as usize))).count();
+            (among + missing >= scrapes.clone().count()).then_some(())
         })
         .await;
         let stored = self.stored(contract).await;
@@ -109,7 +115,7 @@ async fn an_outage_leaves_no_gap_though_the_agent_is_killed_in_it() {
     let mut contract = Contract::start().await;
     let node = Node::new("w-1", &["--drain-rate", "500"]).await;
     let mut agent = node.agent(&contract);
-    eventually("it reports", LONG, async || (!node.stored(&contract).await.is_empty()).then_some(())).await;
+    let first = node.reports(&contract).await;
     assert!(files(&node.spool()).is_empty(), "nothing is written while the server answers");
     contract.server.kill();
     node.scraped(4).await;
@@ -121,7 +127,7 @@ async fn an_outage_leaves_no_gap_though_the_agent_is_killed_in_it() {
     let read = node.target.asked("/metrics");
     contract.start_again().await;
     // What a kill met on its way from the scrape to the disk is gone.
-    node.all_stored(&contract, read, 2).await;
+    node.all_stored(&contract, first..=read, 2).await;
     eventually("the spool is empty", LONG, async || files(&node.spool()).is_empty().then_some(())).await;
     assert!(agent.runs());
     let newest = contract.export().await.get("asked_total", &[("component", "w-1")]).map(str::to_owned);
@@ -142,18 +148,17 @@ async fn ten_agents_drain_an_outage_in_order_and_at_their_rate() {
     }))
     .await;
     let agents: Vec<Agent> = nodes.iter().map(|node| node.agent(&contract)).collect();
-    for node in &nodes {
-        eventually("it reports", LONG, async || (!node.stored(&contract).await.is_empty()).then_some(()))
-            .await;
-    }
+    // Where ten of them start at once, the first scrapes of one may be too late.
+    let first = join_all(nodes.iter().map(|node| node.reports(&contract))).await;
     contract.server.kill();
     join_all(nodes.iter().map(|node| node.scraped(outage))).await;
-    let read: Vec<_> = nodes.iter().map(|node| node.target.asked("/metrics")).collect();
+    let scrapes: Vec<_> =
+        first.into_iter().zip(&nodes).map(|(first, node)| first..=node.target.asked("/metrics")).collect();
     contract.start_again().await;
-    for ((node, agent), read) in nodes.iter().zip(&agents).zip(read) {
+    for ((node, agent), scrapes) in nodes.iter().zip(&agents).zip(scrapes) {
         // On a busy machine a target answers too late now and then, and the agent says so.
-        let missing = if agent.logged(&["not scraped"]) { read / 20 } else { 0 };
-        node.all_stored(&contract, read, missing).await;
+        let missing = if agent.logged(&["not scraped"]) { scrapes.clone().count().div_ceil(20) } else { 0 };
+        node.all_stored(&contract, scrapes, missing).await;
         // A sample that is late has a row of its own, and the time at which it came.
         let took = format!(
             "select count(*)::float8 / greatest(extract(epoch from max(l.created_at) - min(l.created_at)), 0.001)::float8 \
@@ -195,7 +200,7 @@ async fn a_full_disk_costs_nothing_that_memory_can_hold() {
     };
     let under: Vec<&str> = under.iter().map(String::as_str).collect();
     let mut agent = node.agent_under(&under, &contract);
-    eventually("it reports", LONG, async || (!node.stored(&contract).await.is_empty()).then_some(())).await;
+    let first = node.reports(&contract).await;
     contract.server.kill();
     eventually("the disk is full, and that is said", LONG, async || {
         agent.logged(&["the spool fails", "cannot write"]).then_some(())
@@ -204,7 +209,7 @@ async fn a_full_disk_costs_nothing_that_memory_can_hold() {
     node.scraped(4).await;
     let read = node.target.asked("/metrics");
     contract.start_again().await;
-    node.all_stored(&contract, read, 0).await;
+    node.all_stored(&contract, first..=read, 0).await;
     assert!(agent.runs());
     let faults = contract.export().await.get("noetl_agent_spool_faults_total", &[]).map(str::to_owned);
     assert!(faults.is_some_and(|faults| faults != "0"));
@@ -216,7 +221,7 @@ async fn the_oldest_are_dropped_first_and_counted() {
     let flags = ["--spool-max-size", "64KiB", "--drain-rate", "5000", "--metrics-interval", "1s"];
     let node = Node::new("w-1", &flags).await;
     let _agent = node.agent(&contract);
-    eventually("it reports", LONG, async || (!node.stored(&contract).await.is_empty()).then_some(())).await;
+    node.reports(&contract).await;
     contract.server.kill();
     let oldest =
         eventually("something is kept", LONG, async || files(&node.spool()).into_iter().next()).await;
