@@ -1,5 +1,6 @@
 //! Whole history, series by series, as it goes to other stores.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use futures_util::TryStreamExt;
@@ -8,7 +9,7 @@ use sqlx::types::Json;
 use sqlx::{FromRow as _, Row as _};
 
 use super::db::{Database, StoreError, sql, sql_made};
-use crate::model::Millis;
+use crate::model::{Millis, export_labels};
 
 /// A series' samples of one stretch of time, the oldest first.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -31,14 +32,11 @@ pub struct Past {
 
 impl Past {
     /// All labels, as an export for scrapers has them, the name among them.
-    pub fn all_labels(&self) -> BTreeMap<&str, &str> {
+    pub fn all_labels(&self) -> BTreeMap<Cow<'_, str>, &str> {
         let own = self.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        own.chain([
-            ("__name__", self.metric.as_str()),
-            ("component", self.component.as_str()),
-            ("component_type", self.component_type.as_str()),
-        ])
-        .collect()
+        let mut all = export_labels(&self.component, &self.component_type, own);
+        all.insert("__name__".into(), &self.metric);
+        all
     }
 }
 

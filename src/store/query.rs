@@ -7,7 +7,7 @@ use sqlx::Row as _;
 use super::db::{Database, StoreError, Transaction, sql, sql_made};
 use super::described::{self, Described, Known, describe};
 use super::pages::Pages;
-use super::sealed::{HOUR_MS, Ids};
+use super::sealed::Ids;
 use super::steps::Steps;
 use crate::model::{MetricType, Millis, SeriesId};
 
@@ -220,7 +220,7 @@ impl Query {
 
     fn steps<'a>(&self, ids: Option<&'a Ids>, step: i64, aggregate: Aggregate) -> Steps<'a> {
         let end = self.end.unwrap_or_else(Millis::now);
-        let start = self.start.unwrap_or_else(|| end.plus(-HOUR_MS));
+        let start = self.start.unwrap_or(Millis(0));
         Steps { ids, start, end, step, aggregate, limit: self.limit, after: self.after }
     }
 }

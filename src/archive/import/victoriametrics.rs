@@ -129,7 +129,7 @@ mod tests {
         #[test]
         fn what_an_export_writes_is_read(
             values in prop::collection::vec((any::<i64>(), any::<f64>()), 0..20),
-            label in ".*",
+            label in ".+",
         ) {
             let values: Vec<(i64, f64)> = values.into_iter().filter(|(_, value)| !value.is_nan()).collect();
             let past = crate::store::Past {

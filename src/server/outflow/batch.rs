@@ -1,5 +1,6 @@
 //! Samples as requests, none larger than so much.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::model::{Point, labels_of_line};
@@ -51,7 +52,7 @@ impl Batch {
     }
 
     /// Adds samples of one series.
-    fn add(&mut self, labels: BTreeMap<&str, &str>, samples: impl Iterator<Item = (i64, f64)>) {
+    fn add(&mut self, labels: BTreeMap<Cow<'_, str>, &str>, samples: impl Iterator<Item = (i64, f64)>) {
         let label_bytes: usize =
             labels.iter().map(|(name, value)| name.len() + value.len() + LABEL_BYTES).sum();
         let mut series = TimeSeries::new(labels);
@@ -84,8 +85,9 @@ impl Batch {
         let Some(Point { series, .. }) = points.first() else { return 0 };
         let of_first = points.iter().take_while(|point| point.series.id == series.id).count();
         let line = labels_of_line(&series.line);
-        let mut labels: BTreeMap<&str, &str> = line.iter().map(|(name, value)| (&**name, &**value)).collect();
-        labels.insert("__name__", series.metric_name());
+        let mut labels: BTreeMap<Cow<'_, str>, &str> =
+            line.iter().map(|(name, value)| (name.into(), &**value)).collect();
+        labels.insert("__name__".into(), series.metric_name());
         self.add(labels, points[..of_first].iter().map(|point| (point.at.0, point.value)));
         of_first
     }
@@ -105,7 +107,7 @@ mod tests {
         let value = "x".repeat(label_bytes);
         for number in 0..series {
             let name = format!("m{number}");
-            let labels = BTreeMap::from([("__name__", name.as_str()), ("l", value.as_str())]);
+            let labels = BTreeMap::from([("__name__".into(), name.as_str()), ("l".into(), value.as_str())]);
             batch.add(labels, (0_i64..).take(samples).map(|at| (at, 1.0)));
         }
         batch.end();

@@ -145,6 +145,24 @@ fn histograms_and_summaries_are_taken_apart() {
 }
 
 #[test]
+fn data_that_cannot_be_read_is_refused_and_not_passed_over() {
+    let good = json!([{"asInt": 1}]);
+    let request = request(
+        &json!([]),
+        &json!([
+            {"name": "of_null", "gauge": {"dataPoints": [{"asInt": 1, "attributes": null}]}},
+            {"name": "of_time", "sum": {"dataPoints": [{"asInt": 1, "timeUnixNano": "soon"}]}},
+            {"name": "nothing"},
+            {"name": "good", "gauge": {"dataPoints": good}},
+        ]),
+    );
+    let translated = translate(&request, &Limits::default(), Millis(5)).unwrap();
+    let refused: Vec<_> = translated.refused.iter().map(|(_, why)| why.split(':').next().unwrap()).collect();
+    assert_eq!(refused, ["of_null", "of_time", "nothing"]);
+    assert_eq!(translated.points, 4);
+}
+
+#[test]
 fn more_series_than_a_report_may_have_are_refused() {
     let limits = Limits { samples: 1, ..Limits::default() };
     let point = json!({"asInt": 1});

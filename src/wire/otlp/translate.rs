@@ -27,6 +27,8 @@ const DEFAULT_COMPONENT: &str = "otlp";
 const EXECUTION: &str = "noetl_execution_id";
 /// The label that has the id of a span.
 const SPAN_ID: &str = "span_id";
+/// Why nothing of a metric is taken whose kind of data is not known, or is not what it should be.
+const NO_DATA: &str = "no gauge, sum, histogram, exponentialHistogram or summary that can be read: null, or a field of another type than its own";
 /// Labels that the resource gives to each of its series: component, its kind, job, instance.
 const OF_RESOURCE: usize = 4;
 
@@ -132,7 +134,11 @@ impl Translation<'_> {
                 }
             }
             Some(Data::Summary(summary)) => self.summary(&summary.data_points, points)?,
-            None => {}
+            // Written as JSON, one field of another form than its own makes all of it unreadable.
+            None => {
+                let index = self.next_point();
+                self.refuse(index, points, NO_DATA);
+            }
         }
         Ok(points.newest.get())
     }
