@@ -11,7 +11,7 @@ use crate::wire::value::write as write_value;
 
 /// The beginning of the series' line in the text exposition, which selectors are held against.
 pub(super) fn line(series: &Past) -> Vec<u8> {
-    line_of(series.all_labels().iter().map(|(name, value)| (&**name, *value)))
+    line_of(series.all_labels().iter().map(|(name, value)| (&**name, &**value)))
 }
 
 /// The same of all labels, the name among them.

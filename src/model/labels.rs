@@ -1,7 +1,6 @@
 //! Label sets: their rules, and the line of the exposition that a series' labels make.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use super::{Limits, MetricType, is_label_name};
 
@@ -168,26 +167,6 @@ pub fn export_line(out: &mut Vec<u8>, name: &str, component: &str, kind: &str, l
     out.extend_from_slice(b"} ");
 }
 
-/// The labels that [`export_line`] writes, those of the component among them.
-pub fn export_labels<'a>(
-    component: &'a str,
-    kind: &'a str,
-    labels: impl IntoIterator<Item = (&'a str, &'a str)>,
-) -> BTreeMap<Cow<'a, str>, &'a str> {
-    let labels: Vec<Label<'a>> = labels.into_iter().map(|(k, v)| (k.into(), v.into())).collect();
-    let own = [("component", component), ("component_type", kind)];
-    let mut all = BTreeMap::new();
-    for (name, value) in &labels {
-        let (Cow::Borrowed(name), Cow::Borrowed(value)) = (name, value) else { continue };
-        let clashes = own.iter().any(|(own, said)| own == name && said != value);
-        if !value.is_empty() {
-            all.insert(if clashes { free_name(name, &labels) } else { Cow::Borrowed(*name) }, *value);
-        }
-    }
-    all.extend(own.map(|(name, value)| (name.into(), value)));
-    all
-}
-
 /// `exported_<name>`; again and again where that is itself reported.
 fn free_name<'a>(name: &str, labels: &[Label<'_>]) -> Cow<'a, str> {
     let mut candidate = format!("exported_{name}");
@@ -335,26 +314,6 @@ mod tests {
     }
 
     proptest! {
-        #[test]
-        fn a_line_and_the_labels_by_themselves_say_the_same(
-            labels in prop::collection::btree_map(
-                prop::sample::select(vec![
-                    "a", "component", "component_type", "exported_component", "exported_component_type",
-                ]),
-                prop::sample::select(vec!["", "w", "k", "x"]),
-                0..5,
-            ),
-        ) {
-            let list: Vec<Label<'_>> = labels.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
-            let mut line = Vec::new();
-            export_line(&mut line, "m", "w", "k", &list);
-            let written: BTreeMap<String, String> = labels_of_line(&line).into_iter().collect();
-            let all = export_labels("w", "k", labels);
-            let all: BTreeMap<String, String> =
-                all.into_iter().map(|(k, v)| (k.into_owned(), v.to_owned())).collect();
-            prop_assert_eq!(all, written);
-        }
-
         #[test]
         fn a_line_gives_its_labels_back(values in prop::collection::vec("\\PC*", 0..5)) {
             let names = ["a", "b", "c", "d", "e"];

@@ -16,8 +16,7 @@ pub use allowance::{Allowance, KEPT_SECONDS};
 pub use component::{AGGREGATES, Arrivals, Component, ComponentKind, RuntimeId, is_component_kind};
 pub use exemplar::{EXECUTION_ID, EXEMPLAR_CHARS, Exemplar, TRACE_ID, chars_of, check_exemplar};
 pub use labels::{
-    Label, LabelError, can_be, check_labels, export_labels, export_line, labels_of_line, write_bound,
-    write_label,
+    Label, LabelError, can_be, check_labels, export_line, labels_of_line, write_bound, write_label,
 };
 pub use limits::Limits;
 pub use names::{COMPONENT_UP, Family, REPORT_AGE, family_of, is_label_name, is_metric_name, is_reserved};

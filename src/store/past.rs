@@ -1,6 +1,5 @@
 //! Whole history, series by series, as it goes to other stores.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use futures_util::TryStreamExt;
@@ -9,7 +8,7 @@ use sqlx::types::Json;
 use sqlx::{FromRow as _, Row as _};
 
 use super::db::{Database, StoreError, sql, sql_made};
-use crate::model::{Millis, export_labels};
+use crate::model::{Label, Millis, export_line, labels_of_line};
 
 /// A series' samples of one stretch of time, the oldest first.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -31,11 +30,13 @@ pub struct Past {
 }
 
 impl Past {
-    /// All labels, as an export for scrapers has them, the name among them.
-    pub fn all_labels(&self) -> BTreeMap<Cow<'_, str>, &str> {
-        let own = self.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let mut all = export_labels(&self.component, &self.component_type, own);
-        all.insert("__name__".into(), &self.metric);
+    /// All labels, as the line of the export for scrapers has them, the name among them.
+    pub fn all_labels(&self) -> BTreeMap<String, String> {
+        let own: Vec<Label<'_>> = self.labels.iter().map(|(k, v)| (k.into(), v.into())).collect();
+        let mut line = Vec::new();
+        export_line(&mut line, &self.metric, &self.component, &self.component_type, &own);
+        let mut all: BTreeMap<_, _> = labels_of_line(&line).into_iter().collect();
+        all.insert("__name__".to_owned(), self.metric.clone());
         all
     }
 }
@@ -111,4 +112,33 @@ pub async fn past<E: From<StoreError>>(
         take(series).await?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_that_clashes_with_the_component_s_is_renamed() {
+        let past = |labels: &[(&str, &str)]| Past {
+            component: "w".into(),
+            component_type: "k".into(),
+            metric: "m".into(),
+            labels: labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
+            ..Past::default()
+        };
+        let all = |labels: &[(&str, &str)]| {
+            let all = past(labels).all_labels();
+            all.into_iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(",")
+        };
+        assert_eq!(all(&[("a", "1")]), "__name__=m,a=1,component=w,component_type=k");
+        assert_eq!(
+            all(&[("component", "x"), ("component_type", "k")]),
+            "__name__=m,component=w,component_type=k,exported_component=x"
+        );
+        assert_eq!(
+            all(&[("component", "x"), ("exported_component", "y")]),
+            "__name__=m,component=w,component_type=k,exported_component=y,exported_exported_component=x"
+        );
+    }
 }

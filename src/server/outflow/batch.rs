@@ -1,6 +1,5 @@
 //! Samples as requests, none larger than so much.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::model::{Point, labels_of_line};
@@ -52,7 +51,7 @@ impl Batch {
     }
 
     /// Adds samples of one series.
-    fn add(&mut self, labels: BTreeMap<Cow<'_, str>, &str>, samples: impl Iterator<Item = (i64, f64)>) {
+    fn add(&mut self, labels: BTreeMap<String, String>, samples: impl Iterator<Item = (i64, f64)>) {
         let label_bytes: usize =
             labels.iter().map(|(name, value)| name.len() + value.len() + LABEL_BYTES).sum();
         let mut series = TimeSeries::new(labels);
@@ -84,10 +83,8 @@ impl Batch {
     pub(super) fn add_first(&mut self, points: &[Point]) -> usize {
         let Some(Point { series, .. }) = points.first() else { return 0 };
         let of_first = points.iter().take_while(|point| point.series.id == series.id).count();
-        let line = labels_of_line(&series.line);
-        let mut labels: BTreeMap<Cow<'_, str>, &str> =
-            line.iter().map(|(name, value)| (name.into(), &**value)).collect();
-        labels.insert("__name__".into(), series.metric_name());
+        let mut labels: BTreeMap<_, _> = labels_of_line(&series.line).into_iter().collect();
+        labels.insert("__name__".to_owned(), series.metric_name().to_owned());
         self.add(labels, points[..of_first].iter().map(|point| (point.at.0, point.value)));
         of_first
     }
@@ -107,7 +104,7 @@ mod tests {
         let value = "x".repeat(label_bytes);
         for number in 0..series {
             let name = format!("m{number}");
-            let labels = BTreeMap::from([("__name__".into(), name.as_str()), ("l".into(), value.as_str())]);
+            let labels = BTreeMap::from([("__name__".to_owned(), name), ("l".to_owned(), value.clone())]);
             batch.add(labels, (0_i64..).take(samples).map(|at| (at, 1.0)));
         }
         batch.end();
