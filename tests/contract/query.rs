@@ -294,6 +294,26 @@ async fn aggregates_of_extreme_values_are_answered() {
 }
 
 #[tokio::test]
+async fn steps_without_a_start_go_back_over_all_history() {
+    let contract = Contract::start().await;
+    contract.register("w").await;
+    let (now, hour) = (now(), 3_600_000);
+    let ages = [0, 2 * hour, 30 * hour];
+    let batch: Vec<Value> = ages
+        .iter()
+        .map(|age| json!({"metric_name": "m", "metric_type": "gauge", "metric_value": age, "timestamp": time(now - age)}))
+        .collect();
+    contract.report("w", batch.into()).await.ok();
+    for step in ["1s", "1m", "1h", "1d"] {
+        let answer = contract.get(&format!("{QUERY}?metric_name=m&step={step}&agg=count")).await;
+        let rows = answer.ok()["metrics"].clone();
+        let counted: f64 =
+            rows.as_array().unwrap().iter().map(|row| row["metric_value"].as_f64().unwrap()).sum();
+        assert!((counted - 3.0).abs() < 1e-9, "{step}: {rows}");
+    }
+}
+
+#[tokio::test]
 async fn csv_and_ndjson_hold_the_same_rows() {
     let contract = Contract::start().await;
     contract.register("w, \"1\"").await;
