@@ -90,46 +90,30 @@ pub async fn export(
     let asked = format!("{span:?} to {target}");
     let mut state = State::open(state, &asked, span.start)?;
     let mut sink = Sink::open(target, patience, state.extent())?;
-    let begin = begin(database, span).await?;
+    let begin = next(database, span.start, span.end).await?;
     let mut progress = Progress { all_hours: hours(begin, span.end).count() as u64, ..Progress::default() };
     if progress.all_hours == 0
         && let Some(extent) = sink.close()?
     {
         state.done(span.end, extent)?;
     }
+    let mut next_at = begin;
+    // Whether the sink may have something of the day.
+    let mut open = true;
     for (from, to) in hours(begin, span.end) {
-        if to <= state.done_until() {
+        let (ends_day, is_last) = (to.0 % DAY_MS == 0, to == span.end);
+        let is_empty = to <= next_at;
+        if to <= state.done_until() || (is_empty && !is_last && !(ends_day && open)) {
             progress.hours += 1;
             continue;
         }
-        let mut batch: Vec<Past> = Vec::new();
-        let mut waiting = 0;
-        past(database, from, to, async |mut series: Past| -> Result<(), ArchiveError> {
-            if !span.selects(&series) {
-                return Ok(());
-            }
-            series.labels.extend(span.labels.iter().cloned());
-            if !sink.takes_nan() {
-                progress.left_out += form::leave_out(&mut series);
-            }
-            if series.times.is_empty() {
-                return Ok(());
-            }
-            waiting += series.times.len();
-            batch.push(series);
-            if waiting >= BATCH {
-                sink.send(mem::take(&mut batch)).await?;
-                progress.samples += mem::take(&mut waiting) as u64;
-            }
-            Ok(())
-        })
-        .await?;
-        if waiting > 0 {
-            sink.send(batch).await?;
-            progress.samples += waiting as u64;
+        if !is_empty {
+            send(database, span, (from, to), &mut sink, &mut progress).await?;
+            next_at = next(database, to, span.end).await?;
         }
         progress.hours += 1;
-        let kept = if to == span.end { sink.close()? } else { sink.flush(to.0 % DAY_MS == 0)? };
+        open = !ends_day;
+        let kept = if is_last { sink.close()? } else { sink.flush(ends_day)? };
         if let Some(extent) = kept {
             state.done(to, extent)?;
         }
@@ -138,10 +122,47 @@ pub async fn export(
     Ok(progress)
 }
 
-/// Where history of here begins in a span; its end where there is none.
-async fn begin(database: &Database, span: &Span) -> Result<Millis, StoreError> {
-    let first = first_hour(database).await?.unwrap_or(span.end);
-    Ok(first.clamp(span.start, span.end))
+/// Sends the samples of one hour, or of a part of it.
+async fn send(
+    database: &Database,
+    span: &Span,
+    (from, to): (Millis, Millis),
+    sink: &mut Sink,
+    progress: &mut Progress,
+) -> Result<(), ArchiveError> {
+    let mut batch: Vec<Past> = Vec::new();
+    let mut waiting = 0;
+    past(database, from, to, async |mut series: Past| -> Result<(), ArchiveError> {
+        if !span.selects(&series) {
+            return Ok(());
+        }
+        series.labels.extend(span.labels.iter().cloned());
+        if !sink.takes_nan() {
+            progress.left_out += form::leave_out(&mut series);
+        }
+        if series.times.is_empty() {
+            return Ok(());
+        }
+        waiting += series.times.len();
+        batch.push(series);
+        if waiting >= BATCH {
+            sink.send(mem::take(&mut batch)).await?;
+            progress.samples += mem::take(&mut waiting) as u64;
+        }
+        Ok(())
+    })
+    .await?;
+    if waiting > 0 {
+        sink.send(batch).await?;
+        progress.samples += waiting as u64;
+    }
+    Ok(())
+}
+
+/// Where history of here goes on from a time on; `end` where there is none before it.
+async fn next(database: &Database, from: Millis, end: Millis) -> Result<Millis, StoreError> {
+    let first = first_hour(database, from).await?.unwrap_or(end);
+    Ok(first.clamp(from, end))
 }
 
 /// The hours of a span, the first and the last as far as they are in it.

@@ -64,15 +64,19 @@ impl<'r> sqlx::FromRow<'r, PgRow> for Past {
     }
 }
 
-/// The first hour that may have samples, hot, sealed or late: there are none before it.
-pub async fn first_hour(database: &Database) -> Result<Option<Millis>, StoreError> {
+/// The first hour from that of `from` on that may have samples, hot, sealed or late: between the two
+/// there are none.
+pub async fn first_hour(database: &Database, from: Millis) -> Result<Option<Millis>, StoreError> {
     let mut tx = database.begin_query().await?;
     // What is over is listed by hours, what is not is in partitions, of which there are few.
-    let row = sql("select (extract(epoch from date_trunc('hour', least( \
-                     (select min(hour) from noetl_metrics.sealed_hour), \
-                     (select min(from_time) from noetl_metrics.partition), \
-                     (select min(\"timestamp\") from noetl_metrics.block), \
-                     (select min(\"timestamp\") from noetl_metrics.sample_late)), 'UTC')) * 1000)::bigint")
+    let row = sql("with since as (select date_trunc('hour', timestamptz 'epoch' + $1 * interval '1 ms', 'UTC') as since) \
+                   select (extract(epoch from date_trunc('hour', least( \
+                     (select min(hour) from noetl_metrics.sealed_hour where hour >= since), \
+                     (select min(greatest(from_time, since)) from noetl_metrics.partition where to_time > since), \
+                     (select min(\"timestamp\") from noetl_metrics.block where \"timestamp\" >= since), \
+                     (select min(\"timestamp\") from noetl_metrics.sample_late where \"timestamp\" >= since)), 'UTC')) * 1000)::bigint \
+                   from since")
+    .bind(from.0)
     .fetch_one(&mut *tx)
     .await?;
     tx.commit().await?;

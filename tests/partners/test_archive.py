@@ -157,6 +157,26 @@ def test_it_begins_with_the_first_hour_that_has_samples(
     assert json.loads(state.read_text())["extent"] == 1
 
 
+@pytest.mark.parametrize("name", ["h.jsonl", "h.parquet"])
+def test_half_a_century_without_samples_takes_no_time(
+    server: Server, database_url: str, span: list[str], tmp_path: Path, name: str
+) -> None:
+    server.report("w-1", metric("heat_celsius", "gauge", 1, timestamp="1970-01-02T03:04:05Z"))
+    ever = ["--start", "1970-01-01T00:00:00Z", *span[2:]]
+    to_file = ["--file", str(tmp_path / name), "--state", str(tmp_path / "state.json")]
+    exported = done(database_url, "export", *ever, *to_file)
+    nans = HOURS * 6 if name.endswith(".parquet") else 0
+    assert exported["samples"] == SAMPLES + nans + 1
+    assert exported["hours"] == exported["all_hours"] > 50 * 365 * 24
+    again = done(database_url, "export", *ever, *to_file)
+    assert (again["samples"], again["hours"]) == (0, exported["hours"])
+    if nans:
+        rows = rows_of_parquet(tmp_path / name)
+        assert len(rows) == SAMPLES + nans + 1
+        # A file ends with its day.
+        assert len(list((tmp_path / name).iterdir())) in (2, 3)
+
+
 def test_who_waits_for_a_slow_database_is_told_no_sql(
     server: Server, database_url: str, span: list[str], tmp_path: Path
 ) -> None:
