@@ -66,7 +66,7 @@ pub(super) async fn post(app: &Arc<App>, caller: &Caller, request: &mut Request)
     let body = request.body_in(&app.bodies, encoding).await?;
     let (limits, now) = (app.config.limits, Millis::now());
     // It takes as long as the body is large.
-    let translated = spawn_blocking(move || translate(&read(form, &body)?, &limits, now)).await;
+    let translated = spawn_blocking(move || translate(&read(form, &body, &limits)?, &limits, now)).await;
     let translated =
         translated.map_err(|e| Problem::new(Kind::INTERNAL, format!("the message was not read: {e}")))??;
     let taken = take::take(app, caller, core, &translated.made.write(), now).await?;
@@ -110,7 +110,7 @@ impl From<OtlpError> for Problem {
     fn from(error: OtlpError) -> Self {
         let kind = match error {
             OtlpError::Malformed(_) => Kind::MALFORMED,
-            OtlpError::TooMany(_) => Kind::TOO_LARGE,
+            OtlpError::TooMany(_) | OtlpError::TooManyMessages(_) => Kind::TOO_LARGE,
         };
         let detail: String = error.to_string().chars().take(500).collect();
         Self::new(kind, detail)

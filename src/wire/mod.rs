@@ -4,6 +4,7 @@ pub mod encoding;
 pub mod exposition;
 mod json;
 pub mod otlp;
+mod protobuf;
 pub mod remote_write;
 pub mod remote_write_out;
 pub mod report;

@@ -2,11 +2,11 @@
 
 /// Bytes that are no message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Malformed;
+pub(in crate::wire) struct Malformed;
 
 /// What a field holds, by its wire type.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Value<'a> {
+pub(in crate::wire) enum Value<'a> {
     Varint(u64),
     Fixed64(u64),
     Bytes(&'a [u8]),
@@ -15,15 +15,15 @@ pub(super) enum Value<'a> {
 
 /// The fields of a message, as they come.
 #[derive(Clone, Debug)]
-pub(super) struct Fields<'a>(Reader<'a>);
+pub(in crate::wire) struct Fields<'a>(Reader<'a>);
 
 impl<'a> Fields<'a> {
-    pub(super) const fn new(message: &'a [u8]) -> Self {
+    pub(in crate::wire) const fn new(message: &'a [u8]) -> Self {
         Self(Reader(message))
     }
 
     /// How many bytes of the message are still to be read.
-    pub(super) const fn left(&self) -> usize {
+    pub(in crate::wire) const fn left(&self) -> usize {
         self.0.0.len()
     }
 
@@ -59,10 +59,10 @@ impl<'a> Iterator for Fields<'a> {
 
 /// Numbers side by side, as a packed field has them.
 #[derive(Clone, Debug)]
-pub(super) struct Packed<'a>(Reader<'a>);
+pub(in crate::wire) struct Packed<'a>(Reader<'a>);
 
 impl<'a> Packed<'a> {
-    pub(super) const fn new(numbers: &'a [u8]) -> Self {
+    pub(in crate::wire) const fn new(numbers: &'a [u8]) -> Self {
         Self(Reader(numbers))
     }
 }

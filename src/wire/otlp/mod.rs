@@ -6,6 +6,8 @@
 
 mod attributes;
 mod buckets;
+mod count;
+mod json;
 mod names;
 mod points;
 mod translate;
@@ -16,6 +18,7 @@ use opentelemetry_proto::tonic::collector::metrics::v1::{
 use prost::Message as _;
 use serde_json::json;
 
+use crate::model::Limits;
 pub use translate::{Translated, translate};
 
 /// How a message is written; the answer is written the same way.
@@ -33,6 +36,9 @@ pub enum OtlpError {
     /// The bytes are not the message.
     #[error("body: not a valid ExportMetricsServiceRequest: {0}")]
     Malformed(String),
+    /// More than could be read: points, attributes and whatever else there are lists of.
+    #[error("more than {0} points, attributes and exemplars: send fewer at once")]
+    TooManyMessages(usize),
     /// More than the limit.
     #[error("the points make more than {0} series or exemplars: send fewer at once")]
     TooMany(usize),
@@ -54,13 +60,18 @@ impl Form {
     }
 }
 
+/// Messages that a body may be made of for each sample that it may have.
+const MESSAGES: usize = 4;
+
 /// Reads a request.
-pub fn read(form: Form, body: &[u8]) -> Result<ExportMetricsServiceRequest, OtlpError> {
+pub fn read(form: Form, body: &[u8], limits: &Limits) -> Result<ExportMetricsServiceRequest, OtlpError> {
+    let most = limits.samples.saturating_mul(MESSAGES);
     match form {
         Form::Protobuf => {
+            count::check(body, most)?;
             ExportMetricsServiceRequest::decode(body).map_err(|e| OtlpError::Malformed(e.to_string()))
         }
-        Form::Json => serde_json::from_slice(body).map_err(|e| OtlpError::Malformed(e.to_string())),
+        Form::Json => json::read(body, most),
     }
 }
 

@@ -10,7 +10,7 @@ fn request(resource: &Value, metrics: &Value) -> ExportMetricsServiceRequest {
     let body = json!({"resourceMetrics": [{
         "resource": {"attributes": resource}, "scopeMetrics": [{"metrics": metrics}]
     }]});
-    read(Form::Json, body.to_string().as_bytes()).unwrap()
+    read(Form::Json, body.to_string().as_bytes(), &Limits::default()).unwrap()
 }
 
 fn attribute(key: &str, value: &str) -> Value {
@@ -145,21 +145,114 @@ fn histograms_and_summaries_are_taken_apart() {
 }
 
 #[test]
-fn data_that_cannot_be_read_is_refused_and_not_passed_over() {
+fn a_metric_without_data_is_refused_and_not_passed_over() {
     let good = json!([{"asInt": 1}]);
     let request = request(
         &json!([]),
-        &json!([
-            {"name": "of_null", "gauge": {"dataPoints": [{"asInt": 1, "attributes": null}]}},
-            {"name": "of_time", "sum": {"dataPoints": [{"asInt": 1, "timeUnixNano": "soon"}]}},
-            {"name": "nothing"},
-            {"name": "good", "gauge": {"dataPoints": good}},
-        ]),
+        &json!([{"name": "nothing"}, {"name": "new", "kind": {}}, {"name": "good", "gauge": {"dataPoints": good}},
+            {"name": "名", "gauge": {"dataPoints": good}}]),
     );
     let translated = translate(&request, &Limits::default(), Millis(5)).unwrap();
     let refused: Vec<_> = translated.refused.iter().map(|(_, why)| why.split(':').next().unwrap()).collect();
-    assert_eq!(refused, ["of_null", "of_time", "nothing"]);
+    assert_eq!(refused, ["nothing", "new", "名"]);
     assert_eq!(translated.points, 4);
+}
+
+#[test]
+fn in_json_null_is_absent_and_numbers_may_be_strings() {
+    let point = |value: &str| {
+        let body = format!(
+            r#"{{"resourceMetrics": [{{"resource": null, "schemaUrl": null, "scopeMetrics": [{{"scope": null, "metrics": [
+                {{"name": "m", "description": null, "unit": null, "sum": null, "gauge": {{"dataPoints": [
+                    {{"attributes": null, "startTimeUnixNano": null, "timeUnixNano": 7000000, "exemplars": null,
+                      "flags": null, "asInt": null, "asDouble": {value}, "later": [{{}}]}}]}}}}]}}]}}]}}"#
+        );
+        let request = read(Form::Json, body.as_bytes(), &Limits::default()).unwrap();
+        lines(&request).0.join(",")
+    };
+    for (written, value) in [
+        (r#""NaN""#, "NaN"),
+        (r#""Infinity""#, "inf"),
+        (r#""-Infinity""#, "-inf"),
+        (r#""-1.5e1""#, "-15"),
+        ("2.5", "2.5"),
+        ("3", "3"),
+    ] {
+        assert_eq!(point(written), format!("otlp m{{}} {value} @7"), "{written}");
+    }
+    assert_eq!(point("null"), "");
+}
+
+#[test]
+fn in_json_all_that_a_point_has_is_read() {
+    let value = |value: &Value| json!([{"key": "a", "value": value}]);
+    let values = [
+        (json!({"stringValue": "s"}), "s"),
+        (json!({"boolValue": true}), "true"),
+        (json!({"intValue": "9007199254740993"}), "9007199254740993"),
+        (json!({"doubleValue": 0.5}), "0.5"),
+        (json!({"bytesValue": "AQI="}), "0102"),
+        (json!({"arrayValue": {"values": [{"intValue": 1}, {}]}}), "[1,null]"),
+        (json!({"kvlistValue": {"values": [{"key": "k", "value": {"boolValue": false}}]}}), "{\"k\":false}"),
+    ];
+    for (attribute, label) in values {
+        let points = json!([{"asInt": 1, "attributes": value(&attribute)}]);
+        let request = request(&json!([]), &json!([{"name": "m", "gauge": {"dataPoints": points}}]));
+        assert_eq!(lines(&request).0, [format!("otlp m{{a={label}}} 1 @5")]);
+    }
+    let histogram = json!({"count": 3, "sum": null, "scale": 0, "zeroCount": "1", "zeroThreshold": 0,
+        "positive": {"offset": 0, "bucketCounts": ["2"]}, "negative": null});
+    let of = |metric: &Value| lines(&request(&json!([]), &json!([metric]))).0;
+    let exponential = of(&json!({"name": "e", "exponentialHistogram": {
+        "aggregationTemporality": 2, "dataPoints": [histogram]}}));
+    assert!(exponential.contains(&"otlp e_bucket{le=2} 3 @5".to_owned()), "{exponential:?}");
+    let summary = of(&json!({"name": "s", "summary": {"dataPoints": [
+        {"count": "2", "sum": 1, "quantileValues": [{"quantile": 0.5, "value": "NaN"}]}]}}));
+    assert_eq!(summary, ["otlp s{quantile=0.5} NaN @5", "otlp s_sum{} 1 @5", "otlp s_count{} 2 @5"]);
+}
+
+#[test]
+fn an_error_in_json_names_the_field() {
+    let of = |metric: &str| {
+        let body = format!(r#"{{"resourceMetrics": [{{"scopeMetrics": [{{"metrics": [{metric}]}}]}}]}}"#);
+        read(Form::Json, body.as_bytes(), &Limits::default()).unwrap_err().to_string()
+    };
+    let path = "body: not a valid ExportMetricsServiceRequest: resourceMetrics: scopeMetrics: metrics: ";
+    for (metric, why) in [
+        (r#"{"name": 5}"#, "name: invalid type: integer `5`, expected a string"),
+        (
+            r#"{"gauge": {"dataPoints": [{"asDouble": "nan"}]}}"#,
+            "gauge: dataPoints: asDouble: invalid value: string \"nan\", expected a number, or one of the strings NaN, Infinity and -Infinity",
+        ),
+        (
+            r#"{"sum": {"dataPoints": [{"timeUnixNano": "soon"}]}}"#,
+            "sum: dataPoints: timeUnixNano: invalid value: string \"soon\", expected a whole number of 64 bits, not negative",
+        ),
+        (
+            r#"{"sum": {"aggregationTemporality": "AGGREGATION_TEMPORALITY_DELTA"}}"#,
+            "sum: aggregationTemporality: invalid value: string \"AGGREGATION_TEMPORALITY_DELTA\", expected a whole number of 32 bits",
+        ),
+        (
+            r#"{"gauge": {"dataPoints": [{"exemplars": [{"traceId": "0g"}]}]}}"#,
+            "gauge: dataPoints: exemplars: traceId: is not a text of two hexadecimal digits a byte",
+        ),
+    ] {
+        let said = of(metric);
+        assert!(said.starts_with(&format!("{path}{why}")), "{said}");
+    }
+}
+
+#[test]
+fn more_messages_than_memory_is_there_for_are_refused_before_they_are_read() {
+    let limits = Limits { samples: 10, ..Limits::default() };
+    let body = |count| json!({"resourceMetrics": vec![json!({}); count]}).to_string();
+    assert!(read(Form::Json, body(39).as_bytes(), &limits).is_ok());
+    let refused = read(Form::Json, body(40).as_bytes(), &limits);
+    assert!(matches!(refused, Err(OtlpError::TooManyMessages(40))), "{refused:?}");
+    let body = |count| [0x0a, 0].repeat(count);
+    assert!(read(Form::Protobuf, &body(40), &limits).is_ok());
+    let refused = read(Form::Protobuf, &body(41), &limits);
+    assert!(matches!(refused, Err(OtlpError::TooManyMessages(40))), "{refused:?}");
 }
 
 #[test]
@@ -185,7 +278,7 @@ proptest! {
     #[test]
     fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         for form in [Form::Protobuf, Form::Json] {
-            if let Ok(request) = read(form, &bytes) {
+            if let Ok(request) = read(form, &bytes, &Limits::default()) {
                 let _ = translate(&request, &Limits::default(), Millis(5));
             }
         }

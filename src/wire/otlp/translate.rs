@@ -27,8 +27,8 @@ const DEFAULT_COMPONENT: &str = "otlp";
 const EXECUTION: &str = "noetl_execution_id";
 /// The label that has the id of a span.
 const SPAN_ID: &str = "span_id";
-/// Why nothing of a metric is taken whose kind of data is not known, or is not what it should be.
-const NO_DATA: &str = "no gauge, sum, histogram, exponentialHistogram or summary that can be read: null, or a field of another type than its own";
+/// Why nothing of a metric is taken whose kind of data is not known.
+const NO_DATA: &str = "no gauge, sum, histogram, exponentialHistogram or summary";
 /// Labels that the resource gives to each of its series: component, its kind, job, instance.
 const OF_RESOURCE: usize = 4;
 
@@ -134,7 +134,6 @@ impl Translation<'_> {
                 }
             }
             Some(Data::Summary(summary)) => self.summary(&summary.data_points, points)?,
-            // Written as JSON, one field of another form than its own makes all of it unreadable.
             None => {
                 let index = self.next_point();
                 self.refuse(index, points, NO_DATA);
@@ -233,7 +232,7 @@ impl Translation<'_> {
         self.out.refused.push((index, format!("{}: {reason}", points.metric.name)));
     }
 
-    /// What is said of a metric; nothing where its temporality is not said.
+    /// What is said of a metric; nothing where its temporality is not said, or its name.
     fn said(
         &mut self,
         points: &Points<'_>,
@@ -243,6 +242,10 @@ impl Translation<'_> {
     ) -> Option<Said> {
         if about.temporality == AggregationTemporality::Unspecified {
             self.refuse(index, points, "aggregation_temporality must be 1 (delta) or 2 (cumulative)");
+            return None;
+        }
+        if !points.metric.name.contains(|c: char| c.is_ascii_alphanumeric()) {
+            self.refuse(index, points, "is no name of a metric: it has no letter or digit of ASCII");
             return None;
         }
         let help = self.out.made.text(&points.metric.description);

@@ -2,11 +2,11 @@
 
 use std::borrow::Cow;
 
-use super::fields::{Fields, Malformed, Value};
 use super::{
     About, Exemplar, Message, Metadata, RemoteWrite, RemoteWriteError, Sample, Written, kind_of, most_symbols,
 };
 use crate::model::{Limits, Millis};
+use crate::wire::protobuf::{Fields, Malformed, Value};
 
 /// Reads a request.
 pub fn read<'a>(

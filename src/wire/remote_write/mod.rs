@@ -7,7 +7,6 @@
 //! Bytes that are no message fail as a whole; labels that break a rule fail with their series.
 
 mod decode;
-mod fields;
 mod identify;
 mod made;
 #[cfg(test)]
@@ -17,9 +16,8 @@ use std::borrow::Cow;
 use std::hash::{BuildHasher, Hasher};
 use std::ops::Range;
 
-use fields::{Fields, Packed, Value};
-
 use crate::model::{Label, Limits, MetricType, Millis, SeriesKey};
+use crate::wire::protobuf::{Fields, Packed, Value};
 
 pub use decode::read;
 pub use identify::{DEFAULT_COMPONENT, DEFAULT_KIND, Identity, identify, infer, names_component};

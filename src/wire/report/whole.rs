@@ -58,6 +58,8 @@ impl<'a> Whole<'a> {
         let bounds = bounds_of(parts, field, limits.bounds)?;
         if base.kind == MetricType::Histogram {
             check_buckets(&bounds, count)?;
+        } else if let Some((quantile, _)) = bounds.iter().find(|(q, _)| !(0.0..=1.0).contains(q)) {
+            return Err((field, format!("{quantile} is not between 0 and 1")));
         }
         let label_bytes: usize =
             base.labels.iter().map(|(k, v)| k.len() + v.len() + size_of::<Label<'_>>()).sum();

@@ -203,6 +203,54 @@ async fn small_bodies_that_want_much_memory_do_not_get_it() {
     nothing_else_was_stored(&contract, &[]).await;
 }
 
+/// A field of bytes in protobuf.
+fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
+    let mut field = vec![number << 3 | 2];
+    prost::encode_length_delimiter(bytes.len(), &mut field).unwrap();
+    field.extend(bytes);
+    field
+}
+
+#[tokio::test]
+async fn small_requests_of_open_telemetry_that_want_much_memory_do_not_get_it() {
+    let contract = Contract::with(&["--max-body-bytes", &LARGEST.to_string()]).await;
+    contract.register("w").await;
+    let nested = |numbers: &[u8], bytes: Vec<u8>| {
+        numbers.iter().rev().fold(bytes, |bytes, number| field(*number, &bytes))
+    };
+    let room = LARGEST - 100;
+    let empty = |number: u8| [number << 3 | 2, 0].repeat(room / 2);
+    let filled = |head: &str, item: &str, tail: &str| {
+        let count = (LARGEST - head.len() - tail.len()) / item.len();
+        format!("{head}{}{tail}", item.repeat(count)).into_bytes()
+    };
+    let metric = r#"{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"gauge":{"dataPoints":["#;
+    let (protobuf, json) = ("application/x-protobuf", "application/json");
+    for (why, form, body, status) in [
+        ("resources", protobuf, empty(1), 413),
+        ("attributes of a resource", protobuf, nested(&[1, 1], empty(1)), 413),
+        ("points", protobuf, nested(&[1, 2, 2, 5], empty(1)), 413),
+        ("counts", protobuf, nested(&[1, 2, 2, 10, 1, 8, 2], vec![0; room]), 200),
+        ("empty points", json, filled(&format!("{metric}{{}}"), ",{}", "]}}]}]}]}"), 413),
+        ("what is not known", json, filled(&format!("{metric}{{\"a\":[0"), ",0", "]}]}}]}]}]}"), 200),
+        ("nested lists", json, filled(&format!("{metric}{{\"a\":"), "[", ""), 400),
+        (
+            "nested values",
+            json,
+            filled(&format!("{metric}{{\"attributes\":[{{\"value\":"), r#"{"arrayValue":{"values":["#, ""),
+            400,
+        ),
+    ] {
+        let packed = crate::report::pack("zstd", &body);
+        let headers = [("content-encoding", "zstd"), ("content-type", form)];
+        let answer = contract.send(Method::POST, "/v1/metrics", &headers, packed).await;
+        assert_eq!(answer.status, status, "{why} in {form}: {}", answer.text());
+        let held = contract.server.resident_bytes() >> 20;
+        assert!(held < MOST_MIB, "{why} in {form}: the server took {held} MiB");
+    }
+    nothing_else_was_stored(&contract, &[]).await;
+}
+
 #[tokio::test]
 async fn many_large_bodies_at_once_wait_for_each_other() {
     let contract = Contract::with(&["--max-body-bytes", &LARGEST.to_string()]).await;

@@ -196,7 +196,7 @@ fn whole() -> Cases {
             histogram(r#""labels": {"le": "1"}, "buckets": {"+Inf": 1}, "sum": 1, "count": 1"#),
             "labels",
         ),
-        ("a quantile above 1", summary(r#""quantiles": {"2": 1}, "sum": 1, "count": 1"#), "labels"),
+        ("a quantile above 1", summary(r#""quantiles": {"2": 1}, "sum": 1, "count": 1"#), "quantiles"),
         ("buckets of a gauge", gauge_with(r#""buckets": {"+Inf": 1}"#), "metric_value"),
         (
             "a count of a counter",
