@@ -1,11 +1,12 @@
 //! Points in time: milliseconds since 1970-01-01T00:00:00Z, and how reports write them.
 
+use std::borrow::Cow;
 #[cfg(debug_assertions)]
 use std::cell::Cell;
 use std::sync::OnceLock;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
+use jiff::{Timestamp, civil::DateTime, fmt::temporal::Pieces, tz::TimeZone};
 
 /// Milliseconds since 1970-01-01T00:00:00Z. A sample's time has this resolution.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -99,6 +100,7 @@ impl Millis {
 /// Reads a timestamp: RFC 3339, or the same without an offset, which is then taken as UTC.
 /// Finer digits than milliseconds are cut off.
 pub fn parse_timestamp(text: &str) -> Result<Millis, TimeError> {
+    let text = &*without_finest(text);
     let millis = match text.parse::<Timestamp>() {
         Ok(time) => time.as_millisecond(),
         Err(_) => parse_naive(text)?,
@@ -106,12 +108,26 @@ pub fn parse_timestamp(text: &str) -> Result<Millis, TimeError> {
     if (0..=Millis::MAX.0).contains(&millis) { Ok(Millis(millis)) } else { Err(TimeError::OutOfRange) }
 }
 
+/// The text without digits of a fraction beyond nanoseconds: RFC 3339 allows any number of them.
+fn without_finest(text: &str) -> Cow<'_, str> {
+    let Some((before, after)) = text.split_once('.') else { return text.into() };
+    let digits = after.bytes().take_while(u8::is_ascii_digit).count();
+    if digits <= 9 {
+        return text.into();
+    }
+    format!("{before}.{}{}", &after[..9], &after[digits..]).into()
+}
+
 fn parse_naive(text: &str) -> Result<i64, TimeError> {
     // A bare date or a zone in brackets is not what a report means by a time.
     if !text.contains(':') || text.contains('[') {
         return Err(TimeError::Malformed);
     }
-    let civil: DateTime = text.parse().map_err(|_| TimeError::Malformed)?;
+    let Ok(civil) = text.parse::<DateTime>() else {
+        // Where it has an offset, the end of the last year is more than a timestamp can be.
+        let has_offset = Pieces::parse(text).is_ok_and(|pieces| pieces.time().is_some());
+        return Err(if has_offset { TimeError::OutOfRange } else { TimeError::Malformed });
+    };
     let time = TimeZone::UTC.to_timestamp(civil).map_err(|_| TimeError::OutOfRange)?;
     Ok(time.as_millisecond())
 }
@@ -130,6 +146,7 @@ mod tests {
             "2024-01-01T12:00:00.000000",
             "2024-01-01T14:00:00+02:00",
             "2024-01-01T12:00:00.0009+00:00",
+            "2024-01-01T12:00:00.000123456789Z",
         ] {
             assert_eq!(parse_timestamp(text), Ok(noon), "{text}");
         }
@@ -140,8 +157,9 @@ mod tests {
         for text in ["", "now", "2024-01-01", "2024-13-01T00:00:00Z", "1704110400", "12:00:00"] {
             assert_eq!(parse_timestamp(text), Err(TimeError::Malformed), "{text}");
         }
-        assert_eq!(parse_timestamp("1969-12-31T23:59:59Z"), Err(TimeError::OutOfRange));
-        assert_eq!(parse_timestamp("2100-01-01T00:00:00Z"), Err(TimeError::OutOfRange));
+        for text in ["1969-12-31T23:59:59Z", "2100-01-01T00:00:00Z", "9999-12-31T23:59:59Z"] {
+            assert_eq!(parse_timestamp(text), Err(TimeError::OutOfRange), "{text}");
+        }
     }
 
     #[test]

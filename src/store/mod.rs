@@ -58,7 +58,7 @@ pub use news::{KeptPlace, Kind as NewsKind, Look, News, Place, begin_place, hour
 pub use partitions::Partitions;
 pub use past::{Past, first_hour, past};
 pub use points::{Points, points};
-pub use query::{Aggregate, Page, Query, QueryError, Row};
+pub use query::{Aggregate, Page, Query, Row};
 pub use series::{KnownSeries, NewSample, Refused, Resolved, SeriesIndex, WrittenSeries};
 pub use source::{DatabaseSource, percent_encode};
 pub use stats::{PartitionSize, Sizes, TableSize};

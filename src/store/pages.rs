@@ -5,7 +5,7 @@
 
 use super::db::{StoreError, Transaction};
 use super::loose::LooseSamples;
-use super::query::{Found, Page, QueryError};
+use super::query::{Found, Page};
 use super::sealed::{self, HOUR_MS, Ids};
 use crate::model::Millis;
 
@@ -29,7 +29,7 @@ pub(super) struct Pages<'a> {
 
 impl Pages<'_> {
     /// One page of samples, newest first.
-    pub(super) async fn run(&self, tx: &mut Transaction) -> Result<Vec<Found>, QueryError> {
+    pub(super) async fn run(&self, tx: &mut Transaction) -> Result<Vec<Found>, StoreError> {
         let mut newest = Newest::of(self.limit, self.after);
         let mut to = self.after.map_or(self.end, |page| self.end.min(page.at));
         let mut length = self.length_at_first(tx).await?;

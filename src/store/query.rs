@@ -72,29 +72,6 @@ pub struct Page {
     pub series: i32,
 }
 
-/// Why a query can't be answered.
-#[derive(Debug, thiserror::Error)]
-pub enum QueryError {
-    /// The database failed.
-    #[error(transparent)]
-    Store(StoreError),
-    /// A sum or a difference is larger than a double can be.
-    #[error("the result is no number that a double can hold: the values are too large or too small")]
-    OutOfRange,
-}
-
-impl From<StoreError> for QueryError {
-    fn from(error: StoreError) -> Self {
-        if error.has_code("22003") { Self::OutOfRange } else { Self::Store(error) }
-    }
-}
-
-impl From<sqlx::Error> for QueryError {
-    fn from(error: sqlx::Error) -> Self {
-        StoreError::from(error).into()
-    }
-}
-
 /// A stored sample with what is known of its series.
 #[derive(Clone, Debug)]
 pub struct Row {
@@ -122,7 +99,7 @@ pub(super) struct Found {
 
 impl Query {
     /// Runs the query.
-    pub async fn run(&self, database: &Database) -> Result<Vec<Row>, QueryError> {
+    pub async fn run(&self, database: &Database) -> Result<Vec<Row>, StoreError> {
         let turn = database.query_turn().await?;
         let mut tx = database.begin_query().await?;
         let found = self.found(&mut tx).await;
@@ -134,7 +111,7 @@ impl Query {
         found
     }
 
-    async fn found(&self, tx: &mut Transaction) -> Result<Vec<Row>, QueryError> {
+    async fn found(&self, tx: &mut Transaction) -> Result<Vec<Row>, StoreError> {
         let (ids, known) = self.series(tx).await?;
         if ids.as_ref().is_some_and(|ids| ids.all().is_empty()) {
             return Ok(Vec::new());

@@ -2,7 +2,7 @@
 //!
 //! Time is looked through from its end, in windows, until the page is full. Steps of whole hours are
 //! made of roll-ups where an hour has them and no sample that they do not know of; everything else of
-//! samples. Hours whose samples are gone have roll-ups only.
+//! samples. Hours whose samples are gone have roll-ups only, but for series that keep theirs longer.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,7 +10,7 @@ use sqlx::Row as _;
 
 use super::db::{StoreError, Transaction, sql_made};
 use super::loose::LooseSamples;
-use super::query::{Aggregate, Found, Page, QueryError};
+use super::query::{Aggregate, Found, Page};
 use super::sealed::{self, Bucket, HOUR_MS, Ids, rise};
 use crate::model::Millis;
 
@@ -56,7 +56,7 @@ impl Step {
 
 impl Steps<'_> {
     /// One page of steps, newest first.
-    pub(super) async fn run(&self, tx: &mut Transaction) -> Result<Vec<Found>, QueryError> {
+    pub(super) async fn run(&self, tx: &mut Transaction) -> Result<Vec<Found>, StoreError> {
         let mut done: Vec<Step> = Vec::new();
         // Of each series the oldest step so far: what is older may belong to it, or come before it.
         let mut open: HashMap<i32, Step> = HashMap::new();
@@ -106,7 +106,7 @@ impl Steps<'_> {
         }
         done.extend(open.into_values());
         self.settle(&mut done);
-        done.iter().map(|step| self.found(step)).collect()
+        Ok(done.iter().map(|step| self.found(step)).collect())
     }
 
     /// Keeps those of this page, newest first.
@@ -158,12 +158,14 @@ impl Steps<'_> {
         let Some(mut loose) = LooseSamples::read(tx, ids, from, to, most).await? else { return Ok(None) };
         let hours = self.hours(tx, from, to, &loose).await?;
         let mut parts = Vec::new();
-        let mut known = HashSet::new();
+        // Of hours whose samples are gone.
+        let mut known = HashMap::new();
         sealed::read_rollups(tx, ids, &hours.rolled, |series, hour, bucket| {
             if hours.gone.contains(&hour) {
-                known.insert((series, hour));
+                known.insert((series, hour), bucket);
+            } else {
+                parts.push(Part { series, at: hour, bucket });
             }
-            parts.push(Part { series, at: hour, bucket });
         })
         .await?;
         sealed::read(tx, ids, &hours.sealed, from, to, |series, times, values| {
@@ -180,12 +182,19 @@ impl Steps<'_> {
             for hour in samples.chunk_by(|a, b| a.at().floor(HOUR_MS) == b.at().floor(HOUR_MS)) {
                 let (times, values): (Vec<Millis>, Vec<f64>) =
                     hour.iter().map(|sample| (sample.at(), sample.value)).unzip();
-                let hour = times.first().map(|at| at.floor(HOUR_MS));
-                if !hour.is_some_and(|hour| known.contains(&(series, hour))) {
-                    self.take(&mut parts, series, &times, &values);
+                let key = times.first().map(|at| (series, at.floor(HOUR_MS)));
+                match key.and_then(|key| known.get(&key).map(|rolled| (key, rolled))) {
+                    // What came since is less than what is gone.
+                    Some((_, rolled)) if rolled.count > values.len() as f64 => {}
+                    Some((key, _)) => {
+                        known.remove(&key);
+                        self.take(&mut parts, series, &times, &values);
+                    }
+                    None => self.take(&mut parts, series, &times, &values),
                 }
             }
         }
+        parts.extend(known.into_iter().map(|((series, at), bucket)| Part { series, at, bucket }));
         parts.sort_unstable_by_key(|part| (part.series, part.at));
         Ok(Some(parts))
     }
@@ -244,26 +253,22 @@ impl Steps<'_> {
         Ok(hours)
     }
 
-    fn found(&self, step: &Step) -> Result<Found, QueryError> {
+    /// A sum that no double can hold is infinite, as doubles have it.
+    fn found(&self, step: &Step) -> Found {
         let Step { at, series, bucket, before } = step;
-        let is_finite = bucket.min.is_finite() && bucket.max.is_finite();
-        let in_range = |value: f64, is_finite: bool| {
-            if is_finite && !value.is_finite() { Err(QueryError::OutOfRange) } else { Ok(value) }
-        };
         let value = match self.aggregate {
-            Aggregate::Avg => in_range(bucket.sum, is_finite)? / bucket.count,
+            Aggregate::Avg => bucket.sum / bucket.count,
             Aggregate::Min => bucket.min,
             Aggregate::Max => bucket.max,
-            Aggregate::Sum => in_range(bucket.sum, is_finite)?,
+            Aggregate::Sum => bucket.sum,
             Aggregate::Count => bucket.count,
             Aggregate::Last => bucket.last,
             Aggregate::Rate => {
                 let since = before.map_or(0.0, |before| rise(before, bucket.first));
-                let is_finite = is_finite && before.is_none_or(f64::is_finite);
-                in_range(since + bucket.increase, is_finite)? / (self.step as f64 / 1000.0)
+                (since + bucket.increase) / (self.step as f64 / 1000.0)
             }
         };
-        Ok(Found { series: *series, at: *at, value, created: *at })
+        Found { series: *series, at: *at, value, created: *at }
     }
 }
 
@@ -272,7 +277,6 @@ impl Steps<'_> {
 struct Hours {
     rolled: Vec<(Millis, Millis)>,
     sealed: Vec<(Millis, Millis)>,
-    /// Hours whose samples are gone: where a series has a roll-up there, it says more than what may have
-    /// come since.
+    /// Hours whose samples are gone, but for those of series that keep theirs longer.
     gone: HashSet<Millis>,
 }

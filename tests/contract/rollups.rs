@@ -306,6 +306,29 @@ async fn roll_ups_of_a_metric_whose_own_time_is_over_go_with_its_samples() {
 }
 
 #[tokio::test]
+async fn a_metric_that_keeps_its_samples_longer_has_its_steps_of_them() {
+    let contract = Contract::start().await;
+    contract.register("w").await;
+    store(&contract, random_samples(&mut Random(4), 60, 70)).await;
+    maintain(&contract, &LONG).await;
+    contract.post("/api/metrics/ttl/set?metric_name=c_total&ttl_days=30", &json!({})).await.ok();
+    let one = ["--retention-raw", "1d"];
+    let kept = maintain(&contract, &one).await["kept_samples"].as_u64().unwrap();
+    assert!(kept > 100, "{kept}");
+    let (from, to) = (hour(72), hour(1));
+    compare(&contract, from, to, "kept").await;
+    let first = "select (extract(epoch from min(\"timestamp\")) * 1000)::bigint from noetl.metrics \
+                 where metric_name = 'c_total' and labels->>'s' = '1'";
+    let first = contract.value::<i64>(first).await;
+    for (what, at) in [("one more", hour(65) + 5), ("another value", first)] {
+        contract.report("w", json!([sample(1, &json!(1e6), at)])).await.ok();
+        compare(&contract, from, to, what).await;
+        maintain(&contract, &one).await;
+        compare(&contract, from, to, &format!("{what}, after maintenance")).await;
+    }
+}
+
+#[tokio::test]
 async fn months_of_roll_ups_go_once_they_are_past() {
     let contract = Contract::start().await;
     contract.register("w").await;

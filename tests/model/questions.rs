@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use noetl_metrics::model::Millis;
-use noetl_metrics::store::{Aggregate, Page, Query, QueryError, Row};
+use noetl_metrics::store::{Aggregate, Page, Query, Row};
 
 use crate::agree::same;
 use crate::history::{Edge, Filter, Question, Range};
@@ -124,10 +124,10 @@ fn plain(rows: &[Row], ids: &HashMap<Key, i32>) -> Checked<Vec<Plain>> {
 }
 
 /// Asks page by page; no more than some pages.
-async fn read(system: &System, mut query: Query) -> Result<Vec<Row>, QueryError> {
+async fn read(system: &System, mut query: Query) -> Checked<Vec<Row>> {
     let mut all: Vec<Row> = Vec::new();
     for _ in 0..PAGES {
-        let page = query.run(&system.server.database).await?;
+        let page = query.run(&system.server.database).await.map_err(fault)?;
         let full = page.len() >= query.limit;
         query.after = page.last().map(|row| Page { ..row.place });
         all.extend(page);
@@ -148,7 +148,7 @@ async fn pages(
     let ids = system.series_ids().await?;
     let query = filter.query(range, system, reference, limit);
     let (from, to) = (query.start.map_or(0, |t| t.0), query.end.map_or(i64::MAX, |t| t.0));
-    let found = plain(&read(system, query).await.map_err(fault)?, &ids)?;
+    let found = plain(&read(system, query).await?, &ids)?;
     let mut expected: Vec<Plain> = rows_of(reference, |key| filter.takes(*key), from, to)
         .iter()
         .flat_map(|(key, samples)| {
@@ -200,18 +200,15 @@ async fn steps(
             large = large.max(size);
         }
     }
-    let found = match read(system, query).await {
-        Ok(found) => plain(&found, &ids)?,
-        // What PostgreSQL adds up in its own order may pass what a double holds.
-        Err(QueryError::OutOfRange) if large > f64::MAX / 4.0 => return Ok(()),
-        Err(error) => return Err(fault(error)),
-    };
+    let found = plain(&read(system, query).await?, &ids)?;
     expected.sort_by_key(|(at, id, _)| std::cmp::Reverse((*at, *id)));
     expected.truncate(limit * PAGES);
     let exact = matches!(aggregate, Aggregate::Min | Aggregate::Max | Aggregate::Count | Aggregate::Last);
     compare(&found, &expected, |is, should| {
         let alike = is == should || (is.is_nan() && should.is_nan());
-        alike || (!exact && (is - should).abs() <= large * 1e-12)
+        // In another order of adding up, such a sum may pass what a double holds on its way.
+        let may_pass = large > f64::MAX / 4.0;
+        alike || (!exact && (may_pass || (is - should).abs() <= large * 1e-12))
     })
 }
 

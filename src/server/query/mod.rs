@@ -14,7 +14,7 @@ use super::reply::Reply;
 use super::request::Request;
 use crate::cli::values::duration;
 use crate::model::{MetricType, Millis, is_label_name, parse_timestamp};
-use crate::store::{Aggregate, Page, Query, QueryError};
+use crate::store::{Aggregate, Page, Query};
 use rows::QueryReply;
 
 /// Rows of a page unless asked otherwise, and at most.
@@ -48,10 +48,7 @@ pub(super) async fn get(app: &Arc<App>, request: &Request) -> Result<Reply, Prob
     let format = Format::negotiate(request.header(http::header::ACCEPT))?;
     let query = read(request)?;
     let core = &app.core()?;
-    let rows = query.run(&core.database).await.map_err(|e| match e {
-        QueryError::Store(e) => Problem::from(e),
-        QueryError::OutOfRange => Problem::parameter("agg", e.to_string()),
-    })?;
+    let rows = query.run(&core.database).await?;
     let next = (rows.len() >= query.limit).then(|| rows.last().map(|r| token(r.place))).flatten();
     Ok(match format {
         Format::Json => Reply::new("application/json", rows::json(&rows, query.limit, next.as_deref())),
@@ -201,7 +198,13 @@ impl Format {
             return Ok(Self::Json);
         }
         for entry in accept.split(',') {
-            match entry.split(';').next().unwrap_or_default().trim() {
+            let mut parts = entry.split(';').map(str::trim);
+            let name = parts.next().unwrap_or_default();
+            let quality = parts.find_map(|part| part.strip_prefix("q=")).and_then(|q| q.parse().ok());
+            if quality == Some(0.0_f32) {
+                continue;
+            }
+            match name {
                 "application/json" | "application/*" | "*/*" => return Ok(Self::Json),
                 "application/x-ndjson" | "application/jsonl" => return Ok(Self::Ndjson),
                 "text/csv" | "text/*" => return Ok(Self::Csv),
@@ -218,6 +221,16 @@ impl Format {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_format_that_is_not_ruled_out_is_taken() {
+        let of = |accept| Format::negotiate(accept).ok().map(|format| format as u8);
+        assert_eq!(of(""), Some(Format::Json as u8));
+        assert_eq!(of("text/csv;q=0.5, */*"), Some(Format::Csv as u8));
+        assert_eq!(of("application/json;q=0, text/csv"), Some(Format::Csv as u8));
+        assert_eq!(of("application/json; q=0.000"), None);
+        assert_eq!(of("image/png"), None);
+    }
 
     #[test]
     fn page_tokens_come_back() {
