@@ -98,10 +98,11 @@ pub async fn export(
         state.done(span.end, extent)?;
     }
     let mut next_at = begin;
-    // Whether the sink may have something of the day.
+    // Whether the sink may have something of the day that was not closed with it.
     let mut open = true;
     for (from, to) in hours(begin, span.end) {
         let (ends_day, is_last) = (to.0 % DAY_MS == 0, to == span.end);
+        // An hour without samples is passed over, unless a file of Parquet ends with it.
         let is_empty = to <= next_at;
         if to <= state.done_until() || (is_empty && !is_last && !(ends_day && open)) {
             progress.hours += 1;

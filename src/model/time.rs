@@ -124,9 +124,9 @@ fn parse_naive(text: &str) -> Result<i64, TimeError> {
         return Err(TimeError::Malformed);
     }
     let Ok(civil) = text.parse::<DateTime>() else {
-        // Where it has an offset, the end of the last year is more than a timestamp can be.
-        let has_offset = Pieces::parse(text).is_ok_and(|pieces| pieces.time().is_some());
-        return Err(if has_offset { TimeError::OutOfRange } else { TimeError::Malformed });
+        // In UTC, but beyond what a timestamp can be.
+        let is_time = Pieces::parse(text).is_ok_and(|pieces| pieces.time().is_some());
+        return Err(if is_time { TimeError::OutOfRange } else { TimeError::Malformed });
     };
     let time = TimeZone::UTC.to_timestamp(civil).map_err(|_| TimeError::OutOfRange)?;
     Ok(time.as_millisecond())

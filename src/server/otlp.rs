@@ -13,12 +13,10 @@ use super::remote_write::take;
 use super::reply::Reply;
 use super::request::{Request, encoding};
 use crate::model::Millis;
-use crate::wire::otlp::{Form, OtlpError, answer, read, refusal, translate};
+use crate::wire::otlp::{Form, NAMED, OtlpError, answer, read, refusal, translate};
 
 /// Where exporters send to, as OTLP/HTTP has it.
 pub(super) const PATH: &str = "/v1/metrics";
-/// Points that an answer names as refused.
-const NAMED: usize = 20;
 
 /// A message of OpenTelemetry.
 #[derive(utoipa::ToSchema)]

@@ -109,6 +109,11 @@ impl LooseSamples {
         self.hours.contains(&(series, hour))
     }
 
+    /// The series that have some.
+    pub(super) fn series(&self) -> Vec<i32> {
+        self.all.keys().copied().collect()
+    }
+
     /// The hours that have some.
     pub(super) fn hours(&self) -> HashSet<Millis> {
         self.hours.iter().map(|(_, hour)| *hour).collect()

@@ -10,6 +10,7 @@ use sqlx::Row as _;
 
 use super::db::{StoreError, Transaction, sql_made};
 use super::loose::LooseSamples;
+use super::maintenance::kept_from;
 use super::query::{Aggregate, Found, Page};
 use super::sealed::{self, Bucket, HOUR_MS, Ids, rise};
 use crate::model::Millis;
@@ -178,19 +179,19 @@ impl Steps<'_> {
             from
         })
         .await?;
+        // Of an hour that is gone, late samples alone are less than its roll-up.
+        let kept =
+            if hours.gone.is_empty() { HashMap::new() } else { kept_from(tx, &loose.series()).await? };
         for (series, samples) in loose.into_series() {
             for hour in samples.chunk_by(|a, b| a.at().floor(HOUR_MS) == b.at().floor(HOUR_MS)) {
                 let (times, values): (Vec<Millis>, Vec<f64>) =
                     hour.iter().map(|sample| (sample.at(), sample.value)).unzip();
-                let key = times.first().map(|at| (series, at.floor(HOUR_MS)));
-                match key.and_then(|key| known.get(&key).map(|rolled| (key, rolled))) {
-                    // What came since is less than what is gone.
-                    Some((_, rolled)) if rolled.count > values.len() as f64 => {}
-                    Some((key, _)) => {
-                        known.remove(&key);
-                        self.take(&mut parts, series, &times, &values);
-                    }
-                    None => self.take(&mut parts, series, &times, &values),
+                let at = times.first().map_or(from, |at| at.floor(HOUR_MS));
+                let are_kept = kept.get(&series).is_some_and(|kept_from| *kept_from <= at);
+                let rolled = known.get(&(series, at));
+                if rolled.is_none_or(|rolled| are_kept && values.len() as f64 >= rolled.count) {
+                    known.remove(&(series, at));
+                    self.take(&mut parts, series, &times, &values);
                 }
             }
         }

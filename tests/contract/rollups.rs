@@ -329,6 +329,27 @@ async fn a_metric_that_keeps_its_samples_longer_has_its_steps_of_them() {
 }
 
 #[tokio::test]
+async fn where_samples_are_gone_no_number_of_late_ones_takes_the_roll_up_s_place() {
+    let contract = Contract::start().await;
+    contract.register("w").await;
+    let noon = |late: i64| hour(60) + 1_800_000 + late;
+    store(&contract, vec![sample(0, &json!(5.0), noon(0)), sample(1, &json!(6.0), noon(0))]).await;
+    maintain(&contract, &LONG).await;
+    let one = ["--retention-raw", "1d"];
+    maintain(&contract, &one).await;
+    let at = (hour(60), "0".to_owned());
+    let range = format!("start_time={}&end_time={}&step=1h", time(hour(61)), time(hour(59) - 1));
+    for late in 1..4 {
+        contract.report("w", json!([sample(0, &json!(1e9), noon(late))])).await.ok();
+        for (aggregate, value) in [("max", "5.0"), ("count", "1.0"), ("sum", "5.0")] {
+            let found = steps(&contract, &format!("{range}&agg={aggregate}")).await;
+            assert_eq!(found.get(&at).map(String::as_str), Some(value), "{aggregate} with {late}");
+            assert_eq!(found.len(), 2);
+        }
+    }
+}
+
+#[tokio::test]
 async fn months_of_roll_ups_go_once_they_are_past() {
     let contract = Contract::start().await;
     contract.register("w").await;

@@ -20,6 +20,7 @@ use report::Stored;
 pub use runs::MaintenanceRun;
 pub(crate) use runs::runs;
 use runs::{begin_run, end_run, only_run};
+pub(super) use ttl::kept_from;
 use ttl::{delete_hours, delete_rows, keep, keep_longer};
 pub(crate) use ttl::{extend_component_ttl, set_metric_ttl};
 
@@ -233,8 +234,11 @@ impl MaintenanceReport {
         // Before, so that readers miss none; after, for writers that were still at it.
         self.kept_samples += keep(database, &partition).await?;
         partitions::detach(database, &partition).await?;
-        if partition.kind == Kind::Hour {
-            self.kept_samples += keep(database, &partition).await?;
+        match partition.kind {
+            Kind::Hour => self.kept_samples += keep(database, &partition).await?,
+            // Queries look for samples of sealed hours in chunks that are not there any more.
+            Kind::Day => sealed::forget(database, partition.from, partition.to).await?,
+            Kind::Month => {}
         }
         self.drop(database, partition, why, progress).await
     }

@@ -1,6 +1,8 @@
 //! Times to live that metrics and components have of their own: what they keep longer than the
 //! retention does, and what they delete before.
 
+use std::collections::HashMap;
+
 use sqlx::Row as _;
 
 use super::super::db::{Database, StoreError, Transaction, sql, sql_made};
@@ -13,6 +15,18 @@ use crate::model::Millis;
 const TTL: &str = "select s.series_id, greatest(m.ttl, c.ttl) as ttl from noetl_metrics.series s \
     join noetl_metrics.metric_name n using (metric_name) join noetl_metrics.metric m on m.family = n.family \
     left join noetl_metrics.component c on c.runtime_id = s.runtime_id where m.ttl is not null or c.ttl is not null";
+
+/// From when on each of these series keeps its samples, of those that have a time of their own.
+pub(in crate::store) async fn kept_from(
+    tx: &mut Transaction,
+    series: &[i32],
+) -> Result<HashMap<i32, Millis>, StoreError> {
+    let text = format!(
+        "select t.series_id, (extract(epoch from now() - t.ttl) * 1000)::bigint from ({TTL}) t where t.series_id = any($1)"
+    );
+    let rows = sql_made(text).bind(series).fetch_all(&mut **tx).await?;
+    rows.iter().map(|row| Ok((row.try_get(0)?, Millis(row.try_get(1)?)))).collect()
+}
 
 /// [`keep_longer`], committed.
 pub(super) async fn keep(database: &Database, partition: &Partition) -> Result<u64, StoreError> {

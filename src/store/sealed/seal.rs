@@ -213,6 +213,22 @@ pub(in crate::store) async fn remove(
     Ok(removed)
 }
 
+/// Notes that hours from one to another, whose chunks were dropped, have no samples any more.
+pub(in crate::store) async fn forget(
+    database: &Database,
+    from: Millis,
+    to: Millis,
+) -> Result<(), StoreError> {
+    let mut tx = database.begin_long().await?;
+    lock(&mut tx, true).await?;
+    sql("delete from noetl_metrics.sealed_hour where hour >= $1 and hour < $2")
+        .bind(Timestamp(from))
+        .bind(Timestamp(to))
+        .execute(&mut *tx)
+        .await?;
+    Ok(tx.commit().await?)
+}
+
 /// Deletes the samples of hours from one to another, whose roll-ups stay; returns how many went. Whoever calls it has
 /// [the lock](lock).
 pub(in crate::store) async fn delete(

@@ -12,9 +12,12 @@ const LARGEST: i32 = 32;
 /// Upper bounds with how many values lie at or below each; the last one is infinite.
 pub(super) type Buckets = Vec<(f64, u64)>;
 
-/// The buckets of a histogram; one without bounds has only that of all values.
-pub(super) fn explicit(point: &HistogramDataPoint) -> Result<Buckets, String> {
+/// The buckets of a histogram, of no more than `most` bounds; one without bounds has only that of all values.
+pub(super) fn explicit(point: &HistogramDataPoint, most: usize) -> Result<Buckets, String> {
     let (bounds, counts) = (&point.explicit_bounds, &point.bucket_counts);
+    if bounds.len() > most {
+        return Err(format!("{} explicit_bounds, at most {most} are allowed", bounds.len()));
+    }
     if counts.len() != bounds.len() + 1 && !(counts.is_empty() && bounds.is_empty()) {
         return Err(format!("{} bucket_counts do not fit {} explicit_bounds", counts.len(), bounds.len()));
     }
@@ -43,7 +46,8 @@ pub(super) fn exponential(point: &ExponentialHistogramDataPoint) -> Buckets {
     let mut by_power: BTreeMap<i64, u64> = BTreeMap::new();
     if let Some(buckets) = &point.positive {
         for (at, count) in (0_i64..).zip(&buckets.bucket_counts) {
-            let power = power(i64::from(buckets.offset) + at, point.scale).max(SMALLEST.into());
+            let power = power(i64::from(buckets.offset) + at, point.scale);
+            let power = power.clamp(SMALLEST.into(), i64::from(LARGEST) + 1);
             let sum = by_power.entry(power).or_default();
             *sum = sum.saturating_add(*count);
         }
@@ -82,13 +86,13 @@ mod tests {
             explicit_bounds: vec![0.5, 2.0],
             ..HistogramDataPoint::default()
         };
-        assert_eq!(explicit(&point).unwrap(), [(0.5, 1), (2.0, 3), (f64::INFINITY, 6)]);
+        assert_eq!(explicit(&point, 1000).unwrap(), [(0.5, 1), (2.0, 3), (f64::INFINITY, 6)]);
         point.explicit_bounds = vec![2.0, 0.5];
-        assert!(explicit(&point).unwrap_err().contains("rise"));
+        assert!(explicit(&point, 1000).unwrap_err().contains("rise"));
         point.explicit_bounds.pop();
-        assert!(explicit(&point).unwrap_err().contains("do not fit"));
+        assert!(explicit(&point, 1000).unwrap_err().contains("do not fit"));
         let none = HistogramDataPoint { count: 4, ..HistogramDataPoint::default() };
-        assert_eq!(explicit(&none).unwrap(), [(f64::INFINITY, 4)]);
+        assert_eq!(explicit(&none, 1000).unwrap(), [(f64::INFINITY, 4)]);
     }
 
     fn exponential_of(scale: i32, offset: i32, counts: &[u64]) -> ExponentialHistogramDataPoint {

@@ -1,12 +1,12 @@
-//! How many messages a request in protobuf is made of, before any of them takes memory: an empty one has two
-//! bytes there, and some hundred once it is decoded.
+//! How many messages lists of a request in protobuf have, before any of them takes memory: an empty one has
+//! two bytes there, and some hundred once it is decoded.
 
 use super::OtlpError;
 use crate::wire::protobuf::{Fields, Malformed, Value};
 
-/// Messages within messages, at most; the decoder has the same limit.
+/// Messages within messages, at most; the decoder takes as many.
 const DEPTH: usize = 100;
-/// Bytes of a list of numbers that count as one message.
+/// Numbers of a list, of a byte at least, that count as one message.
 const NUMBERS: usize = 8;
 
 /// Messages, by what is in them.
@@ -69,6 +69,32 @@ impl Kind {
             _ => return None,
         })
     }
+
+    /// How many messages a field counts as: one that the message has one of is a part of it.
+    fn weight(self, inner: Option<Self>, value: Value<'_>) -> usize {
+        match (self, inner, value) {
+            (Self::Buckets, None, Value::Varint(_)) => 1,
+            (Self::Buckets, None, Value::Bytes(packed)) => packed.len() / NUMBERS,
+            (Self::KeyValue, ..)
+            | (
+                _,
+                None
+                | Some(
+                    Self::Resource
+                    | Self::Scope
+                    | Self::Numbers
+                    | Self::Histograms
+                    | Self::ExponentialHistograms
+                    | Self::Summaries
+                    | Self::Buckets
+                    | Self::ArrayValue
+                    | Self::KeyValueList,
+                ),
+                _,
+            ) => 0,
+            _ => 1,
+        }
+    }
 }
 
 /// Refuses a request that has more than `most` of them.
@@ -82,15 +108,12 @@ pub(super) fn check(body: &[u8], most: usize) -> Result<(), OtlpError> {
             open.pop();
             continue;
         };
-        let (number, Value::Bytes(bytes)) = field.map_err(malformed)? else { continue };
-        let inner = kind.field(number);
-        let numbers = if kind == Kind::Buckets { bytes.len() / NUMBERS } else { 0 };
-        let Some(now_left) = left.checked_sub(usize::from(inner.is_some()) + numbers) else {
-            return Err(OtlpError::TooManyMessages(most));
-        };
-        left = now_left;
+        let (number, value) = field.map_err(malformed)?;
+        let bytes = if let Value::Bytes(bytes) = value { bytes } else { &[] };
+        let inner = kind.field(number).filter(|_| matches!(value, Value::Bytes(_)));
+        left = left.checked_sub(kind.weight(inner, value)).ok_or(OtlpError::TooManyMessages(most))?;
         if let Some(inner) = inner.filter(|inner| *inner != Kind::Leaf) {
-            if open.len() == DEPTH {
+            if open.len() > DEPTH {
                 return Err(OtlpError::Malformed("too many messages within messages".into()));
             }
             open.push((inner, Fields::new(bytes)));
@@ -182,7 +205,7 @@ mod tests {
         ];
         for request in lists {
             let body = request.encode_to_vec();
-            assert!(check(&body, 40).is_ok(), "{request:?}");
+            assert!(check(&body, 25).is_ok(), "{request:?}");
             let refused = check(&body, 19);
             assert!(matches!(refused, Err(OtlpError::TooManyMessages(19))), "{refused:?} {request:?}");
         }
@@ -194,6 +217,15 @@ mod tests {
         prost::encode_length_delimiter(bytes.len(), &mut field).unwrap();
         field.extend(bytes);
         field
+    }
+
+    #[test]
+    fn numbers_that_are_not_packed_are_counted_too() {
+        let counts = [0x10, 0].repeat(20);
+        let body = [8, 1, 10, 2, 2, 1].iter().fold(counts, |body, number| field(*number, &body));
+        assert!(ExportMetricsServiceRequest::decode(&*body).is_ok());
+        assert!(check(&body, 25).is_ok());
+        assert!(matches!(check(&body, 20), Err(OtlpError::TooManyMessages(20))));
     }
 
     #[test]

@@ -6,8 +6,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use base64::{Engine as _, alphabet};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, KeyValue, KeyValueList, any_value};
 use opentelemetry_proto::tonic::metrics::v1::exponential_histogram_data_point::Buckets;
@@ -24,13 +24,22 @@ use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Unexpected, Visitor}
 
 use super::OtlpError;
 
+/// Base64 of which the end may be filled up or not.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
 /// Characters of a field's name that an error shows.
 const SHOWN: usize = 40;
 
-/// Reads a request of no more than `most` objects.
+/// Numbers of a list that count as one object; a comma is between them.
+const NUMBERS: usize = 8;
+
+/// Reads a request of no more than `most` objects. Braces and commas of texts count too.
 pub(super) fn read(body: &[u8], most: usize) -> Result<ExportMetricsServiceRequest, OtlpError> {
-    // A few of them may be in texts.
-    if memchr::memchr_iter(b'{', body).count() > most {
+    let count = |of| memchr::memchr_iter(of, body).count();
+    if count(b'{') + count(b',') / NUMBERS > most {
         return Err(OtlpError::TooManyMessages(most));
     }
     match serde_json::from_slice(body) {
@@ -90,13 +99,20 @@ enum Digits<'a> {
     Text(&'a str),
 }
 
+/// A whole number that is written with a point or an exponent.
+#[allow(clippy::cast_possible_truncation, reason = "what is beyond is too large for any of ours")]
+fn whole(number: f64) -> Option<i128> {
+    (number.fract() == 0.0).then_some(number as i128)
+}
+
 trait Numeric: Sized {
     const EXPECTED: &'static str;
     fn read(digits: Digits<'_>) -> Option<Self>;
 }
 
 impl Numeric for f64 {
-    const EXPECTED: &'static str = "a number, or one of the strings NaN, Infinity and -Infinity";
+    const EXPECTED: &'static str =
+        "a number, by itself or as a string, or the string NaN, Infinity or -Infinity";
 
     #[allow(clippy::cast_precision_loss, reason = "samples are doubles")]
     fn read(digits: Digits<'_>) -> Option<Self> {
@@ -121,8 +137,10 @@ macro_rules! whole {
             fn read(digits: Digits<'_>) -> Option<Self> {
                 match digits {
                     Digits::Whole(number) => number.try_into().ok(),
-                    Digits::Float(_) => None,
-                    Digits::Text(text) => text.parse().ok(),
+                    Digits::Float(number) => whole(number)?.try_into().ok(),
+                    Digits::Text(text) => {
+                        text.parse().ok().or_else(|| whole(f64::read(Digits::Text(text))?)?.try_into().ok())
+                    }
                 }
             }
         }
@@ -130,10 +148,10 @@ macro_rules! whole {
 }
 
 whole! {
-    u32, "a whole number of 32 bits, not negative";
-    i32, "a whole number of 32 bits";
-    u64, "a whole number of 64 bits, not negative";
-    i64, "a whole number of 64 bits";
+    u32, "a whole number of 32 bits, not negative, by itself or as a string";
+    i32, "a whole number of 32 bits, by itself or as a string";
+    u64, "a whole number of 64 bits, not negative, by itself or as a string";
+    i64, "a whole number of 64 bits, by itself or as a string";
 }
 
 impl<'de, T: Numeric> Deserialize<'de> for Number<T> {
@@ -216,7 +234,9 @@ fn id<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Vec<u8>, A::Error> {
 }
 
 fn bytes<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Option<Vec<u8>>, A::Error> {
-    let decoded = value::<String, A>(map)?.map(|text| STANDARD.decode(text));
+    // Of both alphabets.
+    let decoded =
+        value::<String, A>(map)?.map(|text| BASE64.decode(text.replace('-', "+").replace('_', "/")));
     decoded.transpose().map_err(|error| A::Error::custom(format!("is not base64: {error}")))
 }
 

@@ -19,7 +19,7 @@ use prost::Message as _;
 use serde_json::json;
 
 use crate::model::Limits;
-pub use translate::{Translated, translate};
+pub use translate::{NAMED, Translated, translate};
 
 /// How a message is written; the answer is written the same way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,12 +60,13 @@ impl Form {
     }
 }
 
-/// Messages that a body may be made of for each sample that it may have.
-const MESSAGES: usize = 4;
+/// Of so many bytes that a body may have, one message: a point with a value and a time has as many, an
+/// attribute with its name.
+const MESSAGE_BYTES: usize = 20;
 
 /// Reads a request.
 pub fn read(form: Form, body: &[u8], limits: &Limits) -> Result<ExportMetricsServiceRequest, OtlpError> {
-    let most = limits.samples.saturating_mul(MESSAGES);
+    let most = limits.body_bytes / MESSAGE_BYTES;
     match form {
         Form::Protobuf => {
             count::check(body, most)?;

@@ -159,6 +159,42 @@ fn a_metric_without_data_is_refused_and_not_passed_over() {
 }
 
 #[test]
+fn what_is_too_long_or_too_many_is_refused_without_a_copy_for_each_point() {
+    let long = "n".repeat(100_000);
+    let points = vec![json!({"asInt": 1}); 50];
+    let of =
+        |metric: &Value| translate(&request(&json!([]), &json!([metric])), &Limits::default(), Millis(5));
+    for (metric, why) in [
+        (
+            json!({"name": long, "gauge": {"dataPoints": points}}),
+            "name: 100000 bytes, at most 255 are allowed",
+        ),
+        (
+            json!({"name": "n", "unit": long, "gauge": {"dataPoints": points}}),
+            "unit: 100000 bytes, at most 255 are allowed",
+        ),
+    ] {
+        let refused = of(&metric).unwrap().refused;
+        let [(0, said)] = &refused[..] else { panic!("{refused:?}") };
+        assert!(said.ends_with(why) && said.len() < 200, "{said}");
+    }
+    // One that says nothing of how its points add up: only some of them are named.
+    let refused = of(&json!({"name": "n", "sum": {"dataPoints": points}})).unwrap().refused;
+    assert_eq!(refused.len(), 50);
+    assert_eq!(refused.iter().filter(|(_, why)| !why.is_empty()).count(), NAMED);
+    let attributes: Vec<Value> = (0..41).map(|i| attribute(&format!("a{i}"), "x")).collect();
+    let many = json!([{"asInt": 1, "attributes": attributes}]);
+    let refused = of(&json!({"name": "n", "gauge": {"dataPoints": many}})).unwrap().refused;
+    assert_eq!(refused, [(0, "n: 41 attributes, at most 40 are allowed".to_owned())]);
+    let bounds: Vec<u32> = (0..1001).collect();
+    let many = json!([{"explicitBounds": bounds, "bucketCounts": vec![1; 1002]}]);
+    let refused = of(&json!({"name": "n", "histogram": {"aggregationTemporality": 2, "dataPoints": many}}))
+        .unwrap()
+        .refused;
+    assert_eq!(refused, [(0, "n: 1001 explicit_bounds, at most 1000 are allowed".to_owned())]);
+}
+
+#[test]
 fn in_json_null_is_absent_and_numbers_may_be_strings() {
     let point = |value: &str| {
         let body = format!(
@@ -175,6 +211,7 @@ fn in_json_null_is_absent_and_numbers_may_be_strings() {
         (r#""Infinity""#, "inf"),
         (r#""-Infinity""#, "-inf"),
         (r#""-1.5e1""#, "-15"),
+        (r#""7""#, "7"),
         ("2.5", "2.5"),
         ("3", "3"),
     ] {
@@ -192,6 +229,9 @@ fn in_json_all_that_a_point_has_is_read() {
         (json!({"intValue": "9007199254740993"}), "9007199254740993"),
         (json!({"doubleValue": 0.5}), "0.5"),
         (json!({"bytesValue": "AQI="}), "0102"),
+        (json!({"bytesValue": "-_8"}), "fbff"),
+        (json!({"intValue": 3.0}), "3"),
+        (json!({"intValue": "1e2"}), "100"),
         (json!({"arrayValue": {"values": [{"intValue": 1}, {}]}}), "[1,null]"),
         (json!({"kvlistValue": {"values": [{"key": "k", "value": {"boolValue": false}}]}}), "{\"k\":false}"),
     ];
@@ -222,7 +262,7 @@ fn an_error_in_json_names_the_field() {
         (r#"{"name": 5}"#, "name: invalid type: integer `5`, expected a string"),
         (
             r#"{"gauge": {"dataPoints": [{"asDouble": "nan"}]}}"#,
-            "gauge: dataPoints: asDouble: invalid value: string \"nan\", expected a number, or one of the strings NaN, Infinity and -Infinity",
+            "gauge: dataPoints: asDouble: invalid value: string \"nan\", expected a number, by itself or as a string, or the string NaN, Infinity or -Infinity",
         ),
         (
             r#"{"sum": {"dataPoints": [{"timeUnixNano": "soon"}]}}"#,
@@ -244,9 +284,9 @@ fn an_error_in_json_names_the_field() {
 
 #[test]
 fn more_messages_than_memory_is_there_for_are_refused_before_they_are_read() {
-    let limits = Limits { samples: 10, ..Limits::default() };
+    let limits = Limits { body_bytes: 800, ..Limits::default() };
     let body = |count| json!({"resourceMetrics": vec![json!({}); count]}).to_string();
-    assert!(read(Form::Json, body(39).as_bytes(), &limits).is_ok());
+    assert!(read(Form::Json, body(30).as_bytes(), &limits).is_ok());
     let refused = read(Form::Json, body(40).as_bytes(), &limits);
     assert!(matches!(refused, Err(OtlpError::TooManyMessages(40))), "{refused:?}");
     let body = |count| [0x0a, 0].repeat(count);

@@ -29,6 +29,10 @@ const EXECUTION: &str = "noetl_execution_id";
 const SPAN_ID: &str = "span_id";
 /// Why nothing of a metric is taken whose kind of data is not known.
 const NO_DATA: &str = "no gauge, sum, histogram, exponentialHistogram or summary";
+/// Points that an answer names as refused.
+pub const NAMED: usize = 20;
+/// Characters of a metric's name that it shows.
+const NAME_SHOWN: usize = 60;
 /// Labels that the resource gives to each of its series: component, its kind, job, instance.
 const OF_RESOURCE: usize = 4;
 
@@ -39,7 +43,7 @@ pub struct Translated {
     pub made: Made,
     /// Which point a series is of; none where it is of the resource.
     pub point_of: Vec<Option<usize>>,
-    /// Points that can't be series, and why.
+    /// Points that can't be series, and why; of those after [`NAMED`] there is no reason.
     pub refused: Vec<(usize, String)>,
     /// How many points there are.
     pub points: usize,
@@ -64,13 +68,14 @@ struct Translation<'l> {
     now: Millis,
 }
 
-type Labels<'a> = BTreeMap<Cow<'a, str>, String>;
+/// Labels by their names; of values that are long there is one.
+type Labels<'a> = BTreeMap<Cow<'a, str>, Text>;
 
 /// What all series of a point have in common.
 struct Point<'a> {
     name: &'a str,
     said: Said,
-    labels: &'a Labels<'a>,
+    labels: &'a [(Text, Text)],
     at: Millis,
     exemplars: &'a [Exemplar],
     /// It has no value any more.
@@ -80,7 +85,8 @@ struct Point<'a> {
 impl Translation<'_> {
     fn resource(&mut self, resource: &ResourceMetrics) -> Result<(), OtlpError> {
         let attributes = resource.resource.as_ref().map_or(&[][..], |resource| &resource.attributes);
-        let common = identity(attributes);
+        let common: Labels<'_> =
+            identity(attributes).map(|(name, value)| (name.into(), self.out.made.text(&value))).collect();
         let mut newest = None;
         for metric in resource.scope_metrics.iter().flat_map(|scope| &scope.metrics) {
             newest = newest.max(self.metric(metric, &common)?);
@@ -99,21 +105,28 @@ impl Translation<'_> {
         at: Millis,
     ) -> Result<(), OtlpError> {
         let room = self.limits.labels.saturating_sub(OF_RESOURCE);
-        let mut all: Labels<'_> =
+        let others: Vec<_> =
             labels(attributes).into_iter().filter(|(name, _)| !is_identity(name)).take(room).collect();
-        if all.is_empty() {
+        if others.is_empty() {
             return Ok(());
         }
-        all.extend(common.iter().map(|(name, value)| (name.clone(), value.clone())));
+        let labels = self.labels(common, others);
         let help = self.out.made.text("What is known of the sender beside its metrics");
         let said = Said { kind: Some(MetricType::Gauge), help, ..Said::default() };
-        let point = Point { name: "target_info", said, labels: &all, at, exemplars: &[], is_over: false };
+        let point = Point { name: "target_info", said, labels: &labels, at, exemplars: &[], is_over: false };
         self.add(None, &point, "", None, 1.0)
     }
 
     /// The points of a metric; returns the time of the newest.
     fn metric(&mut self, metric: &Metric, common: &Labels<'_>) -> Result<Option<Millis>, OtlpError> {
-        let points = &Points { newest: Cell::default(), metric, common };
+        let made = &mut self.out.made;
+        let (help, unit) = (made.text(&metric.description), made.text(&metric.unit));
+        let points = &Points { newest: Cell::default(), metric, common, help, unit };
+        if let Some(reason) = self.unusable(metric) {
+            let index = self.next_point();
+            self.refuse(index, points, &reason);
+            return Ok(None);
+        }
         match &metric.data {
             Some(Data::Gauge(gauge)) => {
                 self.numbers(&gauge.data_points, points, Form::Gauge, AggregationTemporality::Cumulative)?;
@@ -124,7 +137,8 @@ impl Translation<'_> {
             }
             Some(Data::Histogram(histogram)) => {
                 for (point, about) in in_order(&histogram.data_points, histogram.aggregation_temporality()) {
-                    let counted = explicit(point).map(|buckets| (buckets, point.sum, point.count));
+                    let buckets = explicit(point, self.limits.bounds);
+                    let counted = buckets.map(|buckets| (buckets, point.sum, point.count));
                     self.histogram(points, &about, counted)?;
                 }
             }
@@ -146,8 +160,9 @@ impl Translation<'_> {
         let name = metric_name(&points.metric.name, &points.metric.unit, Form::Other);
         for (point, about) in in_order(all, AggregationTemporality::Cumulative) {
             let index = self.next_point();
-            let Some(said) = self.said(points, MetricType::Summary, index, &about) else { continue };
-            let labels = points.labels(&about);
+            let Some((said, labels)) = self.said(points, MetricType::Summary, index, &about) else {
+                continue;
+            };
             let series = points.point(&name, said, &labels, &about, self.now);
             for quantile in &point.quantile_values {
                 let at = Some(("quantile", quantile.quantile));
@@ -170,7 +185,7 @@ impl Translation<'_> {
         let kind = if form == Form::Counter { MetricType::Counter } else { MetricType::Gauge };
         for (point, about) in in_order(all, temporality) {
             let index = self.next_point();
-            let Some(said) = self.said(points, kind, index, &about) else { continue };
+            let Some((said, labels)) = self.said(points, kind, index, &about) else { continue };
             let value = match point.value {
                 Some(number_data_point::Value::AsDouble(value)) => value,
                 Some(number_data_point::Value::AsInt(value)) => signed(value),
@@ -180,7 +195,6 @@ impl Translation<'_> {
                     continue;
                 }
             };
-            let labels = points.labels(&about);
             self.add(Some(index), &points.point(&name, said, &labels, &about, self.now), "", None, value)?;
         }
         Ok(())
@@ -193,7 +207,9 @@ impl Translation<'_> {
         counted: Result<(Buckets, Option<f64>, u64), String>,
     ) -> Result<(), OtlpError> {
         let index = self.next_point();
-        let Some(said) = self.said(points, MetricType::Histogram, index, about) else { return Ok(()) };
+        let Some((said, labels)) = self.said(points, MetricType::Histogram, index, about) else {
+            return Ok(());
+        };
         let (buckets, sum, count) = match counted {
             Ok(counted) => counted,
             Err(reason) => {
@@ -202,19 +218,21 @@ impl Translation<'_> {
             }
         };
         let name = metric_name(&points.metric.name, &points.metric.unit, Form::Other);
-        let labels = points.labels(about);
         let point = points.point(&name, said, &labels, about, self.now);
-        let mut above = f64::NEG_INFINITY;
-        for (bound, below) in buckets {
+        let mut exemplars: Vec<(usize, &Exemplar)> = about
+            .exemplars
+            .iter()
+            .map(|exemplar| (value_of(exemplar), exemplar))
+            .filter(|(value, _)| !value.is_nan())
+            .map(|(value, exemplar)| (buckets.partition_point(|(bound, _)| *bound < value), exemplar))
+            .collect();
+        exemplars.sort_by_key(|(bucket, _)| *bucket);
+        let mut exemplars = exemplars.into_iter().peekable();
+        for (bucket, (bound, below)) in buckets.into_iter().enumerate() {
             self.add(Some(index), &point, "_bucket", Some(("le", bound)), float(below))?;
-            let lies_here = |exemplar: &&Exemplar| {
-                let value = value_of(exemplar);
-                value > above && value <= bound
-            };
-            for exemplar in about.exemplars.iter().filter(lies_here) {
+            while let Some((_, exemplar)) = exemplars.next_if(|(of, _)| *of == bucket) {
                 self.exemplar(exemplar)?;
             }
-            above = bound;
         }
         // Without a sum of its own, as where values may be negative, it has the count alone.
         if let Some(sum) = sum {
@@ -228,30 +246,60 @@ impl Translation<'_> {
         self.out.points - 1
     }
 
+    /// Refuses a point; why is said of as many as an answer names.
     fn refuse(&mut self, index: usize, points: &Points<'_>, reason: &str) {
-        self.out.refused.push((index, format!("{}: {reason}", points.metric.name)));
+        let why = if self.out.refused.len() < NAMED {
+            let name: String = points.metric.name.chars().take(NAME_SHOWN).collect();
+            format!("{name}: {reason}")
+        } else {
+            String::new()
+        };
+        self.out.refused.push((index, why));
     }
 
-    /// What is said of a metric; nothing where its temporality is not said, or its name.
+    /// Why nothing can be taken of a metric, by its name and unit.
+    fn unusable(&self, metric: &Metric) -> Option<String> {
+        if !metric.name.contains(|c: char| c.is_ascii_alphanumeric()) {
+            return Some("is no name of a metric: it has no letter or digit of ASCII".to_owned());
+        }
+        let most = self.limits.name_bytes;
+        let long =
+            [("name", &metric.name), ("unit", &metric.unit)].into_iter().find(|(_, of)| of.len() > most);
+        long.map(|(what, of)| format!("{what}: {} bytes, at most {most} are allowed", of.len()))
+    }
+
+    /// What is said of a metric, and the labels of a point; nothing where its temporality is not said, or it
+    /// has too many labels.
     fn said(
         &mut self,
         points: &Points<'_>,
         kind: MetricType,
         index: usize,
         about: &About<'_>,
-    ) -> Option<Said> {
+    ) -> Option<(Said, Vec<(Text, Text)>)> {
         if about.temporality == AggregationTemporality::Unspecified {
             self.refuse(index, points, "aggregation_temporality must be 1 (delta) or 2 (cumulative)");
             return None;
         }
-        if !points.metric.name.contains(|c: char| c.is_ascii_alphanumeric()) {
-            self.refuse(index, points, "is no name of a metric: it has no letter or digit of ASCII");
+        let (own, most) = (labels(about.attributes), self.limits.labels);
+        if own.len() > most {
+            self.refuse(index, points, &format!("{} attributes, at most {most} are allowed", own.len()));
             return None;
         }
-        let help = self.out.made.text(&points.metric.description);
-        let unit = self.out.made.text(&points.metric.unit);
+        let labels = self.labels(points.common, own);
         let is_delta = about.temporality == AggregationTemporality::Delta;
-        Some(Said { kind: Some(kind), help, unit, is_delta })
+        Some((Said { kind: Some(kind), help: points.help, unit: points.unit, is_delta }, labels))
+    }
+
+    /// Labels of a resource and of a point of it; what the point says counts for more.
+    fn labels<'a>(
+        &mut self,
+        common: &Labels<'a>,
+        own: impl IntoIterator<Item = (Cow<'a, str>, String)>,
+    ) -> Vec<(Text, Text)> {
+        let mut all = common.clone();
+        all.extend(own.into_iter().map(|(name, value)| (name, self.out.made.text(&value))));
+        all.into_iter().map(|(name, value)| (self.out.made.text(&name), value)).collect()
     }
 
     /// Adds a series of a point.
@@ -269,7 +317,7 @@ impl Translation<'_> {
         let made = &mut self.out.made;
         let name = (made.text("__name__"), made.text(&format!("{}{suffix}", point.name)));
         let mut labels: Vec<(Text, Text)> = vec![name];
-        labels.extend(point.labels.iter().map(|(name, value)| (made.text(name), made.text(value))));
+        labels.extend(point.labels);
         if let Some((name, number)) = at {
             let mut text = Vec::new();
             write_value(&mut text, number);
@@ -324,22 +372,16 @@ struct Points<'a> {
     newest: Cell<Option<Millis>>,
     metric: &'a Metric,
     common: &'a Labels<'a>,
+    help: Text,
+    unit: Text,
 }
 
 impl Points<'_> {
-    /// The labels of a point; what it says counts for more than what its resource says.
-    fn labels<'p>(&'p self, about: &'p About<'_>) -> Labels<'p> {
-        let mut all: Labels<'p> =
-            self.common.iter().map(|(name, value)| (Cow::Borrowed(&**name), value.clone())).collect();
-        all.extend(labels(about.attributes));
-        all
-    }
-
     fn point<'p>(
         &self,
         name: &'p str,
         said: Said,
-        labels: &'p Labels<'p>,
+        labels: &'p [(Text, Text)],
         about: &'p About<'_>,
         now: Millis,
     ) -> Point<'p> {
@@ -361,7 +403,7 @@ const COMPONENT: &str = "noetl.component.name";
 const COMPONENT_TYPE: &str = "noetl.component.type";
 
 /// The labels by which a resource is known.
-fn identity(attributes: &[KeyValue]) -> Labels<'static> {
+fn identity(attributes: &[KeyValue]) -> impl Iterator<Item = (&'static str, String)> {
     let service = value(attributes, "service.name");
     let component = value(attributes, COMPONENT).or_else(|| service.clone());
     let job = service.map(|name| match value(attributes, "service.namespace") {
@@ -375,8 +417,7 @@ fn identity(attributes: &[KeyValue]) -> Labels<'static> {
         ("job", job),
     ]
     .into_iter()
-    .filter_map(|(name, value)| Some((name.into(), value?)))
-    .collect()
+    .filter_map(|(name, value)| Some((name, value?)))
 }
 
 /// Milliseconds since 1970; now where no time is said.

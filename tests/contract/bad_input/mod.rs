@@ -225,20 +225,29 @@ async fn small_requests_of_open_telemetry_that_want_much_memory_do_not_get_it() 
         format!("{head}{}{tail}", item.repeat(count)).into_bytes()
     };
     let metric = r#"{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"gauge":{"dataPoints":["#;
+    let long = field(1, &vec![b'n'; LARGEST / 4]);
+    // A hundred thousand of the value 0 each, of a metric with a long name, or of a service that has one.
+    let points = [&[0x0a, 9, 0x31][..], &[0; 8]].concat().repeat(100_000);
+    let of_long_metric = nested(&[1, 2, 2], [long, field(5, &points)].concat());
+    let service = [field(1, b"service.name"), field(2, &field(1, &vec![b's'; LARGEST / 4]))].concat();
+    let metrics = nested(&[2, 2], [field(1, b"n"), field(5, &points)].concat());
+    let of_long_service = field(1, &[nested(&[1, 1], service), metrics].concat());
     let (protobuf, json) = ("application/x-protobuf", "application/json");
     for (why, form, body, status) in [
+        ("points of a metric with a long name", protobuf, of_long_metric, 200),
+        ("points of a service with a long name", protobuf, of_long_service, 200),
         ("resources", protobuf, empty(1), 413),
         ("attributes of a resource", protobuf, nested(&[1, 1], empty(1)), 413),
         ("points", protobuf, nested(&[1, 2, 2, 5], empty(1)), 413),
-        ("counts", protobuf, nested(&[1, 2, 2, 10, 1, 8, 2], vec![0; room]), 200),
+        ("counts", protobuf, nested(&[1, 2, 2, 10, 1, 8, 2], vec![0; room]), 413),
         ("empty points", json, filled(&format!("{metric}{{}}"), ",{}", "]}}]}]}]}"), 413),
-        ("what is not known", json, filled(&format!("{metric}{{\"a\":[0"), ",0", "]}]}}]}]}]}"), 200),
+        ("what is not known", json, filled(&format!("{metric}{{\"a\":[0"), ",0", "]}]}}]}]}]}"), 413),
         ("nested lists", json, filled(&format!("{metric}{{\"a\":"), "[", ""), 400),
         (
             "nested values",
             json,
             filled(&format!("{metric}{{\"attributes\":[{{\"value\":"), r#"{"arrayValue":{"values":["#, ""),
-            400,
+            413,
         ),
     ] {
         let packed = crate::report::pack("zstd", &body);
