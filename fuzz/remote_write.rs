@@ -42,7 +42,10 @@ pub(super) fn remote_write(data: &[u8]) {
 /// What OpenTelemetry sends becomes series within the limits, each of a point or of its resource.
 fn open_telemetry(form: otlp::Form, body: &[u8]) {
     let limits = Limits { samples: 100, ..Limits::default() };
-    let Ok(request) = otlp::read(form, body, &limits) else { return };
+    if otlp::memory(form, body, &limits).is_err() {
+        return;
+    }
+    let Ok(request) = otlp::read(form, body) else { return };
     let Ok(translated) = otlp::translate(&request, &limits, Millis(1_000)) else { return };
     let write = translated.made.write();
     keeps_limits(&write, &limits);

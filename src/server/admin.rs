@@ -176,7 +176,7 @@ pub(super) async fn extend_ttl(app: &Arc<App>, request: &Request) -> Result<Repl
             ));
         }
     };
-    let updated = extend_component_ttl(&core.database, component.id.0, days).await?;
+    let updated = extend_component_ttl(&core.database, &component, days).await?;
     Ok(Reply::json(&TtlReply {
         status: "ok",
         message: format!("Samples of {name} are kept for {days} days"),

@@ -36,10 +36,15 @@ pub(super) struct Bodies {
 #[derive(Debug)]
 pub(super) struct Body {
     bytes: Bytes,
-    _room: Held,
+    room: Held,
 }
 
 impl Body {
+    /// Takes room for what it is read into too, so many bytes.
+    pub(super) fn widen(&mut self, bodies: &Bodies, bytes: usize) -> Result<(), Problem> {
+        bodies.reserve(&mut self.room, self.bytes.len().saturating_add(bytes))
+    }
+
     /// The same bytes, for as long as the body is there: its room goes with it.
     pub(super) fn shared(&self) -> Bytes {
         self.bytes.clone()
@@ -112,7 +117,7 @@ impl Bodies {
             parts = parts.and(chunk, announced.min(self.limit).min(1 << 20));
             self.reserve(&mut room, parts.len())?;
         }
-        Ok(Body { bytes: parts.joined(), _room: room })
+        Ok(Body { bytes: parts.joined(), room })
     }
 
     /// Reads on for a while and forgets what comes.
@@ -137,7 +142,7 @@ impl Bodies {
         })?;
         let mut room = Held::default();
         self.reserve(&mut room, bytes.len())?;
-        Ok(Body { bytes: bytes.into(), _room: room })
+        Ok(Body { bytes: bytes.into(), room })
     }
 
     fn reserve(&self, room: &mut Held, bytes: usize) -> Result<(), Problem> {

@@ -13,7 +13,7 @@ use super::remote_write::take;
 use super::reply::Reply;
 use super::request::{Request, encoding};
 use crate::model::Millis;
-use crate::wire::otlp::{Form, NAMED, OtlpError, answer, read, refusal, translate};
+use crate::wire::otlp::{Form, NAMED, OtlpError, answer, memory, read, refusal, translate};
 
 /// Where exporters send to, as OTLP/HTTP has it.
 pub(super) const PATH: &str = "/v1/metrics";
@@ -61,12 +61,15 @@ pub(super) async fn post(app: &Arc<App>, caller: &Caller, request: &mut Request)
         Problem::new(Kind::MEDIA_TYPE, detail)
     })?;
     let encoding = encoding(request.header(CONTENT_ENCODING))?;
-    let body = request.body_in(&app.bodies, encoding).await?;
+    let mut body = request.body_in(&app.bodies, encoding).await?;
     let (limits, now) = (app.config.limits, Millis::now());
-    // It takes as long as the body is large.
-    let translated = spawn_blocking(move || translate(&read(form, &body, &limits)?, &limits, now)).await;
-    let translated =
-        translated.map_err(|e| Problem::new(Kind::INTERNAL, format!("the message was not read: {e}")))??;
+    // Either takes as long as the body is large.
+    let bytes = body.shared();
+    let memory = spawn_blocking(move || memory(form, &bytes, &limits)).await.map_err(|e| unread(&e))??;
+    body.widen(&app.bodies, memory)?;
+    let bytes = body.shared();
+    let translated = spawn_blocking(move || translate(&read(form, &bytes)?, &limits, now)).await;
+    let translated = translated.map_err(|e| unread(&e))??;
     let taken = take::take(app, caller, core, &translated.made.write(), now).await?;
     let mut refused: BTreeMap<Option<usize>, String> = BTreeMap::new();
     for rejected in taken.refused {
@@ -82,6 +85,10 @@ pub(super) async fn post(app: &Arc<App>, caller: &Caller, request: &mut Request)
         why.push_str("; and others");
     }
     Ok(Reply::new(form.content_type(), answer(form, points, &why)))
+}
+
+fn unread(error: &tokio::task::JoinError) -> Problem {
+    Problem::new(Kind::INTERNAL, format!("the message was not read: {error}"))
 }
 
 fn form(request: &Request) -> Option<Form> {

@@ -223,11 +223,14 @@ impl Steps<'_> {
         if !self.is_of_hours() {
             return Ok(Hours { sealed: vec![(first, to)], ..Hours::default() });
         }
+        // A day that is being dropped has no samples any more, also where its hours are known still.
         let text = format!(
-            "select (extract(epoch from hour) * 1000)::bigint, s.hour is not null, r.hour is not null \
-             from (select hour from noetl_metrics.sealed_hour where hour between '{from}' and '{to}') s \
-             full join (select hour from noetl_metrics.rolled_hour where hour between '{from}' and '{to}') r using (hour) \
-             order by 1",
+            "with days as materialized (select from_time from noetl_metrics.day where not detach_pending), \
+             s as (select h.hour from noetl_metrics.sealed_hour h join days d on d.from_time = date_trunc('day', h.hour, 'UTC') \
+                   where h.hour between '{from}' and '{to}'), \
+             r as (select hour from noetl_metrics.rolled_hour where hour between '{from}' and '{to}') \
+             select (extract(epoch from hour) * 1000)::bigint, s.hour is not null, r.hour is not null \
+             from s full join r using (hour) order by 1",
             from = first.rfc3339(),
             to = to.rfc3339()
         );

@@ -1,7 +1,6 @@
 //! OpenTelemetry's metrics over HTTP: what exporters may rely on.
 
 use http::Method;
-use noetl_metrics::model::Limits;
 use noetl_metrics::wire::otlp;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResponse;
 use prost::Message as _;
@@ -74,7 +73,7 @@ async fn protobuf_is_answered_in_protobuf() {
     let body = of_service(
         &json!([sum("jobs", 2, now(), 4.0), {"name": "unsaid", "sum": {"dataPoints": [{"asInt": 1}]}}]),
     );
-    let message = otlp::read(otlp::Form::Json, body.to_string().as_bytes(), &Limits::default()).unwrap();
+    let message = otlp::read(otlp::Form::Json, body.to_string().as_bytes()).unwrap();
     let headers = [("content-type", "application/x-protobuf")];
     let answer = contract.send(Method::POST, PATH, &headers, message.encode_to_vec()).await.expect(200);
     assert_eq!(answer.header("content-type"), "application/x-protobuf");

@@ -350,6 +350,51 @@ async fn where_samples_are_gone_no_number_of_late_ones_takes_the_roll_up_s_place
 }
 
 #[tokio::test]
+async fn steps_of_a_day_are_there_while_it_is_dropped() {
+    let contract = Contract::start().await;
+    contract.register("w").await;
+    let kept = json!({"metric_name": "kept", "metric_type": "gauge", "metric_value": 1, "timestamp": time(hour(60))});
+    store(&contract, vec![sample(0, &json!(5.0), hour(60)), kept]).await;
+    maintain(&contract, &LONG).await;
+    contract.post("/api/metrics/ttl/set?metric_name=kept&ttl_days=30", &json!({})).await.ok();
+    // A reader keeps the run from detaching the day of chunks.
+    let mut reader = contract.database.pool.begin().await.unwrap();
+    sqlx::raw_sql("select count(*) from noetl_metrics.chunk").execute(&mut *reader).await.unwrap();
+    let mut run = crate::harness::spawn(command(&contract, &["--retention-raw", "1d"]));
+    eventually("the day is being detached", SOON, async || {
+        let pending = "select exists (select from noetl_metrics.day where detach_pending)";
+        contract.value::<bool>(pending).await.then_some(())
+    })
+    .await;
+    let range = format!("component_name=w&agg=max&start_time={}&end_time={}", time(hour(61)), time(now()));
+    for step in ["1h", "1d"] {
+        let reply = contract.get(&format!("/api/metrics/query?{range}&step={step}")).await.ok();
+        let of =
+            |name| reply["metrics"].as_array().unwrap().iter().filter(move |row| row["metric_name"] == name);
+        assert_eq!((of("c_total").count(), of("kept").count()), (1, 1), "{step}: {reply}");
+    }
+    reader.rollback().await.unwrap();
+    assert!(run.wait().unwrap().success());
+}
+
+#[tokio::test]
+async fn a_late_sample_of_a_day_that_was_dropped_by_hand_leaves_its_roll_up() {
+    let contract = Contract::start().await;
+    contract.register("w").await;
+    store(&contract, vec![sample(0, &json!(5.0), hour(60))]).await;
+    maintain(&contract, &LONG).await;
+    let day = contract.value::<String>("select name from noetl_metrics.day order by 1 limit 1").await;
+    contract.run(format!("drop table noetl_metrics.{day}")).await;
+    contract.report("w", json!([sample(0, &json!(1e9), hour(60) + 5)])).await.ok();
+    let range = format!("agg=max&step=1h&start_time={}&end_time={}", time(hour(61)), time(hour(59) - 1));
+    for _ in 0..2 {
+        let found = steps(&contract, &range).await;
+        assert_eq!(found.into_values().collect::<Vec<_>>(), ["5.0"]);
+        maintain(&contract, &LONG).await;
+    }
+}
+
+#[tokio::test]
 async fn months_of_roll_ups_go_once_they_are_past() {
     let contract = Contract::start().await;
     contract.register("w").await;

@@ -228,9 +228,10 @@ impl System {
                 metric_name(metric)
             ),
             (_, component) => format!(
-                "insert into noetl_metrics.component (runtime_id, ttl) values ({}, make_interval(days => {days})) \
-                 on conflict (runtime_id) do update set ttl = excluded.ttl",
-                component.and_then(|c| self.server.ids.get(&c)).map_or(0, |id| id.0)
+                "insert into noetl_metrics.component_ttl (component_name, component_type, ttl) \
+                 values ('{}', 'worker_pool', make_interval(days => {days})) \
+                 on conflict (component_name, component_type) do update set ttl = excluded.ttl",
+                component.map(component_name).unwrap_or_default()
             ),
         };
         sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&self.db.pool).await.map(|_| ()).map_err(fault)

@@ -143,6 +143,10 @@ impl Retention {
             progress(&format!("sealed the {samples} samples of {}", hour.rfc3339()));
             report.sealed_samples += samples;
         }
+        // Where a day was dropped, late samples of its hours are not brought into them.
+        let mut tx = database.begin_long().await?;
+        sealed::forget_dropped(&mut tx).await?;
+        tx.commit().await?;
         report.merged_samples = sealed::merge_late(database, from, over).await?;
         progress(&format!("{} late samples brought into their hours", report.merged_samples));
         self.shrink(database, report, progress).await?;
@@ -234,11 +238,8 @@ impl MaintenanceReport {
         // Before, so that readers miss none; after, for writers that were still at it.
         self.kept_samples += keep(database, &partition).await?;
         partitions::detach(database, &partition).await?;
-        match partition.kind {
-            Kind::Hour => self.kept_samples += keep(database, &partition).await?,
-            // Queries look for samples of sealed hours in chunks that are not there any more.
-            Kind::Day => sealed::forget(database, partition.from, partition.to).await?,
-            Kind::Month => {}
+        if partition.kind == Kind::Hour {
+            self.kept_samples += keep(database, &partition).await?;
         }
         self.drop(database, partition, why, progress).await
     }

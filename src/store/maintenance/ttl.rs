@@ -9,12 +9,12 @@ use super::super::db::{Database, StoreError, Transaction, sql, sql_made};
 use super::super::partitions::{Kind, Partition};
 use super::super::sealed::{self, HOUR_MS};
 use super::MaintenanceReport;
-use crate::model::Millis;
+use crate::model::{Component, Millis};
 
 /// Samples of series with a time of their own: the longer of the metric's and the component's.
 const TTL: &str = "select s.series_id, greatest(m.ttl, c.ttl) as ttl from noetl_metrics.series s \
     join noetl_metrics.metric_name n using (metric_name) join noetl_metrics.metric m on m.family = n.family \
-    left join noetl_metrics.component c on c.runtime_id = s.runtime_id where m.ttl is not null or c.ttl is not null";
+    left join noetl_metrics.component_ttl c using (component_name, component_type) where m.ttl is not null or c.ttl is not null";
 
 /// From when on each of these series keeps its samples, of those that have a time of their own.
 pub(in crate::store) async fn kept_from(
@@ -99,11 +99,7 @@ pub(super) async fn delete_rows(tx: &mut Transaction, cutoff: Millis) -> Result<
         );
         deleted += sql_made(text).execute(&mut **tx).await?.rows_affected();
     }
-    // Days that were dropped, by whomever.
-    sql("delete from noetl_metrics.sealed_hour h where not exists (select from noetl_metrics.day d \
-           where h.hour >= d.from_time and h.hour < d.to_time)")
-    .execute(&mut **tx)
-    .await?;
+    sealed::forget_dropped(tx).await?;
     Ok(deleted + delete_sealed(tx).await?)
 }
 
@@ -155,20 +151,23 @@ pub(crate) async fn set_metric_ttl(
 /// Keeps a component's samples for at least this long; returns its number of series.
 pub(crate) async fn extend_component_ttl(
     database: &Database,
-    runtime_id: i64,
+    component: &Component,
     days: i32,
 ) -> Result<i64, StoreError> {
     let mut tx = database.begin().await?;
-    sql("insert into noetl_metrics.component (runtime_id, ttl) values ($1, make_interval(days => $2)) \
-         on conflict (runtime_id) do update set ttl = excluded.ttl")
-    .bind(runtime_id)
+    sql("insert into noetl_metrics.component_ttl (component_name, component_type, ttl) values ($1, $2, make_interval(days => $3)) \
+         on conflict (component_name, component_type) do update set ttl = excluded.ttl")
+    .bind(&*component.name)
+    .bind(&*component.kind)
     .bind(days)
     .execute(&mut *tx)
     .await?;
-    let row = sql("select count(*) from noetl_metrics.series where runtime_id = $1")
-        .bind(runtime_id)
-        .fetch_one(&mut *tx)
-        .await?;
+    let row =
+        sql("select count(*) from noetl_metrics.series where component_name = $1 and component_type = $2")
+            .bind(&*component.name)
+            .bind(&*component.kind)
+            .fetch_one(&mut *tx)
+            .await?;
     tx.commit().await?;
     Ok(row.try_get(0)?)
 }

@@ -26,4 +26,4 @@ pub(super) use ids::Ids;
 pub(super) use newest::newest;
 pub(super) use read::read;
 pub(super) use rollup::read as read_rollups;
-pub(super) use seal::{HOUR_MS, count, delete, forget, lock, merge_late, remove, seal};
+pub(super) use seal::{HOUR_MS, count, delete, forget_dropped, lock, merge_late, remove, seal};

@@ -36,6 +36,16 @@ pub(in crate::store) async fn seal(database: &Database, hour: Millis) -> Result<
     if !lock(&mut tx, false).await? {
         return Ok(None);
     }
+    if !table::has_day(&mut tx, hour).await? && has_unsealed(&mut tx, hour).await? {
+        // Made before anything is moved into it: a reader whose plan does not know it yet may still see
+        // what this transaction does.
+        table::create_day(&mut tx, hour).await?;
+        tx.commit().await?;
+        tx = database.begin_snapshot().await?;
+        if !lock(&mut tx, false).await? {
+            return Ok(None);
+        }
+    }
     let text = format!(
         "select (select count(*) from noetl_metrics.sample where {OF_HOUR})::bigint, \
                 coalesce(sum(cardinality(\"values\")), 0)::bigint, \
@@ -73,6 +83,14 @@ pub(in crate::store) async fn seal(database: &Database, hour: Millis) -> Result<
     }
     tx.commit().await?;
     Ok(Some(sealed))
+}
+
+async fn has_unsealed(on: &mut PgConnection, hour: Millis) -> Result<bool, StoreError> {
+    let text = format!(
+        "select exists (select from noetl_metrics.block where {OF_HOUR}) \
+             or exists (select from noetl_metrics.sample where {OF_HOUR})"
+    );
+    Ok(sql_made(text).bind(Timestamp(hour)).fetch_one(on).await?.try_get(0)?)
 }
 
 /// The samples of an hour and of series from one to another that are not sealed.
@@ -213,20 +231,14 @@ pub(in crate::store) async fn remove(
     Ok(removed)
 }
 
-/// Notes that hours from one to another, whose chunks were dropped, have no samples any more.
-pub(in crate::store) async fn forget(
-    database: &Database,
-    from: Millis,
-    to: Millis,
-) -> Result<(), StoreError> {
-    let mut tx = database.begin_long().await?;
-    lock(&mut tx, true).await?;
-    sql("delete from noetl_metrics.sealed_hour where hour >= $1 and hour < $2")
-        .bind(Timestamp(from))
-        .bind(Timestamp(to))
-        .execute(&mut *tx)
-        .await?;
-    Ok(tx.commit().await?)
+/// Notes that the hours of days which were dropped, by whomever, have no samples any more.
+pub(in crate::store) async fn forget_dropped(tx: &mut Transaction) -> Result<(), StoreError> {
+    lock(tx, true).await?;
+    sql("delete from noetl_metrics.sealed_hour h where not exists (select from noetl_metrics.day d \
+           where h.hour >= d.from_time and h.hour < d.to_time)")
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
 }
 
 /// Deletes the samples of hours from one to another, whose roll-ups stay; returns how many went. Whoever calls it has

@@ -18,6 +18,12 @@ pub(super) const CHUNK: &str = "chunk";
 pub(super) const COLUMNS: &str = "(extract(epoch from c.hour) * 1000)::bigint, c.times, c.time_base, c.time_rise, c.time_width, \
      c.series_ids, c.shapes, c.starts, c.bits, c.doubles";
 
+/// Whether there is a partition for the day of an hour.
+pub(super) async fn has_day(on: &mut PgConnection, hour: Millis) -> Result<bool, StoreError> {
+    let text = "select to_regclass('noetl_metrics.chunk_' || to_char($1 at time zone 'UTC', 'YYYYMMDD')) is not null";
+    Ok(sql(text).bind(Timestamp(hour)).fetch_one(on).await?.try_get(0)?)
+}
+
 /// Makes the partition that chunks of an hour go to. What is still counted of that day where its partition
 /// was dropped, by a run that was killed then, counts no more.
 pub(super) async fn create_day(on: &mut PgConnection, hour: Millis) -> Result<(), StoreError> {

@@ -74,7 +74,7 @@ impl Kind {
     fn weight(self, inner: Option<Self>, value: Value<'_>) -> usize {
         match (self, inner, value) {
             (Self::Buckets, None, Value::Varint(_)) => 1,
-            (Self::Buckets, None, Value::Bytes(packed)) => packed.len() / NUMBERS,
+            (Self::Buckets, None, Value::Bytes(packed)) => packed.len().div_ceil(NUMBERS),
             (Self::KeyValue, ..)
             | (
                 _,
@@ -97,8 +97,8 @@ impl Kind {
     }
 }
 
-/// Refuses a request that has more than `most` of them.
-pub(super) fn check(body: &[u8], most: usize) -> Result<(), OtlpError> {
+/// How many they are; refuses a request that has more than `most`.
+pub(super) fn messages(body: &[u8], most: usize) -> Result<usize, OtlpError> {
     let malformed = |_: Malformed| OtlpError::Malformed("no protobuf".into());
     let mut left = most;
     let mut open = vec![(Kind::Request, Fields::new(body))];
@@ -119,7 +119,7 @@ pub(super) fn check(body: &[u8], most: usize) -> Result<(), OtlpError> {
             open.push((inner, Fields::new(bytes)));
         }
     }
-    Ok(())
+    Ok(most - left)
 }
 
 #[cfg(test)]
@@ -205,8 +205,8 @@ mod tests {
         ];
         for request in lists {
             let body = request.encode_to_vec();
-            assert!(check(&body, 25).is_ok(), "{request:?}");
-            let refused = check(&body, 19);
+            assert!(messages(&body, 25).is_ok(), "{request:?}");
+            let refused = messages(&body, 19);
             assert!(matches!(refused, Err(OtlpError::TooManyMessages(19))), "{refused:?} {request:?}");
         }
     }
@@ -224,8 +224,8 @@ mod tests {
         let counts = [0x10, 0].repeat(20);
         let body = [8, 1, 10, 2, 2, 1].iter().fold(counts, |body, number| field(*number, &body));
         assert!(ExportMetricsServiceRequest::decode(&*body).is_ok());
-        assert!(check(&body, 25).is_ok());
-        assert!(matches!(check(&body, 20), Err(OtlpError::TooManyMessages(20))));
+        assert!(messages(&body, 25).is_ok());
+        assert!(matches!(messages(&body, 20), Err(OtlpError::TooManyMessages(20))));
     }
 
     #[test]
@@ -237,7 +237,7 @@ mod tests {
         }
         // The value of an attribute of a resource.
         let body = [2, 1, 1, 1].iter().fold(body, |body, number| field(*number, &body));
-        let refused = check(&body, 100_000).unwrap_err();
+        let refused = messages(&body, 100_000).unwrap_err();
         assert!(refused.to_string().ends_with("too many messages within messages"), "{refused}");
         let refused = ExportMetricsServiceRequest::decode(&*body).unwrap_err();
         assert!(refused.to_string().contains("recursion limit"), "{refused}");

@@ -36,12 +36,16 @@ const SHOWN: usize = 40;
 /// Numbers of a list that count as one object; a comma is between them.
 const NUMBERS: usize = 8;
 
-/// Reads a request of no more than `most` objects. Braces and commas of texts count too.
-pub(super) fn read(body: &[u8], most: usize) -> Result<ExportMetricsServiceRequest, OtlpError> {
+/// How many objects a request is made of, with those that braces and commas of texts are taken for; refuses
+/// one of more than `most`.
+pub(super) fn objects(body: &[u8], most: usize) -> Result<usize, OtlpError> {
     let count = |of| memchr::memchr_iter(of, body).count();
-    if count(b'{') + count(b',') / NUMBERS > most {
-        return Err(OtlpError::TooManyMessages(most));
-    }
+    let objects = count(b'{') + count(b',') / NUMBERS;
+    if objects > most { Err(OtlpError::TooManyMessages(most)) } else { Ok(objects) }
+}
+
+/// Reads a request.
+pub(super) fn read(body: &[u8]) -> Result<ExportMetricsServiceRequest, OtlpError> {
     match serde_json::from_slice(body) {
         Ok(Read(request)) => Ok(request),
         Err(error) => Err(OtlpError::Malformed(error.to_string())),

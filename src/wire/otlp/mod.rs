@@ -64,15 +64,26 @@ impl Form {
 /// attribute with its name.
 const MESSAGE_BYTES: usize = 20;
 
-/// Reads a request.
-pub fn read(form: Form, body: &[u8], limits: &Limits) -> Result<ExportMetricsServiceRequest, OtlpError> {
+/// Bytes that each of them takes once it is read, about.
+const MESSAGE_MEMORY: usize = 128;
+
+/// The memory that a request takes once it is read, about; refuses one that is made of too much.
+pub fn memory(form: Form, body: &[u8], limits: &Limits) -> Result<usize, OtlpError> {
     let most = limits.body_bytes / MESSAGE_BYTES;
+    let messages = match form {
+        Form::Protobuf => count::messages(body, most)?,
+        Form::Json => json::objects(body, most)?,
+    };
+    Ok(messages * MESSAGE_MEMORY)
+}
+
+/// Reads a request, whose [`memory`] was seen to before.
+pub fn read(form: Form, body: &[u8]) -> Result<ExportMetricsServiceRequest, OtlpError> {
     match form {
         Form::Protobuf => {
-            count::check(body, most)?;
             ExportMetricsServiceRequest::decode(body).map_err(|e| OtlpError::Malformed(e.to_string()))
         }
-        Form::Json => json::read(body, most),
+        Form::Json => json::read(body),
     }
 }
 

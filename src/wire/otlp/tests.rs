@@ -10,7 +10,7 @@ fn request(resource: &Value, metrics: &Value) -> ExportMetricsServiceRequest {
     let body = json!({"resourceMetrics": [{
         "resource": {"attributes": resource}, "scopeMetrics": [{"metrics": metrics}]
     }]});
-    read(Form::Json, body.to_string().as_bytes(), &Limits::default()).unwrap()
+    read(Form::Json, body.to_string().as_bytes()).unwrap()
 }
 
 fn attribute(key: &str, value: &str) -> Value {
@@ -203,7 +203,7 @@ fn in_json_null_is_absent_and_numbers_may_be_strings() {
                     {{"attributes": null, "startTimeUnixNano": null, "timeUnixNano": 7000000, "exemplars": null,
                       "flags": null, "asInt": null, "asDouble": {value}, "later": [{{}}]}}]}}}}]}}]}}]}}"#
         );
-        let request = read(Form::Json, body.as_bytes(), &Limits::default()).unwrap();
+        let request = read(Form::Json, body.as_bytes()).unwrap();
         lines(&request).0.join(",")
     };
     for (written, value) in [
@@ -255,7 +255,7 @@ fn in_json_all_that_a_point_has_is_read() {
 fn an_error_in_json_names_the_field() {
     let of = |metric: &str| {
         let body = format!(r#"{{"resourceMetrics": [{{"scopeMetrics": [{{"metrics": [{metric}]}}]}}]}}"#);
-        read(Form::Json, body.as_bytes(), &Limits::default()).unwrap_err().to_string()
+        read(Form::Json, body.as_bytes()).unwrap_err().to_string()
     };
     let path = "body: not a valid ExportMetricsServiceRequest: resourceMetrics: scopeMetrics: metrics: ";
     for (metric, why) in [
@@ -283,15 +283,15 @@ fn an_error_in_json_names_the_field() {
 }
 
 #[test]
-fn more_messages_than_memory_is_there_for_are_refused_before_they_are_read() {
+fn more_messages_than_memory_is_there_for_are_refused_before_they_are_memory() {
     let limits = Limits { body_bytes: 800, ..Limits::default() };
     let body = |count| json!({"resourceMetrics": vec![json!({}); count]}).to_string();
-    assert!(read(Form::Json, body(30).as_bytes(), &limits).is_ok());
-    let refused = read(Form::Json, body(40).as_bytes(), &limits);
+    assert!(memory(Form::Json, body(30).as_bytes(), &limits).is_ok());
+    let refused = memory(Form::Json, body(40).as_bytes(), &limits);
     assert!(matches!(refused, Err(OtlpError::TooManyMessages(40))), "{refused:?}");
     let body = |count| [0x0a, 0].repeat(count);
-    assert!(read(Form::Protobuf, &body(40), &limits).is_ok());
-    let refused = read(Form::Protobuf, &body(41), &limits);
+    assert!(memory(Form::Protobuf, &body(40), &limits).is_ok());
+    let refused = memory(Form::Protobuf, &body(41), &limits);
     assert!(matches!(refused, Err(OtlpError::TooManyMessages(40))), "{refused:?}");
 }
 
@@ -318,7 +318,7 @@ proptest! {
     #[test]
     fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         for form in [Form::Protobuf, Form::Json] {
-            if let Ok(request) = read(form, &bytes, &Limits::default()) {
+            if let Ok(request) = read(form, &bytes) {
                 let _ = translate(&request, &Limits::default(), Millis(5));
             }
         }

@@ -86,7 +86,7 @@ impl Translation<'_> {
     fn resource(&mut self, resource: &ResourceMetrics) -> Result<(), OtlpError> {
         let attributes = resource.resource.as_ref().map_or(&[][..], |resource| &resource.attributes);
         let common: Labels<'_> =
-            identity(attributes).map(|(name, value)| (name.into(), self.out.made.text(&value))).collect();
+            identity(attributes).map(|(name, value)| (name.into(), self.text(&value))).collect();
         let mut newest = None;
         for metric in resource.scope_metrics.iter().flat_map(|scope| &scope.metrics) {
             newest = newest.max(self.metric(metric, &common)?);
@@ -291,6 +291,14 @@ impl Translation<'_> {
         Some((Said { kind: Some(kind), help: points.help, unit: points.unit, is_delta }, labels))
     }
 
+    /// A label's name or value. Of one that is longer than any may be there is only as much as it takes to
+    /// be refused: each point has those of its resource.
+    fn text(&mut self, text: &str) -> Text {
+        let most = self.limits.label_value_bytes.max(self.limits.name_bytes);
+        let end = text.floor_char_boundary(most.saturating_add(4));
+        self.out.made.text(&text[..end])
+    }
+
     /// Labels of a resource and of a point of it; what the point says counts for more.
     fn labels<'a>(
         &mut self,
@@ -298,8 +306,8 @@ impl Translation<'_> {
         own: impl IntoIterator<Item = (Cow<'a, str>, String)>,
     ) -> Vec<(Text, Text)> {
         let mut all = common.clone();
-        all.extend(own.into_iter().map(|(name, value)| (name, self.out.made.text(&value))));
-        all.into_iter().map(|(name, value)| (self.out.made.text(&name), value)).collect()
+        all.extend(own.into_iter().map(|(name, value)| (name, self.text(&value))));
+        all.into_iter().map(|(name, value)| (self.text(&name), value)).collect()
     }
 
     /// Adds a series of a point.

@@ -330,6 +330,30 @@ async fn a_component_s_samples_can_be_kept_longer() {
 }
 
 #[tokio::test]
+async fn what_a_component_keeps_stays_where_it_comes_back_with_another_id() {
+    let contract = Contract::start().await;
+    contract.register("w").await;
+    contract.report("w", json!([gauge("m", 0.0)])).await.ok();
+    old_sample(&contract, "m", 9.0, now() - 9 * DAY).await;
+    let extend = "/api/metrics/ttl/extend-component?component_name=w&ttl_days=10";
+    assert_eq!(contract.post(extend, &json!({})).await.ok()["updated_metrics"], 1);
+    let id = "select runtime_id from noetl.runtime where name = 'w'";
+    let before = contract.value::<i64>(id).await;
+    contract.run("delete from noetl.runtime where name = 'w'").await;
+    maintain(&contract, &["--retention-raw", "7d"]).await;
+    assert_eq!(values(&contract, "m").await, [0.0, 9.0], "nobody has registered again");
+    eventually("w is registered again", SOON, async || {
+        contract.register("w").await;
+        let there = format!("select exists ({id})");
+        contract.value::<bool>(there).await.then_some(())
+    })
+    .await;
+    assert_ne!(contract.value::<i64>(id).await, before);
+    maintain(&contract, &["--retention-raw", "7d"]).await;
+    assert_eq!(values(&contract, "m").await, [0.0, 9.0]);
+}
+
+#[tokio::test]
 async fn of_two_runs_at_once_one_is_told_to_come_back() {
     let contract = Contract::start().await;
     contract.register("w").await;

@@ -91,6 +91,10 @@ async fn what_is_declared_later_counts_for_more_than_what_was_inferred() {
         [one("c", &[], 1.0), one("d_total", &[], 2.0), one("s_sum", &[], 1.0), one("s_count", &[], 1.0)];
     all_taken(&write(&contract, &series).await, 4);
     is_whole(&contract.export().await, "c", "gauge");
+    for (metric, days) in [("c", 40), ("s_count", 50)] {
+        let path = format!("/api/metrics/ttl/set?metric_name={metric}&ttl_days={days}");
+        contract.post(&path, &json!({})).await.ok();
+    }
     let declared = |name: &str, kind, help| Series {
         samples: Vec::new(),
         ..one(name, &[], 0.0).about(kind, help, "runs")
@@ -116,6 +120,9 @@ async fn what_is_declared_later_counts_for_more_than_what_was_inferred() {
         }
         assert_eq!(export.help.get("s").map(String::as_str), Some("Help of s"));
         assert_eq!(export.get("c", &[]), Some("1"));
+        // What they keep their samples for goes on.
+        let kept = "select family || ' ' || extract(day from ttl) from noetl_metrics.metric where ttl is not null order by 1";
+        assert_eq!(contract.column::<String>(kept).await, ["c 40", "s 50"]);
     }
     let [row] = &contract.query("metric_name=c").await[..] else { panic!("one row") };
     assert_eq!(
