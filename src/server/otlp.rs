@@ -28,9 +28,9 @@ struct Message(Vec<u8>);
 #[derive(utoipa::ToSchema)]
 #[allow(dead_code, reason = "only describes the body")]
 struct ExportMetricsServiceRequest {
-    /// Resources with their scopes, metrics and points.
+    /// Resources with their scopes, metrics and points; null is none.
     #[schema(rename = "resourceMetrics", required = false)]
-    resource_metrics: Vec<serde_json::Value>,
+    resource_metrics: Option<Vec<serde_json::Value>>,
 }
 
 /// Send metrics of OpenTelemetry (OTLP/HTTP)
