@@ -11,6 +11,7 @@ use sqlx::Row as _;
 use super::db::{StoreError, Transaction, sql_made};
 use super::loose::LooseSamples;
 use super::maintenance::kept_from;
+use super::partitions::{self, Kind};
 use super::query::{Aggregate, Found, Page};
 use super::sealed::{self, Bucket, HOUR_MS, Ids, rise};
 use crate::model::Millis;
@@ -223,24 +224,36 @@ impl Steps<'_> {
         if !self.is_of_hours() {
             return Ok(Hours { sealed: vec![(first, to)], ..Hours::default() });
         }
-        // A day that is being dropped has no samples any more, also where its hours are known still.
         let text = format!(
-            "with days as materialized (select from_time from noetl_metrics.day where not detach_pending), \
-             s as (select h.hour from noetl_metrics.sealed_hour h join days d on d.from_time = date_trunc('day', h.hour, 'UTC') \
-                   where h.hour between '{from}' and '{to}'), \
-             r as (select hour from noetl_metrics.rolled_hour where hour between '{from}' and '{to}') \
-             select (extract(epoch from hour) * 1000)::bigint, s.hour is not null, r.hour is not null \
-             from s full join r using (hour) order by 1",
+            "select (extract(epoch from hour) * 1000)::bigint, s.hour is not null, r.hour is not null \
+             from (select hour from noetl_metrics.sealed_hour where hour between '{from}' and '{to}') s \
+             full join (select hour from noetl_metrics.rolled_hour where hour between '{from}' and '{to}') r using (hour) \
+             order by 1",
             from = first.rfc3339(),
             to = to.rfc3339()
         );
+        let rows = sql_made(text).fetch_all(&mut **tx).await?;
+        let rows: Vec<(Millis, bool, bool)> = rows
+            .iter()
+            .map(|row| Ok((Millis(row.try_get(0)?), row.try_get(1)?, row.try_get(2)?)))
+            .collect::<Result<_, StoreError>>()?;
         let changed = loose.hours();
+        // Hours of a day that is being dropped are known for a while yet; what is late may be what of them
+        // is kept, and nothing else is there any more.
+        let late_there = |(hour, is_sealed, is_rolled): &(Millis, bool, bool)| {
+            *is_sealed && *is_rolled && changed.contains(hour)
+        };
+        let days: Option<HashSet<Millis>> = if rows.iter().any(late_there) {
+            let days = partitions::list(tx, Kind::Day).await?;
+            Some(days.iter().filter(|day| !day.detach_pending).map(|day| day.from).collect())
+        } else {
+            None
+        };
         let mut hours = Hours::default();
         let mut was_rolled = None;
-        for row in sql_made(text).fetch_all(&mut **tx).await? {
-            let (hour, is_sealed, is_rolled): (i64, bool, bool) =
-                (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-            let hour = Millis(hour);
+        for (hour, is_sealed, is_rolled) in rows {
+            let is_there = |days: &HashSet<Millis>| days.contains(&hour.floor(24 * HOUR_MS));
+            let is_sealed = is_sealed && days.as_ref().is_none_or(is_there);
             let is_whole = hour >= from && hour.plus(HOUR_MS - 1) <= to;
             let rolled = is_rolled && is_whole && !(is_sealed && changed.contains(&hour));
             if rolled && !is_sealed {
