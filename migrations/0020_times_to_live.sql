@@ -8,9 +8,16 @@ create table noetl_metrics.component_ttl (
 );
 comment on table noetl_metrics.component_ttl is 'For how long samples of components are kept at least.';
 insert into noetl_metrics.component_ttl (component_name, component_type, ttl)
-  select s.component_name, s.component_type, max(c.ttl)
-  from noetl_metrics.series s join noetl_metrics.component c using (runtime_id)
-  where c.ttl is not null group by s.component_name, s.component_type;
+  select known.name, known.kind, max(known.ttl)
+  from (select s.component_name as name, s.component_type as kind, c.ttl
+        from noetl_metrics.component c join noetl_metrics.series s using (runtime_id)
+        where c.ttl is not null
+        union all
+        select r.name, r.kind, c.ttl
+        from noetl_metrics.component c cross join lateral noetl_metrics.registered(c.runtime_id) r
+        where c.ttl is not null) known
+  group by known.name, known.kind;
+comment on column noetl_metrics.component.ttl is 'Of versions before noetl_metrics.component_ttl; not read any more.';
 
 -- A metric's stays with it where its type gives way to that of a histogram or summary, which keeps all of
 -- its series as long as it kept any of them.
