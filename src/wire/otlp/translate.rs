@@ -295,6 +295,7 @@ impl Translation<'_> {
     /// be refused: each point has those of its resource.
     fn text(&mut self, text: &str) -> Text {
         let most = self.limits.label_value_bytes.max(self.limits.name_bytes);
+        // A character that the cut would split has four bytes at most: what is left is too long still.
         let end = text.floor_char_boundary(most.saturating_add(4));
         self.out.made.text(&text[..end])
     }
